@@ -1,0 +1,1 @@
+"""Measured ageing data: sources, canonical tables, quality, splits and versions."""

@@ -1,0 +1,1 @@
+"""One reader a file: raw files of a source in, canonical tables out."""

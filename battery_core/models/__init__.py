@@ -1,0 +1,1 @@
+"""SOH models, one a file."""

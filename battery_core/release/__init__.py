@@ -1,0 +1,1 @@
+"""Which version serves, and the package that predicts."""

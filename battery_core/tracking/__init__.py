@@ -1,0 +1,1 @@
+"""Where a run is written down: local folder, TensorBoard, MLflow."""

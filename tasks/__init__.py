@@ -1,0 +1,1 @@
+"""Prefect tasks: one around each stage, no arithmetic."""
