@@ -69,7 +69,9 @@ class Samples(Sequence[Sample]):
     def __init__(
         self, x: Array, y: Array, meta: Sequence[SampleMeta], mask: Array | None = None, t: Array | None = None
     ) -> None:
-        lengths = {name: len(part) for name, part in dict(x=x, y=y, meta=meta, mask=mask, t=t).items() if part is not None}
+        lengths = {
+            name: len(part) for name, part in dict(x=x, y=y, meta=meta, mask=mask, t=t).items() if part is not None
+        }
         if len(set(lengths.values())) > 1:
             raise DataError(f"samples: all parts must have the same length; got {lengths} - build them row by row")
         self.x = np.ascontiguousarray(x, dtype=np.float32)

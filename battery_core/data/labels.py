@@ -1,0 +1,43 @@
+"""State of health: capacity as a fraction of a reference capacity that is always stated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from battery_core.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from battery_core.data.settings import SohReference
+
+
+def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "nominal") -> pd.Series[float]:
+    """SOH of each check-up: capacity / nominal capacity, or / the capacity of the cell's own first check-up.
+
+    With ``first_checkup`` the first check-up is 1.0 by definition and says nothing about a model.
+
+    Units: fraction, 1.0 is fresh. Index: that of ``checkups``.
+
+    Raises:
+        DataError: a cell has no reference capacity.
+
+    Example:
+        >>> import pandas as pd
+        >>> cells = pd.DataFrame({"cell_id": ["A"], "nominal_capacity_Ah": [5.0]})
+        >>> checkups = pd.DataFrame({"cell_id": "A", "checkup_index": [0, 1], "capacity_Ah": [4.8, 4.5]})
+        >>> soh(checkups, cells).tolist(), soh(checkups, cells, "first_checkup").tolist()
+        ([0.96, 0.9], [1.0, 0.9375])
+    """
+    if reference == "nominal":
+        by_cell = cells.set_index("cell_id")["nominal_capacity_Ah"]
+    else:
+        by_cell = checkups.sort_values("checkup_index", kind="stable").groupby("cell_id")["capacity_Ah"].first()
+    capacity = checkups["cell_id"].map(by_cell).astype(float)
+    if not (capacity > 0).all():
+        cell = checkups["cell_id"][~(capacity > 0)].iloc[0]
+        raise DataError(
+            f"cell '{cell}': no positive {reference} capacity to divide by - "
+            "state nominal_capacity_Ah in the cells table or choose the other data.soh_reference"
+        )
+    return (checkups["capacity_Ah"].astype(float) / capacity).rename("soh")

@@ -1,0 +1,79 @@
+"""Settings of the data room: which source, which SOH, how strict, and how cells are split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import field_validator
+
+from battery_core.base_settings import SectionSettings, setting
+
+SohReference = Literal["nominal", "first_checkup"]
+
+
+class DataSettings(SectionSettings):
+    """Which measured (or simulated) cells are used and what SOH means.
+
+    Example:
+        >>> DataSettings(source="xjtu").soh_reference
+        'nominal'
+    """
+
+    source: str = setting("simulated", "where the cells come from")
+    reference_root: Path | None = setting(None, "folder with reference data on disk; none: download")
+    soh_reference: SohReference = setting("nominal", "capacity that counts as SOH 1.0: nominal or first_checkup")
+    max_quarantine_share: float = setting(
+        0.2, "largest share of quarantined rows that is still trusted", unit="fraction", ge=0.0, le=1.0
+    )
+    soh_min: float = setting(0.4, "SOH below this is flagged as implausible", unit="fraction", gt=0.0)
+    soh_max: float = setting(1.05, "SOH above this is flagged as implausible", unit="fraction", gt=0.0)
+    soh_max_step: float = setting(
+        0.05, "larger SOH steps between check-ups are flagged: a knee or a fault", unit="fraction", gt=0.0
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _is_known_source(cls, name: str) -> str:
+        from battery_core.data.sources.base import SOURCES
+
+        if name not in SOURCES:
+            SOURCES[name]  # raises with the nearest names
+        return name
+
+
+class SplitSettings(SectionSettings):
+    """How cells are divided into training, validation and test; always by cell, never by row.
+
+    Example:
+        >>> SplitSettings(strategy="temperature", test_temps_degC=[25]).test_temps_degC
+        (25.0,)
+    """
+
+    strategy: str = setting("auto", "split strategy; auto: what the source recommends")
+    seed: int = setting(0, "seed of every random choice of cells", ge=0)
+    test_share: float = setting(0.2, "share of cells in test, for random", unit="fraction", gt=0.0, lt=1.0)
+    val_share: float = setting(
+        0.2, "share of the non-test cells in validation, where it is not named", unit="fraction", gt=0.0, lt=1.0
+    )
+    n_folds: int = setting(5, "number of folds, for grouped_kfold", ge=2)
+    fold: int = setting(0, "which fold (grouped_kfold) or cell in name order (leave_one_cell_out) is test", ge=0)
+    train_temps_degC: tuple[float, ...] = setting((), "training temperatures; none: all the others", unit="degC")
+    val_temps_degC: tuple[float, ...] = setting((), "validation temperatures, for temperature", unit="degC")
+    test_temps_degC: tuple[float, ...] = setting((), "test temperatures, for temperature", unit="degC")
+    train_groups: tuple[str, ...] = setting((), "training groups (or protocols); none: all the others")
+    val_groups: tuple[str, ...] = setting((), "validation groups (or protocols)")
+    test_groups: tuple[str, ...] = setting((), "test groups (or protocols)")
+    train_cells: tuple[str, ...] = setting((), "training cell ids, for fixed; none: all the others")
+    val_cells: tuple[str, ...] = setting((), "validation cell ids, for fixed")
+    test_cells: tuple[str, ...] = setting((), "test cell ids, for fixed")
+
+    @field_validator("strategy")
+    @classmethod
+    def _is_known_strategy(cls, name: str) -> str:
+        from battery_core.data.splits import SPLITS
+        from battery_core.errors import unknown_name
+
+        if name != "auto" and name not in SPLITS:
+            raise unknown_name(SPLITS.kind, name, ["auto", *SPLITS])
+        return name

@@ -1,0 +1,114 @@
+"""The contract of a data source: from its origin to raw files, from raw files to canonical tables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from battery_core.data.quality import Finding
+from battery_core.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from battery_core.data.settings import DataSettings
+
+
+class Role(StrEnum):
+    """What a column tells about a cell, and so whether a model may see it."""
+
+    USAGE = "usage"
+    """How the cell was used: throughput, time, temperature, cycle number."""
+    MEASUREMENT = "measurement"
+    """Measured without knowing the capacity: a partial charge, a resistance."""
+    LABEL_EQUIVALENT = "label-equivalent"
+    """Nearly the label itself: refused as a feature for SOH of the same check-up."""
+
+
+CANONICAL_ROLES: Mapping[str, Role] = {
+    "cycle_count": Role.USAGE,
+    "time_days": Role.USAGE,
+    "throughput_Ah": Role.USAGE,
+    "capacity_Ah": Role.LABEL_EQUIVALENT,
+    "resistance_ohm": Role.MEASUREMENT,
+}
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """The canonical tables read from raw files; every row read is in ``checkups`` or in a quarantined finding.
+
+    Args:
+        cells: one row a cell.
+        checkups: one row a check-up that could be read.
+        curves: time series, or None where the source has none.
+        findings: what the reader flagged or quarantined.
+        rows_read: check-up rows in the raw files.
+    """
+
+    cells: pd.DataFrame
+    checkups: pd.DataFrame
+    curves: pd.DataFrame | None = None
+    findings: list[Finding] = field(default_factory=list)
+    rows_read: int = 0
+
+
+class Source(ABC):
+    """Where raw ageing data come from, and how their files are read."""
+
+    name: ClassVar[str]
+    """The setting's value, one word."""
+    label: ClassVar[str]
+    """Words for people, in reports and run pages."""
+    simulated: ClassVar[bool] = False
+    """True where no cell was measured; said wherever the data appear."""
+    columns: ClassVar[Mapping[str, Role]] = {}
+    """The source's own check-up columns beyond the canonical ones, each with its role."""
+    default_features: ClassVar[tuple[str, ...]] = ("summary",)
+    """Feature sets that suit this source, for ``features.sets = auto``."""
+    default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
+    """Split settings that suit this source, for ``split.strategy = auto``."""
+
+    @abstractmethod
+    def origin_key(self, settings: DataSettings) -> str:
+        """A cheap fingerprint of the origin: fetching again gives the same files while it stays the same."""
+
+    @abstractmethod
+    def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
+        """Write the raw files into an empty folder.
+
+        Raises:
+            DataError: the origin is missing or not what it should be.
+        """
+
+    @abstractmethod
+    def read(self, raw_dir: Path) -> SourceTables:
+        """The canonical tables of the raw files in a folder.
+
+        Raises:
+            DataError: a file is not what the source promises.
+        """
+
+    def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
+        """Cell ids that publications on this source test on; empty where there is no such convention."""
+        return ()
+
+    def roles(self) -> dict[str, Role]:
+        """Role of every check-up column, canonical ones included; the source's own word wins."""
+        return {**CANONICAL_ROLES, **self.columns}
+
+
+SOURCES: Registry[Source] = Registry(
+    "source",
+    {
+        "simulated": "battery_core.data.sources.simulated:SimulatedSource",
+        "xjtu": "battery_core.data.sources.charge_statistics:XJTU",
+        "tju": "battery_core.data.sources.charge_statistics:TJU",
+        "hust": "battery_core.data.sources.charge_statistics:HUST",
+        "mit": "battery_core.data.sources.charge_statistics:MIT",
+    },
+)

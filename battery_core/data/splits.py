@@ -1,0 +1,239 @@
+"""Which cells a model learns from, which stop its training and which judge it: decided before anything is fitted."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from battery_core.data.settings import SplitSettings
+from battery_core.errors import SplitError
+from battery_core.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from battery_core.data.sample import Sample
+    from battery_core.data.sources.base import Source
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class CellSplit:
+    """Cell ids of training, validation and test: disjoint, none empty.
+
+    Args:
+        train: cells that models and scalers are fitted on.
+        val: cells that stop the training and choose settings.
+        test: cells that judge; nothing is fitted or chosen on them.
+        strategy: how the cells were divided.
+        settings: the split settings in force, for comparison with a later run.
+        unused: cells in no part, for instance at a temperature that no part names.
+
+    Raises:
+        SplitError: a part is empty, or a cell is in two parts.
+
+    Example:
+        >>> CellSplit(("A", "B"), ("C",), ("D",), "fixed").part_of("C")
+        'val'
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    strategy: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in PARTS:
+            if not getattr(self, part):
+                raise SplitError(f"split '{self.strategy}': no cell in {part}; every part needs at least one cell")
+        seen: dict[str, str] = {}
+        for part in (*PARTS, "unused"):
+            for cell in getattr(self, part):
+                if cell in seen:
+                    raise SplitError(f"split '{self.strategy}': cell '{cell}' is in {seen[cell]} and in {part}")
+                seen[cell] = part
+
+    def part_of(self, cell_id: str) -> str:
+        """Train, val, test or unused; a cell the split does not know is unused."""
+        return next((part for part in PARTS if cell_id in getattr(self, part)), "unused")
+
+    def to_json(self) -> str:
+        """Content of split.json; a line a cell, so that version control shows each move."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> CellSplit:
+        """The split that ``to_json`` wrote.
+
+        Raises:
+            SplitError: the text is not such a split.
+        """
+        try:
+            content = json.loads(text)
+            lists = {part: tuple(content.pop(part)) for part in (*PARTS, "unused")}
+            return cls(**lists, **content)
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            raise SplitError(f"split.json cannot be read ({err!r}) - delete it and split again") from err
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a strategy decides: test cells, and validation and training cells where it names them too."""
+
+    test: tuple[str, ...]
+    val: tuple[str, ...] | None = None  # None: taken out of the training cells, at least one per condition
+    train: tuple[str, ...] | None = None  # None: all other cells
+
+
+class SplitStrategy(ABC):
+    """One way to choose cells."""
+
+    by_condition: ClassVar[bool] = False
+    """True where a held-out condition must stay unseen: a new cell of it is never added to training."""
+
+    @abstractmethod
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+        """Choose from the table of cells, sorted by cell_id.
+
+        Raises:
+            SplitError: there are no such cells; the text says what there is.
+        """
+
+
+SPLITS: Registry[SplitStrategy] = Registry(
+    "split strategy",
+    {
+        "published": "battery_core.data.split_strategies:Published",
+        "random": "battery_core.data.split_strategies:Random",
+        "temperature": "battery_core.data.split_strategies:ByTemperature",
+        "by_group": "battery_core.data.split_strategies:ByGroup",
+        "by_protocol": "battery_core.data.split_strategies:ByProtocol",
+        "leave_one_cell_out": "battery_core.data.split_strategies:LeaveOneCellOut",
+        "grouped_kfold": "battery_core.data.split_strategies:GroupedKFold",
+        "fixed": "battery_core.data.split_strategies:Fixed",
+    },
+)
+
+
+def make_split(
+    cells: pd.DataFrame, settings: SplitSettings, source: Source | None = None, previous: CellSplit | None = None
+) -> CellSplit:
+    """Divide the cells, or carry an earlier division of the same settings on: test cells are frozen.
+
+    With ``previous`` known cells keep their part. New cells go to training, but where a condition is held out a new
+    cell of that condition stays unused: training on it would tell the model what the test asks.
+
+    Raises:
+        SplitError: fewer than three cells, or the strategy cannot find its cells.
+    """
+    settings = resolve(settings, source)
+    cells = cells.sort_values("cell_id", kind="stable").reset_index(drop=True)
+    if len(cells) < len(PARTS):
+        raise SplitError(
+            f"split '{settings.strategy}': {len(cells)} cell(s), at least 3 are needed, one each for train, val and "
+            f"test; there are: {', '.join(cells['cell_id']) or 'none'} - add cells"
+        )
+    if previous is not None and previous.settings == settings.model_dump(mode="json"):
+        return _carry_on(cells, settings, source, previous)
+    return _fresh(cells, settings, source)
+
+
+def resolve(settings: SplitSettings, source: Source | None) -> SplitSettings:
+    """The settings in force: for ``auto`` the source's recommendation, under what was set by hand.
+
+    Example:
+        >>> resolve(SplitSettings(), None).strategy
+        'random'
+    """
+    if settings.strategy != "auto":
+        return settings
+    by_hand = settings.model_dump(include=settings.model_fields_set - {"strategy"})
+    recommended = {"strategy": "random", **(source.default_split if source else {})}
+    return SplitSettings(**{**recommended, **by_hand})
+
+
+def _fresh(cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> CellSplit:
+    from battery_core.data.split_strategies import pick_validation
+
+    parts = SPLITS.get(settings.strategy).choose(cells, settings, source)
+    known = list(cells["cell_id"])
+    taken = {*parts.test, *(parts.val or ())}
+    train = [c for c in known if c not in taken] if parts.train is None else list(parts.train)
+    if not parts.test or not train:
+        raise SplitError(
+            f"split '{settings.strategy}': {len(parts.test)} of {len(known)} cells in test and {len(train)} left for "
+            "training: every part needs one - name fewer or other cells"
+        )
+    val = parts.val
+    if val is None:
+        val = pick_validation(cells[cells["cell_id"].isin(train)], settings)
+        train = [c for c in train if c not in set(val)]
+    used = {*train, *val, *parts.test}
+    unused = tuple(c for c in known if c not in used)
+    given = settings.model_dump(mode="json")
+    return CellSplit(tuple(train), tuple(val), tuple(parts.test), settings.strategy, given, unused)
+
+
+def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | None, previous: CellSplit) -> CellSplit:
+    present = list(cells["cell_id"])
+    part = {cell: name for name in (*PARTS, "unused") for cell in getattr(previous, name)}
+    new = [cell for cell in present if cell not in part]
+    held_out = new and SPLITS[settings.strategy].by_condition
+    fresh = _fresh(cells, settings, source) if held_out else None
+    for cell in new:
+        seen = fresh is None or cell in fresh.train or cell in fresh.val
+        part[cell] = "train" if seen and not _at_named_val(cell, fresh, settings) else "unused"
+    lists = {name: tuple(c for c in present if part[c] == name) for name in (*PARTS, "unused")}
+    return CellSplit(**lists, strategy=settings.strategy, settings=previous.settings)
+
+
+def _at_named_val(cell: str, fresh: CellSplit | None, settings: SplitSettings) -> bool:
+    """True for a new cell of a condition that is named for validation; without a name, validation is any cell."""
+    named = settings.val_temps_degC or settings.val_groups or settings.val_cells
+    return fresh is not None and bool(named) and cell in fresh.val
+
+
+def temperature_split(
+    all_samples: Sequence[Sample], train_temps: Iterable[float], val_temps: Iterable[float]
+) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Samples of cells at some temperatures for training, of cells at others for validation.
+
+    Units: degC, compared with ``sample.meta.temperature_degC`` to half a degree. Returned as ``Samples`` when given so.
+
+    Raises:
+        SplitError: a temperature is in both, or no sample is at any of them.
+
+    Example:
+        >>> import numpy as np
+        >>> from battery_core.data.sample import Sample, SampleMeta
+        >>> cold, mild = (Sample(SampleMeta(f"T{t}", 0, t), np.zeros(1), np.ones(1)) for t in (10.0, 25.0))
+        >>> train, val = temperature_split([cold, mild], train_temps=[10, 40], val_temps=[25])
+        >>> len(train), val[0].meta.cell_id
+        (1, 'T25.0')
+    """
+    from battery_core.data.sample import Samples
+    from battery_core.data.split_strategies import at_temperature, check_apart
+
+    wanted_train, wanted_val = tuple(map(float, train_temps)), tuple(map(float, val_temps))
+    check_apart("temperature_split", train_temps=wanted_train, val_temps=wanted_val)
+    found = [s.meta.temperature_degC for s in all_samples]
+    parts = []
+    for name, wanted in (("train_temps", wanted_train), ("val_temps", wanted_val)):
+        chosen = [i for i, t in enumerate(found) if at_temperature(t, wanted)]
+        if not chosen:
+            there = ", ".join(f"{t:g}" for t in sorted(set(found)))
+            raise SplitError(
+                f"temperature_split: no sample at {name} {list(wanted)} degC; there are: {there or 'none'}"
+            )
+        parts.append(chosen)
+    if isinstance(all_samples, Samples):
+        import numpy as np
+
+        return all_samples.take(np.array(parts[0])), all_samples.take(np.array(parts[1]))
+    return [all_samples[i] for i in parts[0]], [all_samples[i] for i in parts[1]]

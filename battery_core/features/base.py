@@ -1,0 +1,139 @@
+"""The contract of a feature set, and the one door through which raw rows become features."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from battery_core.data.sources.base import CANONICAL_ROLES, Role, Source
+from battery_core.errors import DataError, SettingsError
+from battery_core.features.settings import FeatureSettings
+from battery_core.registry import Registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FEATURES", "FeatureSet", "FeatureSettings", "build_features", "feature_names"]
+_LOG = logging.getLogger(__name__)
+
+
+class FeatureSet(ABC):
+    """Numbers a deployed model could have at the moment of a check-up, without knowing its capacity."""
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Raw columns it cannot do without."""
+    uses: ClassVar[tuple[str, ...]] = ()
+    """Raw columns it takes where they are measured."""
+
+    @abstractmethod
+    def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
+        """Features of each row, with the index of ``rows``.
+
+        ``rows`` are sorted by cell and check-up. Row i may depend only on rows of the same cell with a checkup_index
+        not above its own: nothing from a cell's future, nothing from other cells.
+        """
+
+
+FEATURES: Registry[FeatureSet] = Registry(
+    "feature set",
+    {
+        "summary": "battery_core.features.summary:SummaryFeatures",
+        "charge": "battery_core.features.charge:ChargeFeatures",
+        "first_checkups": "battery_core.features.first_checkups:FirstCheckupFeatures",
+    },
+)
+
+
+def feature_names(settings: FeatureSettings, source: Source | type[Source]) -> tuple[str, ...]:
+    """The feature sets in force: for ``auto`` those that suit the source."""
+    return source.default_features if settings.sets == ("auto",) else settings.sets
+
+
+def build_features(
+    rows: pd.DataFrame,
+    names: Sequence[str],
+    settings: FeatureSettings | None = None,
+    roles: Mapping[str, Role] | None = None,
+) -> pd.DataFrame:
+    """Features of raw rows (see ``join_rows``), shape (N, F), float64, with the index and order of ``rows``.
+
+    Label-equivalent columns are taken away before any feature set sees the rows. Columns that are absent or wholly
+    missing are left out; what was left out and why is in ``features.attrs["notes"]``.
+
+    Args:
+        rows: raw rows; capacity_Ah may be there or not, it is never looked at.
+        names: names of feature sets.
+        settings: constants of the feature sets.
+        roles: role of each raw column, from ``source.roles()``; canonical roles hold where it is silent.
+
+    Raises:
+        DataError: a required column is not there, or no feature is left.
+        SettingsError: a required column is label-equivalent.
+    """
+    import pandas as pd
+
+    settings = settings or FeatureSettings()
+    hidden = {c for c, role in {**CANONICAL_ROLES, **(roles or {})}.items() if role is Role.LABEL_EQUIVALENT}
+    position = pd.RangeIndex(len(rows))  # the caller's index may repeat
+    seen = rows.drop(columns=[c for c in hidden if c in rows]).set_index(position)
+    ordered = seen.sort_values(["cell_id", "checkup_index"], kind="stable")
+    parts, notes = [], []
+    for name in names:
+        feature_set = FEATURES.get(name)
+        _check_required(name, feature_set, ordered, hidden)
+        notes += _what_is_missing(name, feature_set, ordered, hidden)
+        parts.append(feature_set.compute(ordered, settings).loc[position])
+    features = pd.concat(parts, axis=1) if parts else pd.DataFrame(index=position)
+    features = features.loc[:, ~features.columns.duplicated()].astype("float64")
+    return _finish(features, rows, names, notes)
+
+
+def _finish(features: pd.DataFrame, rows: pd.DataFrame, names: Sequence[str], notes: list[str]) -> pd.DataFrame:
+    empty = [c for c in features if features[c].isna().all()]
+    features = features.drop(columns=empty)
+    notes = notes + [f"{c}: no value in any row, left out" for c in empty]
+    if features.shape[1] == 0:
+        raise DataError(
+            f"features: nothing is left of {', '.join(names) or 'no feature set'} ({'; '.join(notes) or 'none asked for'})"
+            " - choose another of features.sets"
+        )
+    features.index = rows.index
+    features.attrs["notes"] = notes
+    for note in notes:
+        _LOG.debug("features: %s", note)
+    return features
+
+
+def _check_required(name: str, feature_set: FeatureSet, rows: pd.DataFrame, hidden: set[str]) -> None:
+    for column in feature_set.requires:
+        if column in hidden:
+            raise SettingsError(
+                f"feature set '{name}' requires '{column}', which is label-equivalent for this source: it nearly is "
+                "the capacity to predict - choose other features.sets"
+            )
+        if column not in rows:
+            raise DataError(
+                f"feature set '{name}': no column '{column}' in the rows; found {', '.join(map(str, rows.columns))} - "
+                "give it or choose other features.sets"
+            )
+
+
+def _what_is_missing(name: str, feature_set: FeatureSet, rows: pd.DataFrame, hidden: set[str]) -> list[str]:
+    """A note for each column the set would use and cannot."""
+    notes = []
+    for column in feature_set.uses:
+        if column in hidden:
+            notes.append(f"{name}: {column} left out, label-equivalent for this source")
+        elif column not in rows:
+            notes.append(f"{name}: {column} left out, not in this source")
+        elif rows[column].isna().all():
+            notes.append(f"{name}: {column} left out, no value in any row")
+    return notes
+
+
+def usable(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Those of the columns that are there and have a value somewhere."""
+    return [c for c in columns if c in rows and not rows[c].isna().all()]

@@ -1,0 +1,44 @@
+"""Settings of the feature room."""
+
+from __future__ import annotations
+
+from pydantic import field_validator
+
+from battery_core.base_settings import SectionSettings, setting
+
+
+class FeatureSettings(SectionSettings):
+    """Which feature sets a model sees and their constants.
+
+    Example:
+        >>> FeatureSettings(sets=["summary", "first_checkups"]).sets
+        ('summary', 'first_checkups')
+    """
+
+    sets: tuple[str, ...] = setting(("auto",), "feature sets; auto: what the source recommends", min_length=1)
+    activation_energy_kJ_mol: float = setting(
+        30.0, "activation energy of the Arrhenius term; 20 to 60 is usual", unit="kJ/mol", gt=0.0
+    )
+    reference_temperature_degC: float = setting(25.0, "temperature where the Arrhenius term is 1", unit="degC")
+    n_first_checkups: int = setting(5, "check-ups at a cell's start that its later ones are compared with", ge=1)
+    clip_quantile: float = setting(
+        0.0,
+        "features are clipped to this quantile and its mirror, measured on training cells; 0: no clipping",
+        ge=0.0,
+        lt=0.5,
+    )
+
+    @field_validator("sets")
+    @classmethod
+    def _are_known_sets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from battery_core.errors import SettingsError, unknown_name
+        from battery_core.features.base import FEATURES
+
+        for name in names:
+            if name != "auto" and name not in FEATURES:
+                raise unknown_name(FEATURES.kind, name, ["auto", *FEATURES])
+        if "auto" in names and len(names) > 1:
+            raise SettingsError(
+                f"features.sets: 'auto' stands alone, got {', '.join(names)} - name the sets or leave auto"
+            )
+        return names
