@@ -1,4 +1,4 @@
-"""What is wrong with the data, said row by row: flagged and kept, or quarantined and counted, never dropped in silence."""
+"""What is wrong with the data, row by row: flagged and kept, or quarantined and counted, never dropped in silence."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def check_share(rows_read: int, findings: Iterable[Finding], limit: float) -> No
         >>> check_share(10, [], limit=0.2)
     """
     bad = [f for f in findings if f.action == "quarantined"]
-    rows = {(f.cell_id, f.row) for f in bad}
-    if len(rows) > limit * rows_read:
+    rows = _rows_quarantined(bad)
+    if rows > limit * rows_read:
         rule, count = Counter(f"{f.rule} in {f.column}" for f in bad).most_common(1)[0]
         raise DataError(
-            f"quality: {len(rows)} of {rows_read} check-ups are quarantined, at most {limit:.0%} are allowed; "
+            f"quality: {rows} of {rows_read} check-ups are quarantined, at most {limit:.0%} are allowed; "
             f"commonest: {rule} ({count} times, first in cell '{bad[0].cell_id}') - mend the raw files or raise "
             "data.max_quarantine_share"
         )
@@ -113,11 +113,11 @@ def summary(rows_read: int, rows_kept: int, findings: Iterable[Finding]) -> dict
         0
     """
     findings = list(findings)
-    quarantined = len({(f.cell_id, f.row) for f in findings if f.action == "quarantined"})
+    quarantined = _rows_quarantined(findings)
     if rows_read != rows_kept + quarantined:
         raise DataError(
             f"quality: read {rows_read} check-ups, kept {rows_kept} and quarantined {quarantined}: "
-            f"{rows_read - rows_kept - quarantined} are unaccounted for - this is a fault of the reader, please report it"
+            f"{rows_read - rows_kept - quarantined} are unaccounted for - the reader lost them, please report it"
         )
     return {
         "rows_read": rows_read,
@@ -128,12 +128,14 @@ def summary(rows_read: int, rows_kept: int, findings: Iterable[Finding]) -> dict
     }
 
 
-def _row_findings(
-    rows: pd.DataFrame, bad: Any, rule: str, column: str, action: Action, reason: str, values: Any = None
-) -> list[Finding]:
+def _rows_quarantined(findings: Iterable[Finding]) -> int:
+    """Rows, not findings: one row may be bad in several columns, and a finding about a cell is not one more row."""
+    return len({(f.cell_id, f.row) for f in findings if f.action == "quarantined" and f.row is not None})
+
+
+def _row_findings(rows: pd.DataFrame, bad: Any, rule: str, column: str, action: Action, reason: str) -> list[Finding]:
     """One finding for each row where ``bad`` is True."""
-    values = rows[column] if values is None else values
-    picked = zip(rows["cell_id"][bad], rows["checkup_index"][bad], values[bad], strict=True)
+    picked = zip(rows["cell_id"][bad], rows["checkup_index"][bad], rows[column][bad], strict=True)
     return [Finding(str(cell), int(row), rule, column, f"{value:.6g}", action, reason) for cell, row, value in picked]
 
 
@@ -152,14 +154,24 @@ def _implausible(cells: pd.DataFrame, clean: pd.DataFrame, settings: DataSetting
 
     ordered = clean.sort_values(["cell_id", "checkup_index"], kind="stable")
     value = soh(ordered, cells, settings.soh_reference)
-    outside = ((value < settings.soh_min) | (value > settings.soh_max)).to_numpy()
+    outside = (value < settings.soh_min) | (value > settings.soh_max)
     step = value.groupby(ordered["cell_id"]).diff()
-    jump = (step.abs() > settings.soh_max_step + _ROUNDING).to_numpy()
+    jump = step.abs() > settings.soh_max_step + _ROUNDING
     wide = f"SOH outside {settings.soh_min:g} to {settings.soh_max:g}"
-    steep = f"SOH step of more than {settings.soh_max_step:g} since the check-up before: a knee or a fault"
-    return _row_findings(ordered, outside, "soh_range", "capacity_Ah", "flagged", wide, value) + _row_findings(
-        ordered, jump, "soh_step", "capacity_Ah", "flagged", steep, step
+    steep = f"SOH step of more than {settings.soh_max_step:g} since the check-up before, a knee or a fault,"
+    return _flag_cells(ordered[outside], "soh_range", value[outside], wide) + _flag_cells(
+        ordered[jump], "soh_step", step[jump], steep
     )
+
+
+def _flag_cells(suspicious: pd.DataFrame, rule: str, values: pd.Series[float], what: str) -> list[Finding]:
+    """One finding a cell, at its first such check-up: a cell may have hundreds, and people read this."""
+    findings = []
+    for cell, rows in suspicious.groupby("cell_id"):
+        first, value = int(rows["checkup_index"].iloc[0]), float(values[rows.index[0]])
+        reason = f"{what} in {len(rows)} check-up(s) from number {first} on: kept, to look at"
+        findings.append(Finding(str(cell), first, rule, "capacity_Ah", f"{value:.6g}", "flagged", reason))
+    return findings
 
 
 def _twins(clean: pd.DataFrame) -> list[Finding]:

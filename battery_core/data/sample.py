@@ -53,7 +53,7 @@ class Sample:
 
 
 class Samples(Sequence[Sample]):
-    """Many samples as contiguous float32 arrays; indexing gives one ``Sample``, a slice or an index array a ``Samples``.
+    """Many samples as contiguous float32 arrays; an integer gives one ``Sample``, a slice a ``Samples``.
 
     Args:
         x: shape (N, F) or (N, T, F).
@@ -69,9 +69,8 @@ class Samples(Sequence[Sample]):
     def __init__(
         self, x: Array, y: Array, meta: Sequence[SampleMeta], mask: Array | None = None, t: Array | None = None
     ) -> None:
-        lengths = {
-            name: len(part) for name, part in dict(x=x, y=y, meta=meta, mask=mask, t=t).items() if part is not None
-        }
+        parts = {"x": x, "y": y, "meta": meta, "mask": mask, "t": t}
+        lengths = {name: len(part) for name, part in parts.items() if part is not None}
         if len(set(lengths.values())) > 1:
             raise DataError(f"samples: all parts must have the same length; got {lengths} - build them row by row")
         self.x = np.ascontiguousarray(x, dtype=np.float32)

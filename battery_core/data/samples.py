@@ -29,13 +29,13 @@ def make_samples(features: pd.DataFrame, soh: pd.Series[float], rows: pd.DataFra
     """
     if not len(features) == len(soh) == len(rows):
         raise DataError(
-            f"samples: {len(features)} feature rows, {len(soh)} labels, {len(rows)} raw rows - build all from the same rows"
+            f"samples: {len(features)} feature rows, {len(soh)} labels, {len(rows)} raw rows - build all from the same"
         )
     labels = soh.to_numpy(dtype=float)
     if not np.isfinite(labels).all():
         first = int(np.flatnonzero(~np.isfinite(labels))[0])
         raise DataError(
-            f"samples: cell '{rows['cell_id'].iloc[first]}' has a row without SOH - run the quality check first"
+            f"samples: cell '{rows['cell_id'].iloc[first]}' has a row without SOH - check the quality first"
         )
     temperature = rows["ambient_temperature_degC"] if "ambient_temperature_degC" in rows else [float("nan")] * len(rows)
     group = rows["group"] if "group" in rows else [""] * len(rows)

@@ -220,7 +220,7 @@ def _by_condition(
 ) -> Parts:
     """Parts from conditions named in settings (train, val, test in this order)."""
     check_apart(settings.strategy, **named)
-    (train_key, train), (val_key, val), (test_key, test) = named.items()
+    (_, train), (val_key, val), (test_key, test) = named.items()
     if not test and not val:
         raise SplitError(
             f"split '{settings.strategy}': name the held-out cells in split.{test_key}; there are: {there}"
@@ -235,7 +235,7 @@ def _by_condition(
     held_out = find(val)
     if len(held_out) < 2:
         raise SplitError(
-            f"split '{settings.strategy}': one cell for split.{val_key} {list(val)} cannot be both validation and test - "
+            f"split '{settings.strategy}': one cell for split.{val_key} {list(val)} cannot be validation and test - "
             f"name split.{test_key} too; there are: {there}"
         )
     half = draw(cells[cells["cell_id"].isin(held_out)], 0.5, derive_seed(settings.seed, "held-out"))

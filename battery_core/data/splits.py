@@ -76,8 +76,8 @@ class CellSplit:
         """
         try:
             content = json.loads(text)
-            lists = {part: tuple(content.pop(part)) for part in (*PARTS, "unused")}
-            return cls(**lists, **content)
+            content |= {part: tuple(content[part]) for part in (*PARTS, "unused")}
+            return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             raise SplitError(f"split.json cannot be read ({err!r}) - delete it and split again") from err
 
@@ -177,7 +177,8 @@ def _fresh(cells: pd.DataFrame, settings: SplitSettings, source: Source | None) 
     used = {*train, *val, *parts.test}
     unused = tuple(c for c in known if c not in used)
     given = settings.model_dump(mode="json")
-    return CellSplit(tuple(train), tuple(val), tuple(parts.test), settings.strategy, given, unused)
+    in_order = [tuple(sorted(part)) for part in (train, val, parts.test)]
+    return CellSplit(in_order[0], in_order[1], in_order[2], settings.strategy, given, unused)
 
 
 def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | None, previous: CellSplit) -> CellSplit:

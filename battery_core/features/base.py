@@ -97,8 +97,8 @@ def _finish(features: pd.DataFrame, rows: pd.DataFrame, names: Sequence[str], no
     notes = notes + [f"{c}: no value in any row, left out" for c in empty]
     if features.shape[1] == 0:
         raise DataError(
-            f"features: nothing is left of {', '.join(names) or 'no feature set'} ({'; '.join(notes) or 'none asked for'})"
-            " - choose another of features.sets"
+            f"features: nothing is left of {', '.join(names) or 'no feature set'} "
+            f"({'; '.join(notes) or 'none asked for'}) - choose another of features.sets"
         )
     features.index = rows.index
     features.attrs["notes"] = notes

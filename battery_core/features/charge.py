@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from battery_core.data.sources.base import CHARGE_STATISTICS
 from battery_core.errors import DataError
 from battery_core.features.base import FEATURES, FeatureSet, usable
 from battery_core.features.settings import FeatureSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CHARGE_STATISTICS = (
-    "voltage_mean_V", "voltage_std_V", "voltage_kurtosis", "voltage_skewness",
-    "cc_charge_Ah", "cc_time_s", "voltage_slope_V_per_s", "voltage_entropy",
-    "current_mean_A", "current_std_A", "current_kurtosis", "current_skewness",
-    "cv_charge_Ah", "cv_time_s", "current_slope_A_per_s", "current_entropy",
-)  # fmt: skip
-"""Canonical names of the 16 statistics, in the order of the published files (Wang et al. 2024)."""
 
 
 @FEATURES.register("charge")
@@ -35,7 +28,7 @@ class ChargeFeatures(FeatureSet):
         """Each row from itself alone."""
         if not usable(rows, CHARGE_STATISTICS):
             raise DataError(
-                "feature set 'charge': none of the 16 charge statistics has a value in the rows (voltage_mean_V, ...) - "
+                "feature set 'charge': none of the 16 charge statistics has a value (voltage_mean_V, ...) - "
                 "choose other features.sets for this source"
             )
         return rows[usable(rows, self.uses)].copy()

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from battery_core.data.sources.base import CHARGE_STATISTICS
 from battery_core.features.base import FEATURES, FeatureSet, usable
-from battery_core.features.charge import CHARGE_STATISTICS
 from battery_core.features.settings import FeatureSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# strictly positive and far from zero: their ratio to the start means something; of the others only the difference does
+# positive and far from zero: their ratio to the start means something; of the others only the difference does
 _RATIOS = (
     "resistance_ohm",
     "cc_charge_Ah",

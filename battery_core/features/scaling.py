@@ -59,9 +59,7 @@ class Scaler:
         if (bare := np.isnan(x).all(axis=0)).any():
             column = int(np.flatnonzero(bare)[0])
             label = names[column] if names else f"number {column}"
-            raise DataError(
-                f"scaler: feature '{label}' has no value in any training row - leave it out of the features"
-            )
+            raise DataError(f"scaler: feature '{label}' has no value in any training row - leave it out")
         median = np.nanmedian(x, axis=0)
         low, high = np.full(x.shape[1], -np.inf), np.full(x.shape[1], np.inf)
         if clip_quantile > 0:
@@ -80,7 +78,7 @@ class Scaler:
         given = tuple(getattr(x, "columns", ()))
         if given and self.names and given != self.names:
             raise DataError(
-                f"scaler: expected features {', '.join(self.names)}; got {', '.join(given)} - build them with the same sets"
+                f"scaler: expected features {', '.join(self.names)}; got {', '.join(given)} - use the same sets"
             )
         values = np.asarray(x, dtype=np.float64)
         if values.shape[-1] != len(self.mean):

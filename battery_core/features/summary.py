@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GAS_CONSTANT_J_per_mol_K = 8.31446261815324
+_AS_MEASURED = ("throughput_Ah", "time_days", "cycle_count", "resistance_ohm")
 
 
 @FEATURES.register("summary")
@@ -25,16 +26,12 @@ class SummaryFeatures(FeatureSet):
     """
 
     name = "summary"
-    uses = (
-        "throughput_Ah", "nominal_capacity_Ah", "time_days", "cycle_count", "resistance_ohm", "ambient_temperature_degC",
-    )  # fmt: skip
+    uses = (*_AS_MEASURED, "nominal_capacity_Ah", "ambient_temperature_degC")
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself alone."""
         found = set(usable(rows, self.uses))
-        features = rows[
-            [c for c in ("throughput_Ah", "time_days", "cycle_count", "resistance_ohm") if c in found]
-        ].copy()
+        features = rows[[c for c in _AS_MEASURED if c in found]].copy()
         if {"throughput_Ah", "nominal_capacity_Ah"} <= found:
             features["equivalent_full_cycles"] = rows["throughput_Ah"].abs() / (2.0 * rows["nominal_capacity_Ah"])
         if "time_days" in found:
@@ -56,4 +53,5 @@ def arrhenius(temperature_K: pd.Series[float], settings: FeatureSettings) -> pd.
     """
     reference = convert(settings.reference_temperature_degC, "degC", "K")
     per_gas_constant = settings.activation_energy_kJ_mol * 1e3 / GAS_CONSTANT_J_per_mol_K
-    return np.exp(-per_gas_constant * (1.0 / temperature_K - 1.0 / reference))
+    rate: pd.Series[float] = np.exp(-per_gas_constant * (1.0 / temperature_K - 1.0 / reference))
+    return rate

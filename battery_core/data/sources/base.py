@@ -37,6 +37,14 @@ CANONICAL_ROLES: Mapping[str, Role] = {
     "resistance_ohm": Role.MEASUREMENT,
 }
 
+CHARGE_STATISTICS = (
+    "voltage_mean_V", "voltage_std_V", "voltage_kurtosis", "voltage_skewness",
+    "cc_charge_Ah", "cc_time_s", "voltage_slope_V_per_s", "voltage_entropy",
+    "current_mean_A", "current_std_A", "current_kurtosis", "current_skewness",
+    "cv_charge_Ah", "cv_time_s", "current_slope_A_per_s", "current_entropy",
+)  # fmt: skip
+"""Statistics of the end of a charge (cc: constant current, cv: constant voltage), as Wang et al. 2024 order them."""
+
 
 @dataclass(frozen=True)
 class SourceTables:
