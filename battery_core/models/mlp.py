@@ -1,0 +1,71 @@
+"""Multi-layer perceptron: features of one check-up to its SOH."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from battery_core.errors import SettingsError
+from battery_core.models.settings import MLPSettings
+from battery_core.models.torch_base import TorchModel, activation, initialise
+
+_DEFAULT = MLPSettings()
+
+
+class MLPModel(TorchModel):
+    """Linear layers with a nonlinearity and dropout between them.
+
+    Args:
+        input_dim: features F of a check-up.
+        hidden_dims: width of each hidden layer; none makes the model linear.
+        dropout: share of hidden units dropped while training.
+        output_dim: targets D.
+        activation: relu, gelu, silu or tanh.
+        init: torch, xavier or he.
+
+    Shape:
+        (B, F) -> (B, D)
+
+    Example:
+        >>> import torch
+        >>> MLPModel(input_dim=5, hidden_dims=[64, 32], dropout=0.1)(torch.zeros(3, 5)).shape
+        torch.Size([3, 1])
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dims: Sequence[int] = _DEFAULT.hidden_dims,
+        dropout: float = _DEFAULT.dropout,
+        output_dim: int = 1,
+        activation: str = _DEFAULT.activation,
+        init: str = _DEFAULT.init,
+    ) -> None:
+        super().__init__(
+            input_dim,
+            hidden_dims=list(hidden_dims),
+            dropout=dropout,
+            output_dim=output_dim,
+            activation=activation,
+            init=init,
+        )
+        if not 0 <= dropout < 1:
+            raise SettingsError(f"MLPModel dropout: expected a share from 0 up to 1, got {dropout}")
+        self.layers = _layers([input_dim, *hidden_dims], output_dim, dropout, activation)
+        initialise(self, init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """SOH of each check-up."""
+        out: Tensor = self.layers(x)
+        return out
+
+
+def _layers(dims: list[int], output_dim: int, dropout: float, nonlinearity: str) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for before, after in pairwise(dims):
+        parts += [nn.Linear(before, after), activation(nonlinearity)]
+        if dropout > 0:
+            parts.append(nn.Dropout(dropout))
+    return nn.Sequential(*parts, nn.Linear(dims[-1], output_dim))

@@ -1,0 +1,41 @@
+"""Settings of the models; importable without torch or LightGBM."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from battery_core.base_settings import SectionSettings, setting
+
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+Init = Literal["torch", "xavier", "he"]
+
+
+class LGBMSettings(SectionSettings):
+    """LightGBM: boosted trees on the features of one check-up."""
+
+    n_estimators: int = setting(500, "Most trees; early stopping keeps fewer", ge=1)
+    learning_rate: float = setting(0.05, "Shrinkage of each tree", gt=0)
+    num_leaves: int = setting(31, "Most leaves of a tree", ge=2)
+    max_depth: int = setting(-1, "Deepest branch; -1 sets no limit", ge=-1)
+    min_child_samples: int = setting(20, "Fewest check-ups in a leaf", ge=1)
+    subsample: float = setting(1.0, "Share of check-ups each tree sees", gt=0, le=1)
+    colsample_bytree: float = setting(1.0, "Share of features each tree sees", gt=0, le=1)
+    reg_alpha: float = setting(0.0, "L1 penalty on leaf values", ge=0)
+    reg_lambda: float = setting(0.0, "L2 penalty on leaf values", ge=0)
+    early_stopping_rounds: int | None = setting(
+        50, "Trees without a better validation loss before boosting stops; null never stops early", ge=1
+    )
+    objective: Literal["regression", "regression_l1", "huber", "mape"] = setting("regression", "Loss that is boosted")
+    categorical_features: tuple[int, ...] = setting((), "Columns whose whole numbers are categories")
+    seed: int = setting(0, "Seed of row and feature sampling", ge=0)
+    num_threads: int = setting(0, "Processor threads; 0 takes what OpenMP is given", ge=0)
+
+
+class MLPSettings(SectionSettings):
+    """Multi-layer perceptron on the features of one check-up."""
+
+    hidden_dims: tuple[int, ...] = setting((64, 32), "Width of each hidden layer")
+    dropout: float = setting(0.1, "Share of hidden units dropped while training", ge=0, lt=1)
+    activation: Activation = setting("relu", "Nonlinearity of the hidden layers")
+    init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
+    n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)

@@ -1,0 +1,110 @@
+"""Hooks into training: override what you need, the rest costs nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from battery_core.training.history import History
+    from battery_core.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+class BaseCallback:
+    """Does nothing at every hook; ``self.trainer`` is the Trainer, ``self.trainer.stop(why)`` ends after this epoch.
+
+    Example:
+        >>> class Memory(BaseCallback):
+        ...     def __init__(self):
+        ...         self.losses = []
+        ...     def on_epoch_end(self, epoch, metrics):
+        ...         self.losses.append(metrics["val_loss"])
+    """
+
+    trainer: Trainer
+
+    def on_train_start(self) -> None:
+        """Before the first epoch, model and optimizer are ready."""
+
+    def on_train_end(self, history: History) -> None:
+        """After the last epoch, the best weights are restored."""
+
+    def on_epoch_start(self, epoch: int) -> None:
+        """Before the first batch of an epoch; epochs count from 0."""
+
+    def on_epoch_end(self, epoch: int, metrics: dict[str, float]) -> None:
+        """After validation; ``metrics`` holds train_loss, val_loss and lr."""
+
+    def on_batch_start(self, epoch: int, batch: int) -> None:
+        """Before the forward pass of a batch."""
+
+    def on_batch_end(self, epoch: int, batch: int, loss: Any) -> None:
+        """After a batch; ``loss`` is a tensor on the device: reading it as a number makes the host wait."""
+
+    def on_checkpoint(self, path: Path) -> None:
+        """After a checkpoint is whole on disk."""
+
+    def on_exception(self, error: BaseException) -> None:
+        """When training is about to end by an exception, KeyboardInterrupt too."""
+
+
+class Hooks:
+    """The callbacks of a run; a hook that nobody overrides is an empty list."""
+
+    def __init__(self, callbacks: Iterable[BaseCallback], trainer: Trainer) -> None:
+        self._callbacks = list(callbacks)
+        for callback in self._callbacks:
+            callback.trainer = trainer
+        self.batch_start = self._overridden("on_batch_start")
+        self.batch_end = self._overridden("on_batch_end")
+
+    def call(self, name: str, *args: Any) -> None:
+        """Call one hook of every callback, in order."""
+        for hook in self._overridden(name):
+            hook(*args)
+
+    def exception(self, error: BaseException) -> None:
+        """Tell every callback of an error; one that fails itself must not hide it."""
+        for hook in self._overridden("on_exception"):
+            try:
+                hook(error)
+            except Exception as second:  # noqa: BLE001 - the first error is the one to report
+                logger.warning("callback %s failed in on_exception: %s", hook, second)
+
+    def _overridden(self, name: str) -> list[Callable[..., None]]:
+        """Bound hooks that are not the empty ones; any object with the hook's name will do."""
+        hooks = ((getattr(callback, name, None), callback) for callback in self._callbacks)
+        return [
+            hook
+            for hook, owner in hooks
+            if hook and getattr(type(owner), name, None) is not getattr(BaseCallback, name)
+        ]
+
+
+class ProgressBar(BaseCallback):
+    """One line on the terminal; silent when the output goes to a file."""
+
+    def on_train_start(self) -> None:
+        """Open the bar."""
+        from tqdm import tqdm
+
+        done = len(self.trainer.history["train_loss"])
+        self._bar = tqdm(total=self.trainer.settings.epochs, initial=done, disable=None, unit="epoch", leave=True)
+
+    def on_epoch_end(self, epoch: int, metrics: dict[str, float]) -> None:
+        """One epoch further."""
+        self._bar.set_postfix(train=f"{metrics['train_loss']:.3g}", val=f"{metrics['val_loss']:.3g}", refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, history: History) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+    def on_exception(self, error: BaseException) -> None:
+        """Close the bar."""
+        if hasattr(self, "_bar"):
+            self._bar.close()

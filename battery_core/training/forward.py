@@ -1,0 +1,98 @@
+"""What of a batch the model and the loss take, found once from their signatures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from battery_core.errors import TrainingError
+from battery_core.training import losses
+from battery_core.training.batches import Batch, ResidentData
+from battery_core.training.precision import Precision
+
+
+class ForwardPass:
+    """Estimate and loss of a batch.
+
+    Args:
+        model: ``forward(x)``, and ``mask`` and ``t`` if it names them.
+        loss: ``forward(pred, target)``, and ``t``, ``mask``, ``segment`` if it names them.
+        precision: number format of the model's forward pass; the loss is always float32.
+    """
+
+    def __init__(self, model: nn.Module, loss: nn.Module, precision: Precision) -> None:
+        self.model, self.loss, self.precision = model, loss, precision
+        self._of_model = [name for name in ("mask", "t") if name in _parameters(model.forward)]
+        self._of_loss = _parameters(loss.forward)
+        self.along_cells = bool(getattr(loss, "along_cells", False))
+        self.with_time = "t" in self._of_loss and (self.along_cells or type(loss).__module__ != losses.__name__)
+        self.reduction = str(getattr(loss, "reduction", "mean"))
+        if self.reduction == "none":
+            raise TrainingError("loss reduction 'none' gives no single number to minimise: expected 'mean' or 'sum'")
+
+    def check(self, data: ResidentData) -> None:
+        """Refuse what would train silently on something else: wrong shapes, a mask the loss does not know.
+
+        Raises:
+            TrainingError: estimate and target differ in shape, or targets are missing and the loss has no ``mask``.
+        """
+        if data.whole.target_mask is not None and "mask" not in self._of_loss:
+            raise TrainingError(
+                f"loss {type(self.loss).__name__} has no parameter 'mask', but some targets are missing: "
+                "add forward(..., mask=None) or drop the rows"
+            )
+        first = next(data.batches(2))
+        was_training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            pred = self.predict(first)
+        self.model.train(was_training)
+        if pred.shape != first.y.shape:
+            raise TrainingError(
+                f"model {type(self.model).__name__}: expected an estimate of shape {tuple(first.y.shape)} like the "
+                f"targets, got {tuple(pred.shape)} - reshape it in forward"
+            )
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Estimate of each check-up, shape (B, D), float32."""
+        inputs = {name: part for name in self._of_model if (part := getattr(batch, name)) is not None}
+        with self.precision.forward_context():
+            pred: Tensor = self.model(batch.x, **inputs)
+        return pred.float() if self.precision.enabled else pred
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Loss of the batch, one number on the device."""
+        extra: dict[str, Any] = {}
+        if batch.target_mask is not None:
+            extra["mask"] = batch.target_mask
+        if batch.time is not None:
+            extra["t"] = batch.time
+        if batch.segment is not None and "segment" in self._of_loss:
+            extra["segment"] = batch.segment
+        loss: Tensor = self.loss(self.predict(batch), batch.y, **extra)
+        return loss
+
+    @torch.no_grad()
+    def evaluate(self, data: ResidentData, batch_size: int) -> float:
+        """Loss over all rows without gradient; means weigh by valid targets, and the host waits once."""
+        self.model.eval()
+        counts = data.valid_counts(batch_size)
+        values = [self(batch) for batch in data.batches(batch_size)]
+        return weighted_loss(torch.stack(values), counts, self.reduction)
+
+
+def weighted_loss(values: Tensor, counts: list[int], reduction: str) -> float:
+    """Losses of batches as one number: a mean over valid targets, or a sum."""
+    total = values.double() if values.device.type != "mps" else values
+    if reduction == "sum":
+        return float(total.sum())
+    weights = torch.tensor(counts, dtype=total.dtype, device=total.device)
+    return float((total * weights).sum() / weights.sum())
+
+
+def _parameters(function: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(function).parameters)

@@ -1,0 +1,23 @@
+"""Names of the losses; torch is imported only when one is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from battery_core.registry import Registry
+
+if TYPE_CHECKING:
+    from battery_core.training.losses import BaseLoss
+
+_LOSSES = "battery_core.training.losses"
+
+LossRegistry: Registry[BaseLoss] = Registry[Any](
+    "loss",
+    {
+        "mse": f"{_LOSSES}:MSELoss",
+        "physics_informed": f"{_LOSSES}:PhysicsInformedLoss",
+        "huber": f"{_LOSSES}:HuberLoss",
+        "mape": f"{_LOSSES}:PercentageLoss",
+        "mae": f"{_LOSSES}:MAELoss",
+    },
+)

@@ -1,0 +1,188 @@
+"""One training epoch: forward, backward, clip, step; stops before a step that would spoil the weights."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from battery_core.errors import TrainingError
+from battery_core.training.batches import Batch, ResidentData
+from battery_core.training.callbacks import Hooks
+from battery_core.training.forward import ForwardPass, weighted_loss
+from battery_core.training.settings import TrainerSettings
+
+logger = logging.getLogger(__name__)
+
+
+class NonFiniteLossError(TrainingError):
+    """A loss or gradient is NaN or infinite in this batch of the epoch; the weights are those before it."""
+
+    def __init__(self, batch: int, what: str) -> None:
+        super().__init__(f"{what} is not finite in batch {batch}")
+        self.batch, self.what = batch, what
+
+
+class HostGuard:
+    """Looks at each number as it comes: free on a CPU, where nothing runs ahead of the host."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, scales: bool) -> None:
+        self._scales = scales
+
+    def start(self, device: torch.device) -> None:
+        """A new epoch."""
+
+    def before_step(self, first: int, losses: list[Tensor], norm: Tensor | None) -> None:
+        """Raise before the optimizer step if anything is not finite; ``first`` is the group's first batch."""
+        for offset, loss in enumerate(losses):
+            if not math.isfinite(loss.item()):
+                raise NonFiniteLossError(first + offset, "loss")
+        if norm is not None and not self._scales and not math.isfinite(norm.item()):
+            raise NonFiniteLossError(first, "gradient")
+
+    def end(self, values: Tensor, accumulate: int) -> None:
+        """The epoch is over."""
+
+
+class DeviceGuard:
+    """Lets the device skip every step after the first non-finite one, and asks it once an epoch.
+
+    The fused optimizer does nothing where its ``found_inf`` is 1: the host never waits inside an epoch, and still no
+    step is taken on a non-finite loss or gradient.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, scales: bool) -> None:
+        self._optimizer, self._scales = optimizer, scales
+
+    def start(self, device: torch.device) -> None:
+        """A new epoch: nothing is bad yet."""
+        self._bad = torch.zeros((), device=device)
+        self._good_steps = torch.zeros((), device=device)
+
+    def before_step(self, first: int, losses: list[Tensor], norm: Tensor | None) -> None:
+        """Mark the step as bad on the device; a scaler skips its bad steps by itself."""
+        seen = [*losses, norm] if norm is not None and not self._scales else losses
+        for value in seen:
+            self._bad = torch.maximum(self._bad, (~torch.isfinite(value.detach())).to(self._bad.dtype))
+        self._good_steps += 1 - self._bad
+        if not self._scales:
+            self._optimizer.found_inf = self._bad  # type: ignore[attr-defined]
+
+    def end(self, values: Tensor, accumulate: int) -> None:
+        """Raise if a step of the epoch was bad."""
+        if not self._scales:
+            del self._optimizer.found_inf  # type: ignore[attr-defined]
+        if self._bad.item():
+            first = int(self._good_steps.item()) * accumulate
+            bad = torch.nonzero(~torch.isfinite(values[first : first + accumulate]))
+            raise NonFiniteLossError(first + int(bad[0]) if len(bad) else first, "loss" if len(bad) else "gradient")
+
+
+class StepRunner:
+    """The eager training loop over resident data.
+
+    Args:
+        forward: model, loss and precision.
+        optimizer: fused AdamW.
+        settings: batch size, accumulation and clip.
+        hooks: callbacks.
+    """
+
+    def __init__(
+        self, forward: ForwardPass, optimizer: torch.optim.Optimizer, settings: TrainerSettings, hooks: Hooks
+    ) -> None:
+        self.forward, self.optimizer, self.settings, self.hooks = forward, optimizer, settings, hooks
+        self.precision = forward.precision
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        guard = HostGuard if self.parameters[0].device.type == "cpu" else DeviceGuard
+        self.guard: HostGuard | DeviceGuard = guard(optimizer, self.precision.scales)
+        self.micro_batch: int | None = None  # rows that fit into memory, once it has run out
+
+    def train_epoch(self, data: ResidentData, order: Tensor, epoch: int) -> float:
+        """One pass over the data in this order; the mean training loss over valid targets.
+
+        Raises:
+            NonFiniteLossError: before the step that would have used it.
+        """
+        size, accumulate = self.settings.batch_size, self.settings.accumulate
+        counts, batches = data.valid_counts(size, order), data.batches(size, order)
+        losses: list[Tensor] = []
+        self.forward.model.train()
+        self.guard.start(data.device)
+        for first in range(0, len(counts), accumulate):
+            group_counts = counts[first : first + accumulate]
+            group = [next(batches) for _ in group_counts]
+            losses += self._step(group, group_counts, first, epoch)
+        values = torch.stack(losses)
+        self.guard.end(values, accumulate)
+        return weighted_loss(values, counts, self.forward.reduction)
+
+    def _step(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
+        """One optimizer step over a group of batches; their losses."""
+        while True:
+            try:
+                losses = self._gradients(group, counts, first, epoch)
+                break
+            except torch.OutOfMemoryError as err:
+                self._halve(len(group[0].y), err)
+        self.precision.unscale(self.optimizer)
+        clip = self.settings.gradient_clip
+        norm = None if clip is None else clip_grad_norm_(self.parameters, clip)
+        self.guard.before_step(first, losses, norm)
+        self.precision.step(self.optimizer)
+        return losses
+
+    def _gradients(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
+        """Sum of the group's gradients, each batch weighed by its valid targets."""
+        self.optimizer.zero_grad()
+        total = sum(counts)
+        losses = []
+        for offset, (batch, count) in enumerate(zip(group, counts, strict=True)):
+            for hook in self.hooks.batch_start:
+                hook(epoch, first + offset)
+            share = 1.0 if self.forward.reduction == "sum" else count / max(total, 1)
+            loss = self._backward(batch, share)
+            losses.append(loss)
+            for hook in self.hooks.batch_end:
+                hook(epoch, first + offset, loss)
+        return losses
+
+    def _backward(self, batch: Batch, share: float) -> Tensor:
+        if self.micro_batch is not None and len(batch.y) > self.micro_batch:
+            return self._backward_in_parts(batch, share)
+        loss = self.forward(batch)
+        self.precision.backward(loss if share == 1.0 else loss * share)
+        return loss.detach()
+
+    def _backward_in_parts(self, batch: Batch, share: float) -> Tensor:
+        """The same gradient in pieces that fit into memory."""
+        assert self.micro_batch is not None
+        pieces = [None if part is None else torch.split(part, self.micro_batch) for part in batch]
+        n_pieces = -(-len(batch.y) // self.micro_batch)
+        valid = batch.y.numel() if batch.target_mask is None else int(batch.target_mask.sum())
+        total = batch.y.new_zeros(())
+        for i in range(n_pieces):
+            piece = Batch._make(None if part is None else part[i] for part in pieces)
+            count = piece.y.numel() if piece.target_mask is None else int(piece.target_mask.sum())
+            weight = 1.0 if self.forward.reduction == "sum" else count / max(valid, 1)
+            loss = self.forward(piece) * weight
+            self.precision.backward(loss * share)
+            total += loss.detach()
+        return total
+
+    def _halve(self, batch_size: int, err: torch.OutOfMemoryError) -> None:
+        """Half the rows at a time from now on; gradients accumulate, so the numbers stay those of the whole batch."""
+        rows = min(self.micro_batch or batch_size, batch_size)
+        if rows <= 1:
+            raise TrainingError(
+                "out of memory with one check-up at a time: take a smaller model or device 'cpu'"
+            ) from err
+        self.micro_batch = (rows + 1) // 2
+        logger.warning(
+            "out of memory with %d check-ups at a time: going on with %d, accumulated", rows, self.micro_batch
+        )
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
