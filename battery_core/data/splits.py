@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.data.settings import SplitSettings
-from battery_core.errors import SplitError
+from battery_core.errors import SettingsError, SplitError
 from battery_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def make_split(
             f"split '{settings.strategy}': {len(cells)} cell(s), at least 3 are needed, one each for train, val and "
             f"test; there are: {', '.join(cells['cell_id']) or 'none'} - add cells"
         )
-    if previous is not None and previous.settings == settings.model_dump(mode="json"):
+    if previous is not None and _same_settings(previous, settings):
         return _carry_on(cells, settings, source, previous)
     return _fresh(cells, settings, source)
 
@@ -156,6 +156,16 @@ def resolve(settings: SplitSettings, source: Source | None) -> SplitSettings:
     by_hand = settings.model_dump(include=settings.model_fields_set - {"strategy"})
     recommended = {"strategy": "random", **(source.default_split if source else {})}
     return SplitSettings(**{**recommended, **by_hand})
+
+
+def _same_settings(previous: CellSplit, settings: SplitSettings) -> bool:
+    """Whether an earlier split was asked for in the same way; a setting that it does not name had its default."""
+    from pydantic import ValidationError
+
+    try:
+        return SplitSettings(**previous.settings).model_dump() == settings.model_dump()
+    except (ValidationError, SettingsError):  # a setting of then is unknown now: it cannot be the same
+        return False
 
 
 def _fresh(cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> CellSplit:
@@ -191,7 +201,8 @@ def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | Non
         seen = fresh is None or cell in fresh.train or cell in fresh.val
         part[cell] = "train" if seen and not _at_named_val(cell, fresh, settings) else "unused"
     lists = {name: tuple(c for c in present if part[c] == name) for name in (*PARTS, "unused")}
-    return CellSplit(**lists, strategy=settings.strategy, settings=previous.settings)
+    given = settings.model_dump(mode="json")
+    return CellSplit(lists["train"], lists["val"], lists["test"], settings.strategy, given, lists["unused"])
 
 
 def _at_named_val(cell: str, fresh: CellSplit | None, settings: SplitSettings) -> bool:

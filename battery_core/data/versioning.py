@@ -9,6 +9,7 @@ from pathlib import Path
 from battery_core.errors import DataError
 
 _CHUNK = 1 << 20
+_HOUSE = "battery_core"
 
 
 def content_version(path: Path | str) -> str:
@@ -44,7 +45,7 @@ def file_sha256(path: Path | str) -> str:
 
 
 def code_version(*packages: str) -> str:
-    """One hash of the Python sources of rooms, for instance ``code_version("battery_core.data")``.
+    """One hash of the Python sources of rooms of the house, for instance ``code_version("data", "features.scaling")``.
 
     A result is stale when the code that made it has changed; file dates and caches play no part.
 
@@ -52,7 +53,7 @@ def code_version(*packages: str) -> str:
         DataError: there is no such room.
 
     Example:
-        >>> code_version("battery_core.units") == code_version("battery_core.units")
+        >>> code_version("units") == code_version("battery_core.units")
         True
     """
     digest = hashlib.sha256()
@@ -64,12 +65,13 @@ def code_version(*packages: str) -> str:
 
 def _sources(package: str) -> list[tuple[str, Path]]:
     """Module files of a room below its folder, in name order, without importing it."""
+    package = package if package.split(".")[0] == _HOUSE else f"{_HOUSE}.{package}"
     try:
         spec = importlib.util.find_spec(package)
     except ModuleNotFoundError:
         spec = None
     if spec is None or spec.origin is None:
-        raise DataError(f"code version: no room '{package}' - give a dotted name such as battery_core.data")
+        raise DataError(f"code version: no room '{package}' - give a dotted name such as data or features.scaling")
     origin = Path(spec.origin)
     if not spec.submodule_search_locations:
         return [(package, origin)]

@@ -76,7 +76,7 @@ def build_features(
     import pandas as pd
 
     settings = settings or FeatureSettings()
-    hidden = {c for c, role in {**CANONICAL_ROLES, **(roles or {})}.items() if role is Role.LABEL_EQUIVALENT}
+    hidden = {c for c, role in {**CANONICAL_ROLES, **(roles or {})}.items() if role == Role.LABEL_EQUIVALENT}
     position = pd.RangeIndex(len(rows))  # the caller's index may repeat
     seen = rows.drop(columns=[c for c in hidden if c in rows]).set_index(position)
     ordered = seen.sort_values(["cell_id", "checkup_index"], kind="stable")

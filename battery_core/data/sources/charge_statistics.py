@@ -116,8 +116,8 @@ class TJU(ChargeStatistics):
         chemistry = named["group"].replace("_", "+")
         if chemistry not in self.nominal_Ah:
             raise DataError(
-                f"source 'tju': unknown chemistry '{chemistry}' of file '{stem}'; known: {', '.join(self.nominal_Ah)} - "
-                "name the folder Dataset_<number>_<chemistry>_battery"
+                f"source 'tju': unknown chemistry '{chemistry}' of file '{stem}'; known: {', '.join(self.nominal_Ah)} "
+                "- name the folder Dataset_<number>_<chemistry>_battery"
             )
         return {
             "cell_id": f"{chemistry}_{stem}",  # file names repeat between the folders
@@ -129,7 +129,7 @@ class TJU(ChargeStatistics):
         }
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
-        """Every fifth cell of each folder in name order; the published choice hangs on a directory order."""
+        """Every fifth cell of each folder in name order; the published choice hangs on an order of directories."""
         return tuple(c for _, ids in cells.groupby("group")["cell_id"] for c in sorted(ids)[4::5])
 
 

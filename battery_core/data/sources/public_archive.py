@@ -77,7 +77,8 @@ def download(folder: str, raw_dir: Path, source: str, archive: Path | None = Non
     if len(found) != count or (digest and folder_digest(raw_dir) != digest):
         raise DataError(
             f"source '{source}': the downloaded '{folder}' ({len(found)} files) are not the published {count} files "
-            f"byte for byte, from {URL} - delete the archive in the pooch cache and try again, or set data.reference_root"
+            f"byte for byte, from {URL} - delete the archive in the pooch cache and try again, or set "
+            "data.reference_root"
         )
 
 
