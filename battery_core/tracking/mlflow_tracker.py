@@ -1,0 +1,214 @@
+"""Runs in MLflow: sent from the local folder, so that a server that fails costs nothing but a later send."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from filelock import FileLock
+
+from battery_core.files import read_json, write_json
+from battery_core.tracking.base import TrackingError
+from battery_core.tracking.local_tracker import METRICS_FILE, RUN_FILE, read_metrics
+
+logger = logging.getLogger(__name__)
+
+SENT_FILE = "mlflow.json"
+RUN_TAG = "battery.run_id"
+#: What MLflow takes in one call.
+_METRICS, _PARAMS, _TAGS, _PARAM_LENGTH, _TAG_LENGTH = 1000, 100, 100, 6000, 5000
+
+
+def send_run(run_dir: Path | str, tracking_uri: str, experiment: str = "soh-training") -> str:
+    """Send what MLflow does not have yet of a local run: settings, tags, numbers and, when it has ended, files.
+
+    May be called again at any time: nothing is sent twice, and no second MLflow run is made.
+
+    Args:
+        run_dir: folder that ``LocalTracker`` wrote.
+        tracking_uri: where to; ``file:`` and plain paths become a SQLite store in that folder.
+        experiment: name of the MLflow experiment; it is created where there is none.
+
+    Returns:
+        Id of the run in MLflow.
+
+    Raises:
+        TrackingError: the folder holds no run, or MLflow does not answer; the local run stays whole.
+    """
+    folder = Path(run_dir)
+    about = read_json(folder / RUN_FILE)
+    if about is None:
+        raise TrackingError(
+            f"run folder '{folder}': expected '{RUN_FILE}' in it, found none - give the folder of a run"
+        )
+    uri, artifacts = resolve_uri(tracking_uri)
+    with FileLock(folder / ".mlflow.lock"):
+        try:
+            return _Sender(folder, about, uri, experiment, artifacts).send()
+        except (OSError, _mlflow_error()) as err:
+            reason = " ".join(str(err).split())[:300]
+            raise TrackingError(
+                f"MLflow at '{uri}' did not take run '{about['run_id']}': {reason} - the local run is whole, send it later: "
+                f"python -m battery_core.tracking {folder} --uri {tracking_uri}"
+            ) from err
+
+
+def resolve_uri(tracking_uri: str) -> tuple[str, str | None]:
+    """The store behind a tracking URI, absolute, and where its artifacts go (None: the server decides).
+
+    Example:
+        >>> resolve_uri("sqlite:////data/mlflow.db")
+        ('sqlite:////data/mlflow.db', 'file:///data/mlartifacts')
+    """
+    if tracking_uri.startswith("sqlite:///"):
+        file = Path(tracking_uri.removeprefix("sqlite:///")).absolute()
+    elif tracking_uri.startswith("file:") or "://" not in tracking_uri:
+        rest = tracking_uri.removeprefix("file:")
+        folder = Path(unquote(urlparse(tracking_uri).path if rest.startswith("//") else rest))
+        file = folder.absolute() / "mlflow.db"
+        _say_once(f"MLflow no longer writes 'file:' stores: '{tracking_uri}' is kept as sqlite:///{file}")
+    else:
+        return tracking_uri, None
+    file = Path(os.path.normpath(file))
+    return f"sqlite:///{file}", (file.parent / "mlartifacts").as_uri()
+
+
+@cache
+def ensure_store(uri: str) -> None:
+    """Create a SQLite store once, under a lock: processes that open a fresh one together would break it for good."""
+    if not uri.startswith("sqlite:///"):
+        return
+    file = Path(uri.removeprefix("sqlite:///"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        fresh = not file.exists()
+        _client(uri).search_experiments(max_results=1)
+        if fresh:
+            with sqlite3.connect(file) as database:
+                database.execute("PRAGMA journal_mode=WAL")  # readers no longer wait for the writer
+
+
+class _Sender:
+    """One run on its way to one store."""
+
+    def __init__(self, folder: Path, about: dict[str, Any], uri: str, experiment: str, artifacts: str | None) -> None:
+        self.folder, self.about, self.uri = folder, about, uri
+        self.sent: dict[str, Any] = (read_json(folder / SENT_FILE) or {}).get(uri, {})
+        ensure_store(uri)
+        self.client = _client(uri)
+        self.experiment = _experiment_id(self.client, experiment, artifacts)
+
+    def send(self) -> str:
+        """Everything MLflow does not have yet; the MLflow run id."""
+        self._find_or_create()
+        self._labels()
+        self._numbers()
+        if self.about["status"] != "RUNNING":
+            for file in _files(self.folder):
+                place = file.parent.relative_to(self.folder).parts
+                place = place[1:] if place[:1] == ("artifacts",) else place
+                self.client.log_artifact(self.sent["run_id"], str(file), "/".join(place) or None)
+            self.client.set_terminated(self.sent["run_id"], self.about["status"], self.about["ended_ms"])
+        self._note(status=self.about["status"])
+        return str(self.sent["run_id"])
+
+    def _find_or_create(self) -> None:
+        run_id, started = self.about["run_id"], self.about["started_ms"]
+        if self.sent.get("run_id") and self.sent.get("started_ms") == started:
+            return
+        # a sender that died before it could note the id has left the run behind
+        found = self.client.search_runs([self.experiment], f"tags.`{RUN_TAG}` = '{run_id}'")
+        run = next((run for run in found if run.info.start_time == started), None)
+        if run is None:
+            tags = {"mlflow.runName": self.about["name"], RUN_TAG: run_id}
+            run = self.client.create_run(self.experiment, start_time=started, tags=tags)
+        self.sent = {"started_ms": started, "lines": 0}
+        self._note(run_id=run.info.run_id)
+
+    def _labels(self) -> None:
+        from mlflow.entities import Param, RunTag
+
+        params = [Param(name, str(value)[:_PARAM_LENGTH]) for name, value in self.about["params"].items()]
+        tags = [RunTag(name, str(value)[:_TAG_LENGTH]) for name, value in self.about["tags"].items()]
+        for part in _chunks(params, _PARAMS):
+            self.client.log_batch(self.sent["run_id"], params=part)
+        for part in _chunks(tags, _TAGS):
+            self.client.log_batch(self.sent["run_id"], tags=part)
+
+    def _numbers(self) -> None:
+        from mlflow.entities import Metric
+
+        lines = list(read_metrics(self.folder, self.sent["lines"])) if (self.folder / METRICS_FILE).is_file() else []
+        metrics = [Metric(k, v, e["time_ms"], e["step"]) for e in lines for k, v in e["metrics"].items()]
+        for part in _chunks(metrics, _METRICS):
+            self.client.log_batch(self.sent["run_id"], metrics=part)
+        self._note(lines=self.sent["lines"] + len(lines))
+
+    def _note(self, **facts: Any) -> None:
+        """What is sent is written down at once."""
+        self.sent |= facts
+        write_json(self.folder / SENT_FILE, (read_json(self.folder / SENT_FILE) or {}) | {self.uri: self.sent})
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files of a run that a person may ask for; logs that MLflow holds itself and the resume state stay here."""
+    ours = {RUN_FILE, METRICS_FILE, SENT_FILE, "last.pt"}
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.is_file() and file.name not in ours and not hidden and ".tfevents." not in file.name:
+            yield file
+
+
+def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name, artifact_location=artifacts and f"{artifacts}/{name}"))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)  # another process was quicker
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _client(uri: str) -> Any:
+    _quiet()
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def _mlflow_error() -> type[Exception]:
+    _quiet()
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException
+
+
+def _quiet() -> None:
+    """Before MLflow is imported: it does not phone home, and gives up on a dead server within a minute."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+
+
+@cache
+def _say_once(text: str) -> None:
+    logger.warning(text)
+
+
+def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
