@@ -1,70 +1,33 @@
-"""One simulated cell: a single particle model of the LG M50T that ages, carried from check-up to check-up.
+"""One simulated cell's life in steps: ageing sets and check-ups, each solved with PyBaMM from a rested state.
 
-Simulating every cycle is not needed: a few cycles are solved, then the degradation state jumps over the rest of
-the ageing set (Sulzer et al. 2021, J. Electrochem. Soc. 168, 120531). The next solve starts from that state.
+Not every cycle is solved: a few are, then the degradation state jumps over the rest of the ageing set.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from battery_core.data.simulation.protocols import CHECKUP_STEPS, CHECKUP_TEMPERATURE_degC, CellPlan, Protocol
-from battery_core.errors import DataError
-from battery_core.units import convert
+from battery_core.data.simulation.model import CELL_VARIABLES, build_simulation, inputs
+from battery_core.data.simulation.protocols import (
+    CHECKUP_STEP_INDEX,
+    CHECKUP_STEPS,
+    CellPlan,
+    CHECKUP_TEMPERATURE_degC,
+    Protocol,
+)
+from battery_core.data.simulation.state import POSITIVE_MAXIMUM, CellState, jump
 
 Array = npt.NDArray[np.float64]
-FARADAY_Ah_per_mol = 96485.33212 / 3600.0
-_OPTIONS = {
-    "SEI": "interstitial-diffusion limited",
-    "SEI film resistance": "average",
-    "lithium plating": "partially reversible",
-    "particle mechanics": "swelling only",
-    "loss of active material": "stress-driven",
-    "contact resistance": "true",
-    "calculate discharge energy": "true",
-}
-_NEGATIVE, _POSITIVE = "X-averaged negative", "X-averaged positive"
-# the model's variable -> the field of CellState it starts from
-_STARTS = {
-    f"{_NEGATIVE} electrode active material volume fraction": "eps_negative",
-    f"{_POSITIVE} electrode active material volume fraction": "eps_positive",
-    f"{_NEGATIVE} particle concentration [mol.m-3]": "c_negative",
-    f"{_POSITIVE} particle concentration [mol.m-3]": "c_positive",
-    f"{_NEGATIVE} SEI concentration [mol.m-3]": "c_sei",
-    f"{_NEGATIVE} lithium plating concentration [mol.m-3]": "c_plated",
-    f"{_NEGATIVE} dead lithium concentration [mol.m-3]": "c_dead",
-}
-_AVERAGES = {
-    f"{_NEGATIVE} particle concentration [mol.m-3]": "Average negative particle concentration [mol.m-3]",
-    f"{_POSITIVE} particle concentration [mol.m-3]": "Average positive particle concentration [mol.m-3]",
-}
-
-
-@dataclass(frozen=True)
-class CellState:
-    """The degradation state of a rested, charged cell: all that one check-up hands to the next.
-
-    Units: active material volume fractions; concentrations in mol per m3, of the particles (``c_negative``,
-    ``c_positive``) or of the electrode (SEI, plated and dead lithium).
-    """
-
-    eps_negative: float = 0.75
-    eps_positive: float = 0.665
-    c_negative: float = 29866.0
-    c_positive: float = 17038.0
-    c_sei: float = 0.0
-    c_plated: float = 0.0
-    c_dead: float = 0.0
+_TOTALS = ("Time [h]", "Throughput capacity [A.h]", "Throughput energy [W.h]")
 
 
 @dataclass(frozen=True)
 class AgeingSet:
-    """What one ageing set did: the state it leaves, and its totals (A h and W h count charge and discharge)."""
+    """What one ageing set did: the state it leaves and its totals, charge and discharge both counted."""
 
     end: CellState
     days: float
@@ -74,64 +37,88 @@ class AgeingSet:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What one check-up (RPT) measures, before any measurement noise; the curve is the 0.1C discharge."""
+    """What one check-up (RPT) measures before any noise; the curve is its C/10 discharge, current negative."""
 
     end: CellState
     c10_Ah: float
     c2_Ah: float
     resistance_ohm: float
-    stoichiometry: dict[str, float]
+    full: CellState
+    empty: CellState
     curve: dict[str, Array]
 
 
-def import_pybamm() -> ModuleType:
-    """The simulator, imported only here: nothing else of the project needs it.
+@dataclass(frozen=True)
+class CellHistory:
+    """One simulated life: check-up 0, ageing set 1, check-up 1, ageing set 2 and so on."""
 
-    Raises:
-        DataError: it is not installed.
-    """
-    try:
-        import pybamm
-    except ImportError as err:
-        raise DataError(
-            'simulated data: making them anew needs pybamm; found no such package - '
-            'run: pip install -e ".[simulate]" -c constraints.txt (the shipped snapshot needs nothing)'
-        ) from err
-    pybamm.set_logging_level("ERROR")
-    return pybamm
+    plan: CellPlan
+    sets: list[AgeingSet]
+    checkups: list[Checkup]
 
 
 class CellSimulator:
-    """Solves ageing sets and check-ups; one instance serves all cells of one protocol.
-
-    The per-cell rates, the temperature and the starting state are inputs, so the equations are built once.
-    """
+    """Ageing sets and check-ups of any cell of one protocol; the equations are built once and reused."""
 
     def __init__(self, protocol: Protocol) -> None:
-        pybamm = import_pybamm()
         self._protocol = protocol
-        self._values = _parameter_values(pybamm)
-        steps = [step() if callable(step) else step for step in protocol.cycle]
-        cycles = [tuple(steps)] * protocol.solved_cycles
-        ageing = [protocol.before, *cycles, protocol.after] if protocol.before else [*cycles]
-        self._first = 1 if protocol.before else 0
-        self._ageing = self._simulation(pybamm, ageing)
-        self._checkup = self._simulation(pybamm, [CHECKUP_STEPS])
+        cycle = tuple(step() if callable(step) else step for step in protocol.cycle)
+        edge_before = [protocol.before] if protocol.before else []
+        edge_after = [protocol.after] if protocol.after else []
+        self._ageing = build_simulation([*edge_before, *[cycle] * protocol.solved_cycles, *edge_after])
+        self._solved = slice(len(edge_before), len(edge_before) + protocol.solved_cycles)
+        self._checkup = build_simulation([CHECKUP_STEPS])
 
-    def _simulation(self, pybamm: ModuleType, cycles: list[Any]) -> Any:
-        model = pybamm.lithium_ion.SPM(_OPTIONS)
-        for variable in model.initial_conditions:
-            if (field := _STARTS.get(variable.name)) is not None:
-                start = pybamm.InputParameter(f"start {field}")
-                is_particle = variable.domain and "particle" in variable.domain[0]
-                model.initial_conditions[variable] = (
-                    pybamm.PrimaryBroadcast(pybamm.PrimaryBroadcast(start, "current collector"), variable.domain)
-                    if is_particle
-                    else pybamm.PrimaryBroadcast(start, variable.domain)
-                )
-        return pybamm.Simulation(
-            model,
-            experiment=pybamm.Experiment(cycles),
-            parameter_values=self._values,
-            solver=pybamm.IDAKLUSolver(rtol=1e-6, atol=1e-8),
+    def age(self, plan: CellPlan, start: CellState) -> AgeingSet:
+        """One ageing set from a charged cell to a charged cell."""
+        solution = self._ageing.solve(inputs=inputs(plan, start, plan.temperature_degC), calc_esoh=False)
+        solved = solution.cycles[self._solved]
+        # the first solved cycle still carries the check-up's rest: the trend is read from the others
+        first, last, trend = solved[0], solved[-1], len(solved) - 1
+        jumped = self._protocol.set_cycles - len(solved)
+        end = jump(_state(first), _state(last), jumped / trend)
+        end = _almost_charged(end, charged=_state(solution.cycles[-1]))
+        hours, charge, energy = _totals(last) + jumped * (_totals(last) - _totals(first)) / trend
+        return AgeingSet(end, float(hours) / 24.0, float(charge), float(energy))
+
+    def checkup(self, plan: CellPlan, start: CellState) -> Checkup:
+        """One check-up at 25 degC: the C/10 discharge and its curve, the C/2 discharge, the 0.1 s resistance."""
+        solution = self._checkup.solve(inputs=inputs(plan, start, CHECKUP_TEMPERATURE_degC), calc_esoh=False)
+        steps = {name: solution.cycles[0].steps[index] for name, index in CHECKUP_STEP_INDEX.items()}
+        curve, pulse = _curve(steps["c10"]), steps["pulse"]
+        drop = steps["rest_before_pulse"]["Voltage [V]"].entries[-1] - pulse["Voltage [V]"].entries[-1]
+        counter = "Discharge capacity [A.h]"
+        return Checkup(
+            end=_state(solution.cycles[0]),
+            c10_Ah=float(-curve["capacity_Ah"][-1]),
+            c2_Ah=float(steps["c2"][counter].entries[-1] - pulse[counter].entries[0]),
+            resistance_ohm=float(drop / pulse["Current [A]"].entries[-1]),
+            full=_state(steps["rest"]),
+            empty=_state(steps["c10"]),
+            curve=curve,
         )
+
+
+def _state(solution: Any) -> CellState:
+    return CellState(**{field: float(solution[name].entries[-1]) for field, (_, name) in CELL_VARIABLES.items()})
+
+
+def _totals(solution: Any) -> Array:
+    return np.array([solution[name].entries[-1] for name in _TOTALS])
+
+
+def _almost_charged(jumped: CellState, charged: CellState) -> CellState:
+    """The jumped state at about 60 % SOC: the next charge has room, also where the negative electrode has shrunk."""
+    c_positive = charged.c_positive + 0.25 * POSITIVE_MAXIMUM
+    return replace(jumped, c_positive=c_positive).with_lithium(jumped.lithium())
+
+
+def _curve(step: Any) -> dict[str, Array]:
+    charge = step["Discharge capacity [A.h]"].entries
+    time = step["Time [s]"].entries
+    return {
+        "time_s": time - time[0],
+        "voltage_V": step["Voltage [V]"].entries,
+        "current_A": -step["Current [A]"].entries,
+        "capacity_Ah": charge[0] - charge,
+    }

@@ -1,0 +1,5 @@
+"""Simulated LG M50T ageing data, made with PyBaMM (the ``simulate`` extra), in the folder layout of the real data."""
+
+from battery_core.data.simulation.run import simulate
+
+__all__ = ["simulate"]

@@ -1,0 +1,82 @@
+"""Reader of the LG M50T 0.1C discharge curves: one small file a check-up, hundreds of them, read straight."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from battery_core.data.schema import CURVE_COLUMNS
+from battery_core.data.sources.lgm50t_names import CURVE_FILE, cell_id, named_files
+from battery_core.errors import DataError
+from battery_core.units import convert, split_header
+
+# header without its unit -> (canonical column, its unit)
+_COLUMNS = {
+    "Time": ("time_s", "s"),
+    "Voltage": ("voltage_V", "V"),
+    "Current": ("current_A", "A"),
+    "Charge": ("capacity_Ah", "Ah"),
+    "Temperature": ("temperature_degC", "degC"),
+}
+_READ = pacsv.ReadOptions(use_threads=False)  # a file is a few kilobytes: threads cost more than they bring
+
+
+def read_curves(raw_dir: Path, source: str) -> pd.DataFrame | None:
+    """All 0.1C discharge curves below a folder, by cell and check-up; None where there is none.
+
+    Current stays negative on discharge, as in the files; ``capacity_Ah`` is the charge passed since the curve began,
+    counted up from zero whatever sign the file gives it.
+
+    Raises:
+        DataError: a file lacks a column, or holds something that is not a number.
+    """
+    found = named_files(raw_dir, CURVE_FILE)
+    if not found:
+        return None
+    keys = [(cell_id(match["expt"], match["cell"]), int(match["rpt"])) for _, match in found]
+    order = sorted(range(len(found)), key=keys.__getitem__)
+    curves = [_read_curve(found[i][0], f"cell '{keys[i][0]}', source '{source}'") for i in order]
+    lengths = [len(curve["time_s"]) for curve in curves]
+    table = pd.DataFrame(
+        {column: np.concatenate([curve[column] for curve in curves]) for column, _ in _COLUMNS.values()}
+    )
+    table["cell_id"] = np.repeat([keys[i][0] for i in order], lengths)
+    table["checkup_index"] = np.repeat(np.array([keys[i][1] for i in order], dtype="int64"), lengths)
+    table["half_cycle"] = "discharge"
+    return table[list(CURVE_COLUMNS)]
+
+
+def _read_curve(path: Path, where: str) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    try:
+        table = pacsv.read_csv(path, read_options=_READ)
+        headers, missing = _headers(tuple(table.column_names))
+        if missing is not None:
+            raise DataError(
+                f'{where}: no column "{missing}" in {path.name}; found {", ".join(table.column_names)} - '
+                "rename it or map it in data/sources/lgm50t_curves.py"
+            )
+        curve = {
+            column: convert(table.column(header).cast(pa.float64()).to_numpy(), stated, unit)
+            for header, column, stated, unit in headers
+        }
+    except pa.ArrowInvalid as err:
+        raise DataError(
+            f"{where}: {path.name} cannot be read as numbers ({err}) - mend that field or fetch it again"
+        ) from err
+    curve["capacity_Ah"] = np.abs(curve["capacity_Ah"] - curve["capacity_Ah"][:1])
+    return curve
+
+
+@cache
+def _headers(found: tuple[str, ...]) -> tuple[list[tuple[str, str, str, str]], str | None]:
+    """For each wanted column its header, canonical name, stated and wanted unit; or the first header not found."""
+    stated = {split_header(header)[0].lower(): (header, split_header(header)[1]) for header in found}
+    for name, (_, unit) in _COLUMNS.items():
+        if name.lower() not in stated:
+            return [], f"{name} ({unit})"
+    return [(stated[n.lower()][0], column, stated[n.lower()][1], unit) for n, (column, unit) in _COLUMNS.items()], None

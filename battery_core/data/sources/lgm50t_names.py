@@ -1,0 +1,43 @@
+"""Names of the LG M50T files, and what they say of a cell: case and the ``2,2`` differ from folder to folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+PROTOCOLS: Mapping[str, str] = {
+    "1": "0-30 % SOC cycling",
+    "2,2": "70-85 % SOC cycling",
+    "3": "85-100 % SOC cycling",
+    "4": "0-100 % SOC drive cycle",
+    "5": "0-100 % SOC cycling",
+}
+_CELL = r"expt\s*(?P<expt>\d+(?:,\d+)?)\s*-\s*cell\s*(?P<cell>\w+)\s*"
+SUMMARY_FILE = re.compile(_CELL + r"\((?P<ambient>-?\d+)\s*degc\)\s*-\s*processed data\.csv", re.IGNORECASE)
+CURVE_FILE = re.compile(_CELL + r"-\s*rpt\s*(?P<rpt>\d+)\s*-\s*0\.1c discharge data\.csv", re.IGNORECASE)
+
+
+def named_files(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
+    """Files below a folder whose whole name is like the pattern, in path order; ``._`` copies never are."""
+    return [(path, match) for path in sorted(folder.rglob("*")) if (match := pattern.fullmatch(path.name))]
+
+
+def group_name(expt: str) -> str:
+    """The ageing experiment in one word, without the comma that would read as a list in a setting.
+
+    Example:
+        >>> group_name("2,2")
+        'expt2-2'
+    """
+    return f"expt{expt.replace(',', '-')}"
+
+
+def cell_id(expt: str, letter: str) -> str:
+    """Cell id, unique over experiments; letters are not.
+
+    Example:
+        >>> cell_id("2,2", "a")
+        'expt2-2-A'
+    """
+    return f"{group_name(expt)}-{letter.upper()}"

@@ -1,0 +1,52 @@
+"""The simulated LG M50T cells that ship with the project: a snapshot, so that everything runs without a download."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from battery_core.data.sources.base import Role, Source, SourceTables
+from battery_core.data.sources.lgm50t import COLUMNS, read_lgm50t
+from battery_core.data.versioning import file_sha256
+from battery_core.errors import DataError
+
+if TYPE_CHECKING:
+    from battery_core.data.settings import DataSettings
+
+SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "lgm50t_simulated.zip"
+
+
+class SimulatedSource(Source):
+    """Simulated ageing of LG M50T cells (PyBaMM, parameter set OKane2022), in the layout of the published data.
+
+    No cell was measured: see docs/simulated-data.md for the parameters and for the distance to the published ageing.
+    """
+
+    name = "simulated"
+    label = "simulated LG M50T cells (PyBaMM, no cell was measured)"
+    simulated = True
+    columns: ClassVar[Mapping[str, Role]] = COLUMNS
+
+    def origin_key(self, settings: DataSettings) -> str:
+        """Sha256 of the shipped snapshot."""
+        return f"sha256:{file_sha256(_snapshot())}"
+
+    def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
+        """Unpack the shipped snapshot."""
+        with zipfile.ZipFile(_snapshot()) as packed:
+            packed.extractall(raw_dir)
+
+    def read(self, raw_dir: Path) -> SourceTables:
+        """Read the unpacked snapshot with the reader of the published data."""
+        return read_lgm50t(raw_dir, source=self.name, chemistry="NMC811 / graphite (simulated)")
+
+
+def _snapshot() -> Path:
+    if not SNAPSHOT.is_file():
+        raise DataError(
+            f"source 'simulated': expected the shipped snapshot '{SNAPSHOT.name}' in data/snapshots; found none - "
+            "install the project again or check the file out"
+        )
+    return SNAPSHOT
