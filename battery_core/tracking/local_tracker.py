@@ -188,8 +188,13 @@ class _Curves:
     """TensorBoard event files, without torch."""
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.compat.proto import (  # type: ignore[import-untyped,unused-ignore]
+            event_pb2,
+            summary_pb2,
+        )
+        from tensorboard.summary.writer.event_file_writer import (  # type: ignore[import-untyped,unused-ignore]
+            EventFileWriter,
+        )
 
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._writer = EventFileWriter(str(folder), flush_secs=10)

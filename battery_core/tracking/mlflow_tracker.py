@@ -55,8 +55,8 @@ def send_run(run_dir: Path | str, tracking_uri: str, experiment: str = "soh-trai
         except (OSError, _mlflow_error()) as err:
             reason = " ".join(str(err).split())[:300]
             raise TrackingError(
-                f"MLflow at '{uri}' did not take run '{about['run_id']}': {reason} - the local run is whole, send it later: "
-                f"python -m battery_core.tracking {folder} --uri {tracking_uri}"
+                f"MLflow at '{uri}' did not take run '{about['run_id']}': {reason} - "
+                f"the local run is whole, send it later: python -m battery_core.tracking {folder} --uri {tracking_uri}"
             ) from err
 
 
@@ -198,6 +198,7 @@ def _mlflow_error() -> type[Exception]:
 def _quiet() -> None:
     """Before MLflow is imported: it does not phone home, and gives up on a dead server within a minute."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
