@@ -42,6 +42,7 @@ FEATURES: Registry[FeatureSet] = Registry(
     {
         "summary": "battery_core.features.summary:SummaryFeatures",
         "charge": "battery_core.features.charge:ChargeFeatures",
+        "condition": "battery_core.features.condition:ConditionFeatures",
         "first_checkups": "battery_core.features.first_checkups:FirstCheckupFeatures",
     },
 )

@@ -21,6 +21,7 @@ class FeatureSettings(SectionSettings):
     )
     reference_temperature_degC: float = setting(25.0, "temperature where the Arrhenius term is 1", unit="degC")
     n_first_checkups: int = setting(5, "check-ups at a cell's start that its later ones are compared with", ge=1)
+    groups: tuple[str, ...] = setting((), "groups that the condition set tells apart; none: those of training")
     clip_quantile: float = setting(
         0.0,
         "features are clipped to this quantile and its mirror, measured on training cells; 0: no clipping",

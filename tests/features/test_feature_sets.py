@@ -7,6 +7,7 @@ import pytest
 from battery_core.data.sources.base import CHARGE_STATISTICS, SOURCES, Role
 from battery_core.errors import DataError, SettingsError
 from battery_core.features.base import FEATURES, FeatureSet, FeatureSettings, build_features, feature_names
+from battery_core.features.condition import with_known_groups
 
 
 def make_rows(cells=("A", "B"), n: int = 8, seed: int = 0) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def test_later_rows_never_change_earlier_features(name):
         changed.loc[later, number] = changed.loc[later, number] * 3.0 + 1.0
         after = build_features(changed, [name])
         pd.testing.assert_frame_equal(after[~later], before[~later])
-        assert not after[later].equals(before[later])
+        assert name == "condition" or not after[later].equals(before[later])  # the condition of a cell stays
         pd.testing.assert_frame_equal(build_features(rows[~later], [name]), before[~later])  # nor does their absence
 
 
@@ -93,6 +94,19 @@ def test_charge_has_the_16_statistics_and_the_raw_cycle_number():
     features = build_features(make_rows(), ["charge"])
     assert list(features) == [*CHARGE_STATISTICS, "cycle_count"]
     assert features["cycle_count"].max() == 7 * 78
+
+
+def test_conditions_are_those_of_training():
+    rows = make_rows(("A", "B", "C"))
+    rows["group"] = rows["cell_id"].map({"A": "2C", "B": "3C", "C": "new"})
+    settings = with_known_groups(FeatureSettings(), rows["group"][rows["cell_id"] != "C"])
+    features = build_features(rows, ["condition"], settings)
+    assert list(features) == ["group_is_2C", "group_is_3C", "ambient_temperature_degC"]
+    assert features.groupby(rows["cell_id"]).first().iloc[:, :2].values.tolist() == [[1, 0], [0, 1], [0, 0]]
+    alone = build_features(rows[rows["cell_id"] == "B"], ["condition"], settings)
+    assert list(alone) == list(features)
+    with pytest.raises(DataError, match="no column 'group'"):
+        build_features(rows.drop(columns="group"), ["condition"])
 
 
 def test_absent_and_empty_columns_are_left_out_with_a_note():
