@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class SectionSettings(BaseModel):
-    """One room's settings: frozen, and a name it does not know is refused."""
+    """One room's settings: frozen, and a name it does not know is refused. Lists may be written ``a,b``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _lists_from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name] if info.field_name else None
+        return list_from_text(value) if field is not None and get_origin(field.annotation) is tuple else value
+
+
+def list_from_text(value: Any) -> Any:
+    """The items of a list given as text on the command line or in the environment; other values as they are.
+
+    Example:
+        >>> list_from_text("lgbm, mlp"), list_from_text('["lgbm"]'), list_from_text("")
+        (['lgbm', 'mlp'], ['lgbm'], [])
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def setting(default: Any, description: str, *, unit: str = "", **limits: Any) -> Any:

@@ -1,0 +1,93 @@
+"""The command line of every entry: one option a setting, one line an error, exit code 2 for a wrong one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from pydantic_settings import CliSettingsSource
+
+from battery_core import settings as house
+from battery_core.errors import BatteryError, SettingsError, nearest
+
+EXIT_WRONG_SETTING = 2
+EXIT_FAILED = 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line with the nearest right names."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, 38, 120))
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line and leave with code 2."""
+        _, _, wrong = message.partition("unrecognized arguments: ")
+        if wrong:
+            option = wrong.split()[0].split("=")[0]
+            near = nearest(option, self._option_string_actions)
+            message = f"unknown option '{option}': " + (f"did you mean {near}?" if near else "see --help")
+        fail(message, EXIT_WRONG_SETTING)
+
+
+def fail(message: object, code: int) -> NoReturn:
+    """One line on standard error, then the exit code."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def guarded(run: Callable[[], int]) -> NoReturn:
+    """Run an entry; what a person has to mend is one line, without a traceback."""
+    try:
+        code = run()
+    except SettingsError as err:
+        fail(err, EXIT_WRONG_SETTING)
+    except BatteryError as err:
+        fail(err, EXIT_FAILED)
+    except OSError as err:
+        what = f"{err.strerror or err}" + (f": '{err.filename}'" if err.filename else "")
+        fail(f"{what} - check that the folder exists and is writable, and that the disk is not full", EXIT_FAILED)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    raise SystemExit(code)
+
+
+def parse_overrides(argv: Sequence[str], prog: str, description: str) -> dict[str, Any]:
+    """What the command line sets, as dotted names; ``--print-settings`` shows the resolved whole and leaves.
+
+    Raises:
+        SettingsError: a wrong value.
+    """
+    parser = Parser(prog=prog, description=description, usage="%(prog)s [--section.key value ...]")
+    parser.add_argument("--print-settings", action="store_true", help="show every resolved setting as YAML and leave")
+    CliSettingsSource(
+        house.Settings, root_parser=parser, cli_avoid_json=True, cli_hide_none_type=True, cli_implicit_flags=False
+    )
+    _describe(parser)
+    given = vars(parser.parse_args(list(argv)))
+    show = given.pop("print_settings")
+    overrides = {name: value for name, value in given.items() if value is not None}
+    if show:
+        print(house.as_yaml(house.resolve(overrides)), end="")
+        raise SystemExit(0)
+    return overrides
+
+
+def _describe(parser: argparse.ArgumentParser) -> None:
+    """Give each option its unit, default and a short value name instead of a Python type."""
+    fields = dict(house.all_fields())
+    for action in parser._actions:
+        field = fields.get(action.dest)
+        if field is None:
+            continue
+        extra = field.json_schema_extra or {}
+        unit = extra.get("unit", "") if isinstance(extra, dict) else ""
+        default = field.get_default(call_default_factory=True)
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        action.metavar = action.dest.rsplit(".", 1)[-1].upper()
+        text = f"{field.description or ''}{f' [{unit}]' if unit else ''} (default: {shown})"
+        action.help = text.replace("%", "%%")

@@ -1,0 +1,198 @@
+"""All settings of the house, put together: command line over environment over params.yaml over defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from battery_core.base_settings import SectionSettings, list_from_text, setting
+from battery_core.data.settings import DataSettings, SplitSettings
+from battery_core.errors import SettingsError, nearest, unknown_name
+from battery_core.features.settings import FeatureSettings
+from battery_core.models.base import MODELS
+from battery_core.models.settings import LGBMSettings, MLPSettings
+from battery_core.release.settings import ReleaseSettings
+from battery_core.tracking.settings import TrackingSettings
+from battery_core.training.settings import LossSettings, TrainerSettings
+
+ENV_PREFIX = "BATTERY__"
+SETTINGS_FILE = "params.yaml"
+
+
+class JobSettings(SectionSettings):
+    """How training jobs run: each in a process of its own."""
+
+    timeout_s: float = setting(3600.0, "a training job that takes longer is killed and said so", unit="s", gt=0)
+    concurrent: int = setting(2, "training jobs at the same time", ge=1)
+    threads: int = setting(1, "processor threads a job may use", ge=1)
+
+
+class PathSettings(SectionSettings):
+    """Where the files are, relative to the project folder unless absolute."""
+
+    data: Path = setting(Path("data"), "raw and normalized tables")
+    splits: Path = setting(Path("splits"), "frozen splits of cells, under version control")
+    artifacts: Path = setting(Path("artifacts"), "runs, reports, the MLflow database")
+
+
+class Settings(BaseSettings):
+    """The whole, frozen. A name it does not know is refused with the nearest right ones."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", enable_decoding=False
+    )
+
+    models: tuple[str, ...] = setting(("lgbm", "mlp"), "models to train, by name", min_length=1)
+    seed: int = setting(0, "the one seed every random choice derives from", ge=0)
+    data: DataSettings = Field(default_factory=DataSettings, description="what is measured and where it comes from")
+    split: SplitSettings = Field(default_factory=SplitSettings, description="which cells train, validate and test")
+    features: FeatureSettings = Field(default_factory=FeatureSettings, description="what a model sees of a check-up")
+    lgbm: LGBMSettings = Field(default_factory=LGBMSettings, description="the LightGBM model")
+    mlp: MLPSettings = Field(default_factory=MLPSettings, description="the multi-layer perceptron")
+    trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="training of torch models")
+    loss: LossSettings = Field(default_factory=LossSettings, description="what torch models minimise")
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings, description="where runs are written down")
+    release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="when the newcomer serves")
+    jobs: JobSettings = Field(default_factory=JobSettings, description="training jobs")
+    paths: PathSettings = Field(default_factory=PathSettings, description="folders")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names_from_text(cls, value: Any) -> Any:
+        return list_from_text(value)
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in MODELS:
+                raise ValueError(str(unknown_name("model", name, MODELS)))
+        return tuple(dict.fromkeys(names))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Earlier wins: what is given in code or on the command line, the environment, params.yaml."""
+        file = project_root() / SETTINGS_FILE
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+
+    def folder(self, name: str) -> Path:
+        """Absolute folder of ``paths.<name>``."""
+        path: Path = getattr(self.paths, name)
+        return path if path.is_absolute() else project_root() / path
+
+
+def project_root() -> Path:
+    """The project folder: BATTERY_ROOT, or the nearest folder upward with params.yaml, or the installed checkout."""
+    if given := os.environ.get("BATTERY_ROOT"):
+        return Path(given).resolve()
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return folder
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / SETTINGS_FILE).is_file() else here
+
+
+def resolve(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings of a run; ``overrides`` are what the command line or a deployment says, dotted or nested.
+
+    Raises:
+        SettingsError: a wrong name or value, in one line with the nearest right names.
+
+    Example:
+        >>> resolve({"trainer.epochs": 5}).trainer.epochs
+        5
+        >>> resolve({"trainer.epoch": 5})
+        Traceback (most recent call last):
+        ...
+        battery_core.errors.SettingsError: unknown setting 'trainer.epoch': did you mean 'trainer.epochs'?
+    """
+    _refuse_unknown_environment()
+    try:
+        return Settings(**nested(overrides or {}))
+    except ValidationError as err:
+        raise SettingsError("; ".join(_in_words(problem) for problem in err.errors())) from None
+    except yaml.YAMLError as err:
+        raise SettingsError(f"{SETTINGS_FILE} is not valid YAML: {' '.join(str(err).split())}") from None
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names into nested sections.
+
+    Example:
+        >>> nested({"loss.name": "huber", "seed": 1})
+        {'loss': {'name': 'huber'}, 'seed': 1}
+    """
+    tree: dict[str, Any] = {}
+    for name, value in dotted.items():
+        branch = tree
+        *sections, leaf = name.split(".")
+        for section in sections:
+            branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                raise SettingsError(f"setting '{name}': '{section}' is a value, not a section")
+        if isinstance(value, Mapping) and isinstance(branch.get(leaf), dict):
+            branch[leaf] |= value
+        else:
+            branch[leaf] = dict(value) if isinstance(value, Mapping) else value
+    return tree
+
+
+def all_fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and field of every setting there is."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from all_fields(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _in_words(problem: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return unknown_setting(name)
+    message = problem["msg"].removeprefix("Value error, ")
+    got = problem["input"]
+    shown = f"; got {got!r}" if problem["type"] != "value_error" else ""
+    return f"setting '{name}': {message}{shown}"
+
+
+def unknown_setting(name: str) -> str:
+    """The line for a setting that does not exist."""
+    near = nearest(name, [known for known, _ in all_fields()] + list(Settings.model_fields))
+    return f"unknown setting '{name}': " + (f"did you mean {near}?" if near else "see --help for all names")
+
+
+def _refuse_unknown_environment() -> None:
+    """A mistyped section in the environment would otherwise be passed over in silence."""
+    for variable in os.environ:
+        if variable.upper().startswith(ENV_PREFIX):
+            section = variable[len(ENV_PREFIX) :].split("__")[0].lower()
+            if section not in Settings.model_fields:
+                name = variable[len(ENV_PREFIX) :].lower().replace("__", ".")
+                raise SettingsError(f"environment variable {variable}: {unknown_setting(name)}")
+
+
+def as_yaml(settings: Settings) -> str:
+    """The resolved whole as YAML, ready to be kept as a params.yaml."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
