@@ -1,0 +1,188 @@
+"""A training job: a spec on disk, a process of its own, a result as JSON. One dead job never takes the others."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from battery_core.errors import BatteryError, TrainingError
+from battery_core.files import read_json, write_json
+
+RESULT_FILE = "result.json"
+SPEC_FILE = "spec.json"
+PERMANENT_EXIT = 3  # the job found something that no retry can heal; its error line says what
+_STOP_GRACE_S = 5.0
+
+
+class JobKilled(Exception):
+    """The job's process died from outside (signal, memory); a retry may heal it."""
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """Everything a training job depends on; equal specs give equal models.
+
+    Args:
+        model: name of the model.
+        tables: folder of normalized tables.
+        split: split file.
+        data_hash: content of tables and split.
+        settings: the settings sections that shape the model, as plain values.
+        code: version of the code that trains.
+        runs: folder of runs; the job writes into ``runs/<run_id>``.
+    """
+
+    model: str
+    tables: str
+    split: str
+    data_hash: str
+    settings: Mapping[str, Any]
+    code: str
+    runs: str
+
+    @property
+    def key(self) -> str:
+        """Hash of what the result depends on; where the files lie plays no part."""
+        content = {k: v for k, v in asdict(self).items() if k not in {"tables", "split", "runs"}}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run: source, model and the start of the key."""
+        return f"{self.settings['data']['source']}-{self.model}-{self.key[:10]}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the job writes."""
+        return Path(self.runs) / self.run_id
+
+
+def finished(spec: JobSpec) -> dict[str, Any] | None:
+    """The result that stands for exactly this spec, or None."""
+    result = read_json(spec.folder / RESULT_FILE)
+    return result if isinstance(result, dict) and result.get("key") == spec.key else None
+
+
+def run_job(spec: JobSpec, timeout_s: float, threads: int = 1, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Train in a process of its own and read its result back; a result that stands is not computed again.
+
+    Raises:
+        TrainingError: the job said what is wrong, or it took longer than ``timeout_s``.
+        JobKilled: its process was killed from outside.
+    """
+    standing = finished(spec)
+    if standing is not None:
+        return standing | {"reused": True}
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    write_json(spec.folder / SPEC_FILE, asdict(spec))
+    command = [sys.executable, "-m", "battery_core", "train-job", str(spec.folder / SPEC_FILE)]
+    code, last_lines = _run_process(command, timeout_s, threads, say)
+    result = finished(spec)
+    if code == 0 and result is not None:
+        return result | {"reused": False}
+    _explain(spec, code, last_lines, timeout_s)
+
+
+def _explain(spec: JobSpec, code: int | None, lines: list[str], timeout_s: float) -> NoReturn:
+    name = f"training job '{spec.run_id}'"
+    if code is None:
+        raise TrainingError(f"{name}: not done after {timeout_s:g} s, stopped - raise jobs.timeout_s or train less")
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if code == PERMANENT_EXIT and said:
+        raise TrainingError(f"{name}: {said[-1]}")
+    if code < 0:
+        raise JobKilled(f"{name}: its process was killed by {signal.Signals(-code).name}")
+    raise JobKilled(f"{name}: its process ended with code {code}; last lines: {' | '.join(lines[-3:])}")
+
+
+def _run_process(
+    command: list[str], timeout_s: float, threads: int, say: Callable[[str], None]
+) -> tuple[int | None, list[str]]:
+    """Exit code (None: ran out of time) and the last lines. The child leaves when its parent dies: stdin closes."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    _RUNNING.add(process)
+    lines: deque[str] = deque(maxlen=20)
+    reader = threading.Thread(target=_read_lines, args=(process, lines, say), daemon=True)
+    reader.start()
+    try:
+        code: int | None = process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        code = None
+    finally:
+        _stop(process)
+        _RUNNING.discard(process)
+        reader.join(_STOP_GRACE_S)
+    return code, list(lines)
+
+
+def _read_lines(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        if not line.startswith("error: "):
+            say(line.rstrip())
+
+
+_RUNNING: set[subprocess.Popen[str]] = set()
+
+
+@contextmanager
+def none_left_behind() -> Iterator[None]:
+    """Around a run: when it is interrupted, its jobs are stopped at once instead of being waited for."""
+    try:
+        yield
+    except BaseException:
+        for process in list(_RUNNING):
+            _stop(process)
+        raise
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """End the job's whole process group; does nothing when it is gone."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(_STOP_GRACE_S)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def leave_with_parent() -> None:
+    """In the job's process: leave at once when the parent is gone, so that no orphan writes into a run folder."""
+
+    def wait_for_end_of_input() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
+
+
+def job_process(spec_file: Path, train: Callable[[JobSpec], dict[str, Any]]) -> int:
+    """What the job's process does: read the spec, train, write the result last."""
+    leave_with_parent()
+    spec = JobSpec(**json.loads(spec_file.read_text()))
+    try:
+        result = train(spec)
+    except BatteryError as err:
+        print(f"error: {err}", flush=True)
+        return PERMANENT_EXIT
+    write_json(spec.folder / RESULT_FILE, result | {"key": spec.key, "run_id": spec.run_id})
+    return 0
