@@ -1,0 +1,96 @@
+"""What serves: raw measured rows in, SOH out. Features, scaler and model travel together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from battery_core.errors import DataError
+from battery_core.features.base import build_features
+from battery_core.features.scaling import Scaler
+from battery_core.features.settings import FeatureSettings
+from battery_core.models.base import MODELS
+
+PIPELINE_FILE = "pipeline.json"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A fitted SOH model with all that was fitted for it on training cells.
+
+    Args:
+        model_name: name in the model registry.
+        model: the fitted model; its ``predict`` takes (N, F) and gives (N, 1).
+        feature_settings: which feature sets, and their constants.
+        feature_names: the F columns, in order.
+        scaler: fitted on training cells only.
+        raw_columns: measured columns that a row must have.
+        facts: what a reader of the model must know: source, data version, cells, SOH reference.
+    """
+
+    model_name: str
+    model: Any
+    feature_settings: FeatureSettings
+    feature_names: tuple[str, ...]
+    scaler: Scaler
+    raw_columns: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def predict(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """SOH of each row, shape (N,); a row's prediction uses earlier rows of its own cell only.
+
+        Raises:
+            DataError: a measured column is missing.
+        """
+        missing = [name for name in self.raw_columns if name not in rows]
+        if missing:
+            raise DataError(
+                f"prediction with '{self.model_name}': missing columns {missing}; found {list(rows.columns)} - "
+                "give the measured columns of the model's signature, in the units of their names"
+            )
+        seen = rows[list(self.raw_columns)]
+        features = build_features(seen, self.feature_settings.sets, self.feature_settings)
+        x = self.scaler.transform(features.reindex(columns=list(self.feature_names)).to_numpy(dtype=np.float64))
+        return np.asarray(self.model.predict(x), dtype=np.float64).reshape(len(rows))
+
+    def save(self, folder: Path) -> None:
+        """Write the pipeline as JSON, model text and weights; nothing is pickled."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save(folder / "model")
+        about = {
+            "model_name": self.model_name,
+            "features": self.feature_settings.model_dump(mode="json"),
+            "feature_names": list(self.feature_names),
+            "raw_columns": list(self.raw_columns),
+            "scaler": self.scaler.to_json(),
+            "facts": dict(self.facts),
+        }
+        (folder / PIPELINE_FILE).write_text(json.dumps(about, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Pipeline:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: there is no pipeline in the folder.
+        """
+        file = folder / PIPELINE_FILE
+        if not file.is_file():
+            raise DataError(f"pipeline: expected '{PIPELINE_FILE}' in '{folder}', found none - train a model first")
+        about = json.loads(file.read_text())
+        return cls(
+            model_name=about["model_name"],
+            model=MODELS[about["model_name"]].load(folder / "model"),
+            feature_settings=FeatureSettings(**about["features"]),
+            feature_names=tuple(about["feature_names"]),
+            scaler=Scaler.from_json(about["scaler"]),
+            raw_columns=tuple(about["raw_columns"]),
+            facts=about["facts"],
+        )

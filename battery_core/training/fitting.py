@@ -1,0 +1,101 @@
+"""How each kind of model is fitted from the settings of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from battery_core.data.sample import Samples
+from battery_core.models.settings import LGBMSettings, MLPSettings
+from battery_core.registry import Registry
+from battery_core.tracking.base import Tracker
+from battery_core.training.settings import LossSettings, TrainerSettings
+
+Sections = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model, how the fitting went, and what went wrong if it cannot be used.
+
+    Args:
+        model: ready to predict.
+        history: what the fitting went through, as plain values.
+        summary: a few figures for people: best epoch or tree, why it stopped.
+        problem: empty, or why the model must not be used.
+    """
+
+    model: Any
+    history: Mapping[str, Any]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+class Fitter(Protocol):
+    """Fits one kind of model."""
+
+    sections: tuple[str, ...]
+    """Settings sections that shape the model; others play no part in its result."""
+
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+        """A model fitted on training cells and stopped early on validation cells."""
+        ...
+
+
+class FitLGBM:
+    """LightGBM on features as they are: trees need no imputed values."""
+
+    sections = ("lgbm",)
+
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+        """Boost until the validation cells stop improving."""
+        from battery_core.models.lgbm import LGBMModel
+
+        given = LGBMSettings(**settings["lgbm"])
+        model = LGBMModel(**given.model_copy(update={"seed": seed}).model_dump())
+        model.fit(train.x, train.y, val.x, val.y)
+        for name, values in model.history.items():
+            for tree, value in enumerate(values):
+                tracker.log_metrics({name: value}, step=tree)
+        return Fitted(model, model.history, {"best_epoch": model.best_iteration})
+
+
+class FitMLP:
+    """The multi-layer perceptron, trained by the Trainer; a killed job goes on from its last checkpoint."""
+
+    sections = ("mlp", "trainer", "loss")
+
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+        """Train until the validation cells stop improving."""
+        from battery_core.models.mlp import MLPModel
+        from battery_core.seeding import seed_everything
+        from battery_core.training.checkpoint import LAST
+        from battery_core.training.history import StopReason
+        from battery_core.training.trainer import Trainer
+
+        shape = MLPSettings(**settings["mlp"])
+        config = TrainerSettings(**settings["trainer"]).model_copy(update={"seed": seed})
+        seed_everything(seed)  # the initial weights too
+        model = MLPModel(
+            train.feature_dim, shape.hidden_dims, shape.dropout, activation=shape.activation, init=shape.init
+        )
+        trainer = Trainer(model, config, tracker, LossSettings(**settings["loss"]))
+        last = _checkpoint(tracker.run_dir, LAST)
+        history = trainer.fit(train, val, resume=last)
+        problem = history.stop_detail if history.stop_reason is StopReason.NON_FINITE else ""
+        summary = {"best_epoch": history.best_epoch, "stop_reason": str(history.stop_reason)}
+        return Fitted(model, history.to_dict(), summary, problem)
+
+
+def _checkpoint(run_dir: Path | None, name: str) -> Path | None:
+    file = run_dir / "checkpoints" / name if run_dir else None
+    return file if file is not None and file.is_file() else None
+
+
+FITTERS: Registry[Fitter] = Registry(
+    "model",
+    {"lgbm": "battery_core.training.fitting:FitLGBM", "mlp": "battery_core.training.fitting:FitMLP"},
+)
+"""Beside ``MODELS``: the same names, and how each is fitted."""
