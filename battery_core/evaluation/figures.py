@@ -1,0 +1,90 @@
+"""Plots of a report: measured against predicted, and how the cells fade."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+matplotlib.use("Agg")
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_DPI = 110
+_MEASURED = {"color": "0.25", "marker": "o", "markersize": 3, "linewidth": 0.8, "label": "measured"}
+_PREDICTED = {"color": "tab:red", "linewidth": 1.4, "label": "predicted"}
+
+
+def parity(rows: pd.DataFrame, title: str, file: Path) -> Path:
+    """Predicted against measured SOH of the test cells, coloured by temperature (by group where it is one).
+
+    Args:
+        rows: columns cell_id, soh, prediction, ambient_temperature_degC, group.
+        title: what is shown, such as "lgbm on simulated LG M50T".
+        file: PNG to write.
+    """
+    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
+    axes = figure.subplots()
+    low = float(min(rows["soh"].min(), rows["prediction"].min())) - 0.01
+    high = float(max(rows["soh"].max(), rows["prediction"].max())) + 0.01
+    axes.fill_between([low, high], [low * 0.98, high * 0.98], [low * 1.02, high * 1.02], color="0.93", lw=0)
+    axes.plot([low, high], [low, high], color="0.5", lw=0.8)
+    size = 14 if len(rows) < 2000 else 3
+    for colour, (name, part) in zip(_colours(rows), _conditions(rows), strict=False):
+        axes.scatter(part["soh"], part["prediction"], s=size, alpha=0.7, color=colour, linewidths=0, label=name)
+    axes.set(xlabel="measured SOH", ylabel="predicted SOH", xlim=(low, high), ylim=(low, high), title=title)
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    return _save(figure, file)
+
+
+def fade(rows: pd.DataFrame, order: list[str], title: str, file: Path) -> Path:
+    """SOH over check-ups, measured and predicted, of the best, the middle and the worst test cell.
+
+    Args:
+        rows: columns cell_id, checkup_index, soh, prediction.
+        order: test cells from best to worst.
+        title: what is shown.
+        file: PNG to write.
+    """
+    chosen = {"best": order[0], "middle": order[len(order) // 2], "worst": order[-1]}
+    figure = Figure(figsize=(10.0, 3.4), layout="constrained")
+    panels: np.ndarray[Any, Any] = figure.subplots(1, len(chosen), sharey=True)
+    for axes, (which, cell) in zip(panels, chosen.items(), strict=True):
+        _one_cell(axes, rows[rows["cell_id"] == cell].sort_values("checkup_index"))
+        axes.set_title(f"{which}: {cell}", fontsize=9)
+    panels[0].set_ylabel("SOH")
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return _save(figure, file)
+
+
+def _one_cell(axes: Axes, cell: pd.DataFrame) -> None:
+    dense = len(cell) > 60
+    axes.plot(cell["checkup_index"], cell["soh"], **(_MEASURED | ({"marker": ""} if dense else {})))  # type: ignore[arg-type]
+    axes.plot(cell["checkup_index"], cell["prediction"], **_PREDICTED)  # type: ignore[arg-type]
+    axes.set_xlabel("check-up")
+    axes.grid(color="0.92")
+
+
+def _conditions(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    temperatures = rows["ambient_temperature_degC"]
+    if temperatures.nunique() > 1:
+        return [(f"{value:g} °C", part) for value, part in rows.groupby(temperatures)]
+    return [(str(value), part) for value, part in rows.groupby("group")]
+
+
+def _colours(rows: pd.DataFrame) -> list[Any]:
+    several = rows["ambient_temperature_degC"].nunique() > 1
+    count = rows["ambient_temperature_degC"].nunique() if several else rows["group"].nunique()
+    return list(colormaps["coolwarm"](np.linspace(0, 1, count))) if several else list(colormaps["tab10"](range(count)))
+
+
+def _save(figure: Figure, file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=_DPI)
+    return file

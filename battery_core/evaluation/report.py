@@ -1,0 +1,96 @@
+"""How good predictions are on cells that no model has seen: per cell first, then over cells, then by condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, Baseline, leak_probe
+from battery_core.training.metrics import compute_metrics
+
+Scores = dict[str, Any]
+HEADLINE = "mean_cell_mape"
+PERCENTAGE_POINTS = 100.0
+
+
+def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any]) -> Scores:
+    """Errors of one model on the test rows.
+
+    Args:
+        rows: columns cell_id, checkup_index, soh, ambient_temperature_degC, group; N rows.
+        prediction: SOH, shape (N,).
+
+    Returns:
+        ``mean_cell_mape`` (%), ``mean_cell_rmse`` and ``worst_cell_rmse`` (SOH points), the worst cell, the pooled
+        metrics of all rows, check-up 0 apart, and tables per cell, temperature and group. A prediction that is not
+        finite makes the headline NaN: it cannot be promoted.
+    """
+    frame = rows.assign(prediction=np.asarray(prediction, dtype=float))
+    cells = _per_cell(frame)
+    worst = cells.sort_values("rmse", ascending=False, na_position="first").iloc[0]
+    first = frame[frame["checkup_index"] == 0]
+    return {
+        HEADLINE: float(cells["mape"].mean(skipna=False)),
+        "mean_cell_rmse": float(cells["rmse"].mean(skipna=False)),
+        "worst_cell": str(worst["cell_id"]),
+        "worst_cell_rmse": float(worst["rmse"]),
+        "rows": _metrics(frame),
+        "first_checkup": _metrics(first) if len(first) else None,
+        "n_rows": len(frame),
+        "n_cells": len(cells),
+        "per_cell": cells.to_dict(orient="records"),
+        "per_temperature": _over_cells(cells, "ambient_temperature_degC"),
+        "per_group": _over_cells(cells, "group"),
+    }
+
+
+def score_baselines(train: pd.DataFrame, test: pd.DataFrame) -> tuple[dict[str, Scores], Scores]:
+    """Scores of every honest baseline, and of the leak probe apart."""
+    return {name: score(test, _run(b, train, test)) for name, b in BASELINES.items()}, score(
+        test, _run(leak_probe, train, test)
+    )
+
+
+def _run(baseline: Baseline, train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray[Any, Any]:
+    return baseline(train, test)
+
+
+def _metrics(frame: pd.DataFrame) -> dict[str, float]:
+    measured, predicted = frame["soh"].to_numpy(dtype=float), frame["prediction"].to_numpy(dtype=float)
+    return {name: float(value) for name, value in compute_metrics(measured, predicted).items()}
+
+
+def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
+    error = frame["prediction"] - frame["soh"]
+    parts = frame.assign(square=error**2, relative=(error / frame["soh"]).abs() * 100, bias=error)
+    condition = {name: (name, "first") for name in ("ambient_temperature_degC", "group")}
+    named = {"n": ("soh", "size"), "mape": ("relative", "mean"), "mse": ("square", "mean"), "bias": ("bias", "mean")}
+    cells = parts.groupby("cell_id", sort=True).agg(**condition, **named).reset_index()
+    broken = frame.loc[~np.isfinite(frame["prediction"]), "cell_id"].unique()  # mean() would skip the NaN
+    cells.loc[cells["cell_id"].isin(broken), ["mape", "mse", "bias"]] = np.nan
+    cells["rmse"] = np.sqrt(cells.pop("mse")) * PERCENTAGE_POINTS
+    cells["bias"] *= PERCENTAGE_POINTS
+    return pd.DataFrame(cells)
+
+
+def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
+    """Mean over the cells of each condition; cells without that condition stand under their own line."""
+    table = cells.groupby(cells[by].astype(object).where(cells[by].notna(), "not stated"), sort=True)
+    means = table.agg(n_cells=("cell_id", "size"), mape=("mape", "mean"), rmse=("rmse", "mean"))
+    means["worst_rmse"] = table["rmse"].max()
+    return means.rename_axis(by).reset_index().to_dict(orient="records")  # type: ignore[return-value]
+
+
+def probe_verdict(best: Scores, probe: Scores) -> str:
+    """What the leak probe says about this evaluation, in words; empty when there is nothing to say."""
+    if not probe[HEADLINE] < best[HEADLINE]:
+        return ""
+    return (
+        f"the leak probe (fraction of life only) scores {probe[HEADLINE]:.2f} %, better than the best model's "
+        f"{best[HEADLINE]:.2f} %: on these cells a figure obtained with knowledge of a cell's end of life is worthless"
+    )
+
+
+__all__ = ["HEADLINE", "LEAK_PROBE", "Scores", "probe_verdict", "score", "score_baselines"]

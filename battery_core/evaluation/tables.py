@@ -1,0 +1,67 @@
+"""A report as rows that people read: on the terminal and on the run page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from battery_core.evaluation.report import HEADLINE
+
+_NOTES = {
+    "train_mean": "mean SOH of the training rows",
+    "linear_throughput": "straight line over throughput or cycles",
+    "persistence": "needs the capacity measured at the previous check-up",
+}
+Row = dict[str, str]
+
+
+def leaderboard(report: Mapping[str, Any]) -> list[Row]:
+    """Models by their error on test cells, then the baselines, then the leak probe."""
+    models = sorted(report["models"], key=lambda m: _last(m["test"][HEADLINE]))
+    rows = [
+        _row(m["model"], m["test"], f"{_percent(m['val_mean_cell_mape'])} on validation cells" + _mark(m, report))
+        for m in models
+    ]
+    rows += [_row(name, scores, f"baseline: {_NOTES[name]}") for name, scores in report["baselines"].items()]
+    return [*rows, _row("leak_probe", report["leak_probe"], "fraction of life only: knows the cell's future")]
+
+
+def by_condition(report: Mapping[str, Any]) -> list[Row]:
+    """Mean per-cell MAPE of every model per temperature, or per group where the temperature does not vary."""
+    table = "per_temperature" if len(report["models"][0]["test"]["per_temperature"]) > 1 else "per_group"
+    named = [(m["model"], m["test"]) for m in report["models"]] + list(report["baselines"].items())
+    rows: dict[str, Row] = {}
+    for name, scores in named:
+        for line in scores[table]:
+            key = next(str(value) for column, value in line.items() if column in ("ambient_temperature_degC", "group"))
+            label = f"{key} °C" if table == "per_temperature" else key
+            row = rows.setdefault(key, {"condition": label, "cells": str(line["n_cells"])})
+            row[name] = _percent(line["mape"])
+    return list(rows.values())
+
+
+def _row(name: str, scores: Mapping[str, Any], note: str) -> Row:
+    return {
+        "model": name,
+        "MAPE per cell": _percent(scores[HEADLINE]),
+        "RMSE per cell": _points(scores["mean_cell_rmse"]),
+        "worst cell": f"{_points(scores['worst_cell_rmse'])} ({scores['worst_cell']})",
+        "R2": "n/a" if scores["rows"]["r2"] is None else f"{scores['rows']['r2']:.3f}",
+        "note": note,
+    }
+
+
+def _mark(model: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    return ", challenger" if model["run_id"] == report["challenger"] else ""
+
+
+def _last(value: float | None) -> float:
+    return float("inf") if value is None or value != value else value
+
+
+def _percent(value: float | None) -> str:
+    return "not finite" if value is None or value != value else f"{value:.2f} %"
+
+
+def _points(value: float | None) -> str:
+    return "not finite" if value is None or value != value else f"{value:.2f} pt"
