@@ -1,0 +1,28 @@
+"""Settings of the release: what a newcomer has to show before it serves."""
+
+from __future__ import annotations
+
+from pydantic import field_validator
+
+from battery_core.base_settings import SectionSettings, setting
+from battery_core.errors import unknown_name
+from battery_core.evaluation.baselines import BASELINES
+
+
+class ReleaseSettings(SectionSettings):
+    """When the newcomer becomes champion."""
+
+    registered_model: str = setting("", "name in the model registry; empty: soh-<source>")
+    min_gain: float = setting(0.02, "a challenger must lower the champion's error by this share", unit="fraction", ge=0)
+    must_beat: tuple[str, ...] = setting(
+        ("train_mean", "linear_throughput"), "baselines that no champion may be worse than"
+    )
+    allow_dirty: bool = setting(False, "promote although code in the working tree is not committed")
+
+    @field_validator("must_beat")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in BASELINES:
+                raise ValueError(str(unknown_name("baseline", name, BASELINES)))
+        return names
