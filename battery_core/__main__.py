@@ -1,0 +1,69 @@
+"""``python -m battery_core STAGE [--section.key value]``: the door that DVC and people without an orchestrator use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from battery_core.cli import Parser, guarded, parse_overrides
+from battery_core.errors import SettingsError, unknown_name
+from battery_core.settings import resolve
+
+STAGES = {
+    "fetch": "bring the raw files of the source",
+    "normalize": "raw files to checked tables",
+    "split": "cells into training, validation and test",
+    "train": "train every model the settings name",
+    "evaluate": "models and baselines on the test cells",
+    "release": "register the challenger and promote it if it wins",
+    "simulate": "make the simulated LG M50T data anew (needs the simulate extra)",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one stage."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: python -m battery_core STAGE [--section.key value]\n\nstages:")
+        print("\n".join(f"  {name:<10} {what}" for name, what in STAGES.items()))
+        print("\n'python -m battery_core STAGE --help' lists every setting.")
+        return 0 if argv else 2
+    name, *rest = argv
+    if name == "train-job":  # started by a run for one job; people use 'train'
+        return _train_job(rest)
+    if name not in STAGES:
+        raise SettingsError(str(unknown_name("stage", name, STAGES)))
+    if name == "simulate":
+        return _simulate(rest)
+    overrides = parse_overrides(rest, f"python -m battery_core {name}", STAGES[name])
+    settings = resolve(overrides)
+    from battery_core.stages.chain import run_stage
+
+    for line in run_stage(name, settings):
+        print(line, flush=True)
+    return 0
+
+
+def _train_job(rest: Sequence[str]) -> int:
+    from battery_core.jobs import job_process
+    from battery_core.stages.train import train
+
+    return job_process(Path(rest[0]), train)
+
+
+def _simulate(rest: Sequence[str]) -> int:
+    parser = Parser(prog="python -m battery_core simulate", description=STAGES["simulate"])
+    parser.add_argument("folder", type=Path, help="folder to write the LG M50T layout into")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the spread and the noise (default: 0)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    given = parser.parse_args(list(rest))
+    from battery_core.data.simulation import simulate
+
+    run: Callable[..., Any] = simulate
+    run(given.folder, seed=given.seed, workers=given.workers)
+    return 0
+
+
+if __name__ == "__main__":
+    guarded(lambda: main(sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""Each stage by name, for the command line and DVC: what comes before it is taken as it stands on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from battery_core.errors import DataError
+from battery_core.files import read_json
+from battery_core.jobs import finished, run_job
+from battery_core.release.locking import one_at_a_time
+from battery_core.settings import Settings
+from battery_core.stages import Staged, data
+from battery_core.stages import evaluate as evaluation
+from battery_core.stages import release as releasing
+from battery_core.stages.train import job_specs
+
+
+def run_stage(name: str, settings: Settings) -> Iterator[str]:
+    """Run a stage on what earlier stages left; yields what there is to say.
+
+    Raises:
+        DataError: an earlier stage has not run yet.
+    """
+    if name in ("fetch", "normalize", "split"):
+        yield getattr(data, name)(settings).message
+        return
+    tables, cells = data.normalize(settings), data.split(settings)
+    yield from (tables.message, cells.message)
+    specs = job_specs(settings, tables, cells)
+    if name == "train":
+        for spec in specs:
+            result = run_job(spec, settings.jobs.timeout_s, settings.jobs.threads)
+            yield f"train: {spec.run_id}: {result['val_mean_cell_mape']:.2f} % on validation cells"
+        return
+    results = [standing | {"reused": True} for spec in specs if (standing := finished(spec)) is not None]
+    folder = settings.folder("artifacts") / "reports" / f"{settings.data.source}-by-hand"
+    report = evaluation.evaluate(settings, tables, cells, results, folder)
+    yield report.message
+    if name == "release":
+        yield from _release(settings, tables, cells, report)
+
+
+def _release(settings: Settings, tables: Staged, cells: Staged, report: Staged) -> Iterator[str]:
+    if read_json(report.path) is None:
+        raise DataError(f"release: no report in '{report.path}' - run the stage evaluate first")
+    name = f"{settings.data.source}-{time.strftime('%Y%m%d-%H%M%S')}-by-hand"
+    with one_at_a_time(releasing.lock_file(settings), name, print):
+        outcome = releasing.release(settings, tables, cells, report, name)
+    yield f"release: {outcome.name} version {outcome.version}: {outcome.reason}"

@@ -1,0 +1,88 @@
+"""Every model of the run on the test cells, beside the baselines: report.json and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from battery_core.data.splits import CellSplit
+from battery_core.errors import TrainingError
+from battery_core.evaluation.report import HEADLINE, probe_verdict, score, score_baselines
+from battery_core.files import read_json, write_json
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages.data import STAGE_FILE, stage_key
+from battery_core.stages.train import PREDICTIONS_FILE, labelled_rows
+
+REPORT_FILE = "report.json"
+
+
+def evaluate(
+    settings: Settings, tables: Staged, split: Staged, results: Sequence[Mapping[str, Any]], folder: Path
+) -> Staged:
+    """Score every trained model and every baseline on the same test rows; the best by validation is the challenger.
+
+    The test cells judge the challenger once; they do not choose it.
+
+    Raises:
+        TrainingError: no training job left a result.
+    """
+    if not results:
+        raise TrainingError("evaluate: no training job left a result - see the failed jobs above")
+    cells = CellSplit.from_json(split.path.read_text())
+    rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
+    train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
+    runs = settings.folder("artifacts") / "runs"
+    predicted = {result["run_id"]: predictions_for(runs / result["run_id"], test) for result in results}
+    models = [dict(result) | {"test": score(test, predicted[result["run_id"]])} for result in results]
+    challenger = choose(models)
+    baselines, probe = score_baselines(train, test)
+    quality = read_json(tables.path / "quality.json") or {}
+    report = {
+        "source": settings.data.source,
+        "label": quality.get("label", settings.data.source),
+        "simulated": quality.get("simulated", False),
+        "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
+        "tables_version": tables.version,
+        "split": {"strategy": cells.strategy, "version": split.version, "test_cells": list(cells.test)},
+        "soh_reference": settings.data.soh_reference,
+        "rows": {key: quality.get(key) for key in ("rows_read", "rows_kept", "rows_quarantined")}
+        | {part: int((rows["part"] == part).sum()) for part in ("train", "val", "test", "unused")},
+        "models": models,
+        "challenger": challenger["run_id"],
+        "baselines": baselines,
+        "leak_probe": probe,
+        "probe_verdict": probe_verdict(challenger["test"], probe),
+    }
+    write_json(folder / REPORT_FILE, report)
+    draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)
+    error = challenger["test"][HEADLINE]
+    text = f"evaluate: {challenger['model']} is the best on validation cells; {error:.2f} % on test cells"
+    return Staged(folder / REPORT_FILE, stage_key(tables.version, split.version), False, text)
+
+
+def predictions_for(run_folder: Path, test: pd.DataFrame) -> Any:
+    """Predictions of a finished job for exactly these test rows, in their order."""
+    kept = pd.read_parquet(run_folder / PREDICTIONS_FILE).set_index(["cell_id", "checkup_index"])["prediction"]
+    wanted = pd.MultiIndex.from_frame(test[["cell_id", "checkup_index"]])
+    return kept.reindex(wanted).to_numpy(dtype=float)
+
+
+def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The model with the lowest mean per-cell MAPE on the validation cells; one without a figure comes last."""
+    return min(models, key=lambda m: (m["val_mean_cell_mape"] is None, m["val_mean_cell_mape"] or 0.0))
+
+
+def draw(folder: Path, rows: pd.DataFrame, challenger: Mapping[str, Any], report: Mapping[str, Any]) -> list[Path]:
+    """The figures of the challenger."""
+    from battery_core.evaluation import figures
+
+    title = f"{challenger['model']} on {report['label']}: {challenger['test'][HEADLINE]:.2f} % mean per-cell MAPE"
+    order = [cell["cell_id"] for cell in sorted(challenger["test"]["per_cell"], key=lambda cell: cell["mape"])]
+    return [
+        figures.parity(rows, title, folder / "parity.png"),
+        figures.fade(rows, order, title, folder / "fade.png"),
+    ]

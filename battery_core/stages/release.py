@@ -1,0 +1,215 @@
+"""Write the run down in MLflow, register the challenger, and decide whether it serves: the only writer of a night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from battery_core.data.splits import CellSplit
+from battery_core.errors import DataError
+from battery_core.evaluation.report import HEADLINE, score
+from battery_core.files import read_json, write_json
+from battery_core.models.pipeline import Pipeline
+from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version, local_database, mlflow_client
+from battery_core.release.packaging import log_pipeline
+from battery_core.release.promotion import Contest, Decision, decide
+from battery_core.release.provenance import code_state
+from battery_core.settings import Settings, project_root
+from battery_core.stages import Staged
+from battery_core.stages.evaluate import REPORT_FILE
+from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
+from battery_core.tracking.local_tracker import LocalTracker
+from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run
+
+OUTCOME_FILE = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a night came to.
+
+    Args:
+        version: number of the new model version.
+        name: the registered model.
+        promoted: whether it serves now.
+        reason: why, in words.
+        champion: number of the version that serves after this run, or None.
+        mlflow_run: id of the MLflow run that holds report and figures.
+        report: folder of the report.
+    """
+
+    version: int
+    name: str
+    promoted: bool
+    reason: str
+    champion: int | None
+    mlflow_run: str
+    report: Path
+
+
+def tracking_uri(settings: Settings) -> str:
+    """Where MLflow keeps runs and models: one absolute database, whatever the current directory is."""
+    given = settings.tracking.mlflow_uri or f"sqlite:///{settings.folder('artifacts').resolve() / 'mlflow.db'}"
+    return resolve_uri(given)[0]
+
+
+def registered_name(settings: Settings) -> str:
+    """The registered model of the source."""
+    return settings.release.registered_model or f"soh-{settings.data.source}"
+
+
+def lock_file(settings: Settings) -> Path:
+    """The lock that all runs on the same registry share: beside its database, else in the artifacts folder."""
+    database = local_database(tracking_uri(settings))
+    return (database.parent if database else settings.folder("artifacts")) / "train.lock"
+
+
+def open_registry(settings: Settings) -> str:
+    """Make sure the store is there before anything is written; returns its URI."""
+    uri = tracking_uri(settings)
+    ensure_store(uri)
+    return uri
+
+
+def release(settings: Settings, tables: Staged, split: Staged, report: Staged, run_name: str) -> Outcome:
+    """Register the challenger and promote it if it wins on the same rows, scored at the same moment."""
+    content = read_json(report.path)
+    uri = open_registry(settings)
+    registry = ModelRegistry(uri, registered_name(settings))
+    rows = test_rows(settings, tables, split)
+    champion = registry.holder(CHAMPION)
+    code = code_state(project_root())
+    decision, scores = judge(settings, content, rows, registry, champion, code.dirty)
+    tags = {
+        "source": content["source"],
+        "label": content["label"],
+        "simulated": content["simulated"],
+        "data_version": content["data_version"],
+        "split_version": split.version,
+        "git_commit": code.commit,
+        "git_dirty": code.dirty,
+        "flow_run": run_name,
+    }
+    mlflow_run = log_night(settings, content, report.path.parent, run_name, uri, tags)
+    challenger = challenger_of(content)
+    model_uri = _log_challenger(settings, challenger, mlflow_run, uri)
+    facts = {
+        "model": challenger["model"],
+        "test_mean_cell_mape": challenger["test"][HEADLINE],
+        "reason": decision.reason,
+    }
+    version = registry.add(model_uri, mlflow_run, tags | facts | {"promoted": decision.promote}, decision.reason)
+    if decision.promote:
+        registry.crown(version)
+    serving = registry.holder(CHAMPION)
+    number = serving.number if serving else None
+    folder = report.path.parent
+    outcome = Outcome(version.number, registry.name, decision.promote, decision.reason, number, mlflow_run, folder)
+    write_json(folder / OUTCOME_FILE, asdict(outcome) | {"contest": scores, "tags": tags})
+    return outcome
+
+
+def challenger_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of the chosen model in a report."""
+    return next(dict(model) for model in report["models"] if model["run_id"] == report["challenger"])
+
+
+def test_rows(settings: Settings, tables: Staged, split: Staged) -> pd.DataFrame:
+    """The labelled rows of the test cells."""
+    cells = CellSplit.from_json(split.path.read_text())
+    rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
+    return rows[rows["part"] == "test"].reset_index(drop=True)
+
+
+def judge(
+    settings: Settings,
+    report: Mapping[str, Any],
+    rows: pd.DataFrame,
+    registry: ModelRegistry,
+    champion: Version | None,
+    dirty: bool,
+) -> tuple[Decision, dict[str, Any]]:
+    """Score challenger and champion on the test cells that neither was trained on, then decide."""
+    runs = settings.folder("artifacts") / "runs"
+    ours = Pipeline.load(runs / report["challenger"] / PIPELINE_FOLDER)
+    theirs = registry.pipeline(champion) if champion else None
+    seen = set(theirs.facts.get("seen_cells", ())) if theirs else set()
+    unseen = rows[~rows["cell_id"].isin(seen)]
+    contest = Contest(
+        challenger=_error(ours, unseen if len(unseen) else rows),
+        champion=None if theirs is None else _error(theirs, unseen),
+        champion_name=f"version {champion.number}" if champion else "",
+        baselines={name: _number(scores[HEADLINE]) for name, scores in report["baselines"].items()},
+        unseen_cells=int(unseen["cell_id"].nunique()),
+        test_cells=int(rows["cell_id"].nunique()),
+        dirty=dirty,
+    )
+    if theirs is not None and theirs.facts.get("soh_reference") != settings.data.soh_reference:
+        reason = (
+            f"{contest.champion_name} predicts SOH relative to '{theirs.facts.get('soh_reference')}', this run to "
+            f"'{settings.data.soh_reference}': not comparable - start a new line with release.registered_model"
+        )
+        return Decision(False, reason), asdict(contest)
+    return decide(contest, settings.release), asdict(contest)
+
+
+def _error(pipeline: Pipeline, rows: pd.DataFrame) -> float:
+    """Mean per-cell MAPE in %; NaN where the pipeline cannot predict these rows."""
+    if rows.empty:
+        return float("nan")
+    try:
+        return float(score(rows, pipeline.predict(rows))[HEADLINE])
+    except DataError:
+        return float("nan")
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)  # JSON has no NaN
+
+
+def log_night(
+    settings: Settings, report: Mapping[str, Any], folder: Path, run_name: str, uri: str, tags: Mapping[str, Any]
+) -> str:
+    """One MLflow run for the night with report and figures, and one below it for each model; returns its id.
+
+    All of it is whole in the local folders first; a model that was not trained again keeps the run it has.
+    """
+    tracker = LocalTracker(folder.parent, use_tensorboard=False)
+    tracker.start_run(run_name, settings, run_id=folder.name)
+    tracker.set_tags(tags)
+    tracker.log_metrics(_metrics(challenger_of(report)["test"]))
+    tracker.end_run()
+    night = send_run(folder, uri, settings.tracking.experiment)
+    client = mlflow_client(uri)
+    for model in report["models"]:
+        run = send_run(settings.folder("artifacts") / "runs" / model["run_id"], uri, settings.tracking.experiment)
+        client.set_tag(night, f"model.{model['model']}", run)
+        if not model["reused"]:
+            client.set_tag(run, "mlflow.parentRunId", night)
+            for name, value in {**tags, "model": model["model"]}.items():
+                client.set_tag(run, name, str(value))
+        for name, value in _metrics(model["test"]).items():
+            client.log_metric(run, f"test_{name}", value)
+    return night
+
+
+def _log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run: str, uri: str) -> str:
+    import mlflow
+
+    folder = settings.folder("artifacts") / "runs" / challenger["run_id"] / PIPELINE_FOLDER
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run(run_id=mlflow_run):
+        return log_pipeline(folder)
+
+
+def _metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+    named = {name: scores[name] for name in (HEADLINE, "mean_cell_rmse", "worst_cell_rmse")}
+    return {name: float(value) for name, value in named.items() if value is not None}
+
+
+__all__ = ["OUTCOME_FILE", "REPORT_FILE", "Outcome", "lock_file", "open_registry", "release"]

@@ -1,0 +1,160 @@
+"""One training job: tables and split to a pipeline, its history and its predictions for validation and test cells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from battery_core.data.labels import soh
+from battery_core.data.samples import make_samples
+from battery_core.data.schema import join_rows
+from battery_core.data.sources.base import SOURCES, Role
+from battery_core.data.splits import PARTS, CellSplit
+from battery_core.data.versioning import code_version
+from battery_core.errors import TrainingError
+from battery_core.features.base import FEATURES, build_features, feature_names
+from battery_core.features.scaling import Scaler
+from battery_core.features.settings import FeatureSettings
+from battery_core.files import read_json, whole_folder, write_json
+from battery_core.jobs import JobSpec
+from battery_core.models.pipeline import Pipeline
+from battery_core.seeding import derive_seed
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages.data import STAGE_FILE, read_table, stage_key
+from battery_core.tracking.local_tracker import LocalTracker
+from battery_core.training.fitting import FITTERS, Fitted
+from battery_core.training.metrics import compute_metrics
+
+PREDICTIONS_FILE = "predictions.parquet"
+PIPELINE_FOLDER = "pipeline"
+HISTORY_FILE = "history.json"
+
+
+def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec]:
+    """A spec for each model the settings name; sections a model does not read play no part in its key."""
+    everything = settings.model_dump(mode="json")
+    common = {"seed": settings.seed, "features": everything["features"]}
+    data = {"source": settings.data.source, "soh_reference": settings.data.soh_reference}
+    return [
+        JobSpec(
+            model=name,
+            tables=str(tables.path),
+            split=str(split.path),
+            data_hash=stage_key(tables.version, split.version),
+            settings=common | {"data": data} | {section: everything[section] for section in FITTERS[name].sections},
+            code=code_version("data", "features", "models", "training"),
+            runs=str(settings.folder("artifacts") / "runs"),
+        )
+        for name in settings.models
+    ]
+
+
+def labelled_rows(tables: Path, split: CellSplit, reference: Any) -> pd.DataFrame:
+    """Every check-up with what is known of its cell, its SOH and the part of the split its cell is in."""
+    cells, checkups = read_table(tables, "cells"), read_table(tables, "checkups")
+    rows = join_rows(cells, checkups)
+    part = {cell: name for name in PARTS for cell in getattr(split, name)}
+    rows["part"] = rows["cell_id"].map(part).fillna("unused")
+    rows["soh"] = soh(rows, cells, reference)
+    return rows[rows["soh"].notna()].reset_index(drop=True)
+
+
+def train(spec: JobSpec) -> dict[str, Any]:
+    """Fit one model on the training cells and write its run folder; what serves later is what is scored here.
+
+    Raises:
+        TrainingError: the training ended without usable weights.
+    """
+    started = time.perf_counter()
+    split = CellSplit.from_json(Path(spec.split).read_text())
+    rows = labelled_rows(Path(spec.tables), split, spec.settings["data"]["soh_reference"])
+    with written_down(spec) as tracker:
+        pipeline, fitted = _fit(spec, rows, split, tracker)
+    with whole_folder(spec.folder / PIPELINE_FOLDER) as folder:
+        pipeline.save(folder)
+    write_json(spec.folder / HISTORY_FILE, fitted.history)
+    pipeline = Pipeline.load(spec.folder / PIPELINE_FOLDER)
+    judged = rows[rows["part"].isin(["val", "test"])]
+    predictions = judged[["cell_id", "checkup_index", "part", "soh"]].assign(prediction=pipeline.predict(judged))
+    predictions.to_parquet(spec.folder / PREDICTIONS_FILE, index=False)
+    validation = predictions[predictions["part"] == "val"]
+    return {
+        "model": spec.model,
+        "data_hash": spec.data_hash,
+        "val": compute_metrics(validation["soh"].to_numpy(), validation["prediction"].to_numpy()),
+        "val_mean_cell_mape": mean_cell_mape(validation),
+        "features": list(pipeline.feature_names),
+        "n_train_rows": int((rows["part"] == "train").sum()),
+        "seconds": round(time.perf_counter() - started, 3),
+        **fitted.summary,
+    }
+
+
+def mean_cell_mape(predictions: pd.DataFrame) -> float:
+    """Mean over cells of each cell's mean absolute percentage error; NaN when a prediction is not finite."""
+    relative = (predictions["prediction"] / predictions["soh"] - 1).abs() * 100
+    if not np.isfinite(relative).all():
+        return float("nan")
+    return float(relative.groupby(predictions["cell_id"]).mean().mean())
+
+
+@contextmanager
+def written_down(spec: JobSpec) -> Iterator[LocalTracker]:
+    """The job's own run record: settings, curves for TensorBoard, status."""
+    tracker = LocalTracker(spec.runs)
+    tracker.start_run(spec.run_id, {"model": spec.model, **spec.settings}, run_id=spec.run_id)
+    try:
+        yield tracker
+    except BaseException:
+        tracker.end_run("FAILED")
+        raise
+    tracker.end_run()
+
+
+def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTracker) -> tuple[Pipeline, Fitted]:
+    source = SOURCES.get(spec.settings["data"]["source"])
+    given = FeatureSettings(**spec.settings["features"])
+    features = given.model_copy(update={"sets": feature_names(given, source)})
+    raw = _raw_columns(rows, features.sets, source.roles())
+    used = rows[rows["part"] != "unused"]
+    table = build_features(used[raw], features.sets, features)
+    samples = make_samples(table, used["soh"], used)
+    part = used["part"].to_numpy()
+    scaler = Scaler.fit(samples.x[part == "train"], list(table.columns), features.clip_quantile)
+    samples.x = scaler.transform(samples.x).astype(np.float32)
+    fitted = FITTERS.get(spec.model).fit(
+        samples.take(part == "train"),
+        samples.take(part == "val"),
+        spec.settings,
+        seed=derive_seed(int(spec.settings["seed"]), spec.model) % 2**31,
+        tracker=tracker,
+    )
+    if fitted.problem:
+        raise TrainingError(fitted.problem)
+    stage = read_json(Path(spec.tables) / STAGE_FILE) or {}
+    facts = {
+        "source": source.name,
+        "label": source.label,
+        "simulated": source.simulated,
+        "soh_reference": spec.settings["data"]["soh_reference"],
+        "data_version": stage.get("raw_version", ""),
+        "tables_version": stage.get("version", ""),
+        "run_id": spec.run_id,
+        "seen_cells": [*split.train, *split.val],
+    }
+    names = tuple(map(str, table.columns))
+    return Pipeline(spec.model, fitted.model, features, names, scaler, tuple(raw), facts), fitted
+
+
+def _raw_columns(rows: pd.DataFrame, sets: tuple[str, ...], roles: Any) -> list[str]:
+    """Measured columns these feature sets read; label-equivalent ones never come this far."""
+    wanted = {column for name in sets for column in (*FEATURES[name].requires, *FEATURES[name].uses)}
+    hidden = {column for column, role in roles.items() if role is Role.LABEL_EQUIVALENT}
+    return ["cell_id", "checkup_index", *(c for c in rows.columns if c in wanted - hidden)]
