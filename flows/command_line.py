@@ -1,0 +1,112 @@
+"""``python flows/train.py``: read the options, run the flow here, say what came of it and where to look next."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from battery_core.cli import EXIT_FAILED, EXIT_WRONG_SETTING, fail, parse_overrides
+from battery_core.errors import BatteryError, SettingsError
+from battery_core.settings import Settings, resolve
+
+DESCRIPTION = "Retrain battery State-of-Health models on the newest data and put the better one in service."
+
+
+def read_command_line(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """The settings given on the command line, checked; a wrong one ends the program with one line and code 2."""
+    try:
+        overrides = parse_overrides(sys.argv[1:] if argv is None else argv, "flows/train.py", DESCRIPTION)
+        check_writable(resolve(overrides))
+    except SettingsError as err:
+        fail(err, EXIT_WRONG_SETTING)
+    from flows.session import prepare
+
+    prepare()
+    return overrides
+
+
+def check_writable(settings: Settings) -> None:
+    """Find out before the work, not after it, that nothing can be kept.
+
+    Raises:
+        SettingsError: a folder cannot be written to.
+    """
+    for name in ("artifacts", "data", "splits"):
+        folder = settings.folder(name)
+        probe = folder / ".writable"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.write_text("")
+            probe.unlink()
+        except OSError as err:
+            raise SettingsError(
+                f"paths.{name}: expected a folder that can be written to, got '{folder}' ({err.strerror}) - "
+                f"make it writable or choose another with --paths.{name}"
+            ) from None
+
+
+def run_here(train: Any, overrides: dict[str, Any]) -> None:
+    """Run the flow, wait until its history is whole, and end with 0 only if everything went well."""
+    from flows.session import session, wait_for_history
+    from tasks.common import RUN_IDS
+
+    started = time.monotonic()
+    with session():
+        state = train(settings=overrides, return_state=True)
+        lost = wait_for_history(state.state_details.flow_run_id, RUN_IDS)
+        if lost:
+            print(f"warning: {lost} task runs are not in the history: the server was too slow", file=sys.stderr)
+        outcome = state.result(raise_on_failure=False)
+        if isinstance(outcome, BaseException):
+            _failed(outcome)
+        _succeeded(outcome, resolve(overrides), time.monotonic() - started)
+
+
+def _failed(error: BaseException) -> None:
+    if not isinstance(error, BatteryError):
+        raise error
+    fail(error, EXIT_WRONG_SETTING if isinstance(error, SettingsError) else EXIT_FAILED)
+
+
+def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
+    from battery_core.evaluation.tables import by_condition, leaderboard
+    from battery_core.files import read_json
+    from battery_core.stages.release import tracking_uri
+
+    folder = outcome.report
+    report = read_json(Path(folder) / "report.json")
+    print_table(f"Test cells of {report['label']}: {len(report['split']['test_cells'])} cells", leaderboard(report))
+    print_table("MAPE per cell by condition", by_condition(report))
+    if report["probe_verdict"]:
+        print(f"note: {report['probe_verdict']}\n")
+    champion = f"version {outcome.champion}" if outcome.champion else "none yet"
+    role = "champion" if outcome.promoted else "challenger"
+    print(f"{outcome.name} version {outcome.version} is {role}: {outcome.reason}")
+    print(f"champion: {champion}; report: {folder}; {seconds:.0f} s\n\nwhere to look next:")
+    artifacts = settings.folder("artifacts")
+    for command, what in (
+        ("prefect server start", "run history, http://127.0.0.1:4200"),
+        (f"mlflow server --backend-store-uri {tracking_uri(settings)}", "runs and models, http://127.0.0.1:5000"),
+        (f"tensorboard --logdir {artifacts / 'runs'}", "learning curves, http://127.0.0.1:6006"),
+    ):
+        print(f"  {command:<40}  # {what}")
+
+
+def print_table(title: str, rows: list[dict[str, str]]) -> None:
+    """Rows as a table that fits a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(row.get(column, "") for column in rows[0]))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    console.print(table)
+    console.print()

@@ -1,0 +1,148 @@
+"""What a flow started by hand needs around it: the right Prefect server, whole history, nothing left running.
+
+Only the standard library and our own settings are imported here, because all of this has to happen before Prefect is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from battery_core.errors import BatteryError, SettingsError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+LOCAL_SERVER = "http://127.0.0.1:4200/api"
+_DEFAULTS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "true",
+}
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_START_WAIT_S = 180  # Prefect's own 20 s are not enough on a busy machine
+_HISTORY_WAIT_S = 20.0
+
+
+def prepare() -> None:
+    """Set what Prefect and MLflow read when they are imported: nobody phones home."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Around a flow run by hand: it is recorded by the running server, or by a temporary one that ends with it.
+
+    SIGTERM ends the run in order, so that the temporary server goes too.
+
+    Raises:
+        SettingsError: PREFECT_API_URL names a server that does not answer.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        url = running_server()
+        if url:
+            _record_at(url)
+            yield
+        else:
+            with _temporary_server() as temporary:
+                _record_at(temporary)
+                yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def running_server() -> str | None:
+    """The API of the Prefect server that answers; None when there is none and none was asked for by hand.
+
+    Raises:
+        SettingsError: PREFECT_API_URL names a server that does not answer.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    wanted = PREFECT_API_URL.value() or LOCAL_SERVER
+    if healthy(wanted):
+        return str(wanted)
+    if wanted != LOCAL_SERVER:
+        raise SettingsError(f"PREFECT_API_URL: no Prefect server answers at {wanted} - start it, or unset it")
+    return None
+
+
+@contextmanager
+def _temporary_server() -> Iterator[str]:
+    from prefect.logging.handlers import APILogHandler
+    from prefect.server.api.server import SubprocessASGIServer
+
+    print("no Prefect server is running: a temporary one records this run (it takes some seconds to start)", flush=True)
+    server = SubprocessASGIServer()
+    try:
+        server.start(timeout=_START_WAIT_S)
+        yield server.api_url
+        APILogHandler().flush()  # what is sent after the end would wait for a server that is gone
+    finally:
+        server.stop()
+
+
+def _record_at(url: str) -> None:
+    """For the rest of this process and in all of its threads: Prefect sends logs and events from threads of its own."""
+    from prefect.context import refresh_global_settings_context
+
+    os.environ["PREFECT_API_URL"] = url
+    refresh_global_settings_context()
+
+
+def healthy(api_url: str, timeout_s: float = 2.0) -> bool:
+    """Whether a Prefect server answers there."""
+    try:
+        with urllib.request.urlopen(f"{api_url}/health", timeout=timeout_s) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def quiet_known_errors() -> None:
+    """An error that says what to do needs no traceback in the log, and our own hooks need no lines."""
+
+    def shorten(record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith(("Running hook", "Hook ")):
+            return False
+        if record.exc_info and isinstance(record.exc_info[1], BatteryError):
+            record.msg, record.args = str(record.exc_info[1]), ()
+            record.exc_info = record.exc_text = None
+        return True
+
+    for name in ("prefect.task_runs", "prefect.flow_runs"):
+        logger = logging.getLogger(name)
+        if not any(getattr(kept, "__name__", "") == shorten.__name__ for kept in logger.filters):
+            logger.addFilter(shorten)
+
+
+def wait_for_history(flow_run_id: UUID, task_run_ids: set[UUID], wait_s: float = _HISTORY_WAIT_S) -> int:
+    """Wait until the server has the final state of each task run; a temporary server would lose them at exit.
+
+    Returns:
+        How many task runs are still not recorded when the wait is over.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    end = time.monotonic() + wait_s
+    with get_client(sync_client=True) as client:
+        while True:
+            known: list[Any] = client.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+            )
+            final = {run.id for run in known if run.state_type and run.state_type.value in _FINAL}
+            missing = task_run_ids - final
+            if not missing or time.monotonic() > end:
+                return len(missing)
+            time.sleep(0.2)

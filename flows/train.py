@@ -1,0 +1,106 @@
+"""Flow ``train``: new data in, models retrained, the better one in service.
+
+``python flows/train.py`` runs it here and now; ``prefect deployment run train/nightly`` on a worker.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # a wrong option or --help must not wait for the orchestrator to be imported
+    from flows.command_line import read_command_line
+
+    OVERRIDES = read_command_line()
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
+
+from battery_core import jobs
+from battery_core.errors import TrainingError
+from battery_core.release.locking import one_at_a_time
+from battery_core.release.provenance import code_state
+from battery_core.settings import Settings, project_root, resolve
+from battery_core.stages.release import Outcome, lock_file
+from battery_core.stages.train import job_specs
+from flows.session import quiet_known_errors
+from tasks.data import fetch, normalize, split
+from tasks.evaluation import evaluate
+from tasks.release import open_registry, release
+from tasks.training import train_model
+
+
+def run_name() -> str:
+    """Source and start of the flow run, such as ``simulated-20260131-020000``."""
+    given = runtime.flow_run.parameters
+    source = given.get("source") or resolve(given.get("settings")).data.source
+    return f"{source}-{runtime.flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
+
+
+@flow(name="train", flow_run_name=run_name)
+def train(
+    source: str | None = None, models: list[str] | None = None, settings: dict[str, Any] | None = None
+) -> Outcome:
+    """Retrain every model on the newest data, judge them on the same test cells, and promote the better one.
+
+    Args:
+        source: where the cells come from; empty: as in params.yaml.
+        models: models to train; empty: as in params.yaml.
+        settings: any other setting by its dotted name, such as {"trainer.epochs": 50}.
+    """
+    quiet_known_errors()
+    chosen = resolve({**(settings or {}), **_given("data.source", source), **_given("models", models)})
+    name, log = runtime.flow_run.name, get_run_logger()
+    _say_what_runs(chosen)
+    with one_at_a_time(lock_file(chosen), name, log.warning), jobs.none_left_behind():
+        registry = open_registry.submit(chosen)
+        raw = fetch(chosen)
+        tables = normalize(chosen, raw)
+        cells = split(chosen, tables)
+        training = [train_model.submit(chosen, spec) for spec in job_specs(chosen, tables, cells)]
+        results, failures = gather(training)
+        report = evaluate(chosen, tables, cells, results, report_folder(chosen, name))
+        registry.result()
+        outcome = release(chosen, tables, cells, report, name)
+    if failures:
+        count = f"{len(failures)} of {len(training)} training jobs failed, the rest is released"
+        raise TrainingError(f"{count}: {'; '.join(failures)}")
+    return outcome
+
+
+def gather(training: list[PrefectFuture[dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Results of the jobs that ended well, and what the others said; one dead job never takes the rest.
+
+    Raises:
+        TrainingError: not one job ended well.
+    """
+    ended = [future.result(raise_on_failure=False) for future in training]
+    failures = [str(result) for result in ended if isinstance(result, BaseException)]
+    if len(failures) == len(ended):
+        raise TrainingError("; ".join(failures))
+    return [result for result in ended if isinstance(result, dict)], failures
+
+
+def report_folder(settings: Settings, name: str) -> Path:
+    """Where report, figures and outcome of a run are kept."""
+    return settings.folder("artifacts") / "reports" / name
+
+
+def _given(name: str, value: Any) -> dict[str, Any]:
+    return {name: value} if value else {}
+
+
+def _say_what_runs(settings: Settings) -> None:
+    code = code_state(project_root())
+    changed = f", with uncommitted changes in {', '.join(code.changed[:3])}" if code.dirty else ""
+    get_run_logger().info(
+        "train: source %s, models %s, seed %d, code %s%s",
+        settings.data.source, ", ".join(settings.models), settings.seed, code.commit[:10], changed,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    from flows.command_line import run_here
+
+    run_here(train, OVERRIDES)

@@ -1,0 +1,35 @@
+"""Tasks of the data stages."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from battery_core.settings import Settings
+from battery_core.stages import Staged, data
+from tasks.common import OPTIONS
+
+
+def _told(staged: Staged) -> Staged:
+    get_run_logger().info("%s [%s]", staged.message, staged.version[:12])
+    return staged
+
+
+@task(name="fetch", task_run_name="fetch {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS)
+def fetch(settings: Settings) -> Staged:
+    """Bring the raw files of the source."""
+    return _told(data.fetch(settings))
+
+
+@task(
+    name="normalize", task_run_name="normalize {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS
+)
+def normalize(settings: Settings, raw: Staged) -> Staged:
+    """Raw files to checked tables."""
+    return _told(data.normalize(settings, raw))
+
+
+@task(name="split", task_run_name="split {settings.data.source}", tags=["data"], timeout_seconds=600, **OPTIONS)
+def split(settings: Settings, tables: Staged) -> Staged:
+    """Cells into training, validation and test."""
+    return _told(data.split(settings, tables))

@@ -1,0 +1,66 @@
+"""Tasks that judge: the report, and what the run page shows of it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+
+from battery_core.evaluation.tables import by_condition, leaderboard
+from battery_core.files import read_json
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages import evaluate as stage
+from tasks.common import OPTIONS
+
+
+@task(
+    name="evaluate",
+    task_run_name="evaluate {settings.data.source}",
+    tags=["evaluation"],
+    timeout_seconds=1800,
+    **OPTIONS,
+)
+def evaluate(
+    settings: Settings, tables: Staged, split: Staged, results: Sequence[dict[str, Any]], folder: Path
+) -> Staged:
+    """Score models and baselines on the test cells and show them on the run page."""
+    report = stage.evaluate(settings, tables, split, results, folder)
+    get_run_logger().info(report.message)
+    show(read_json(report.path), folder)
+    return report
+
+
+def show(report: dict[str, Any], folder: Path) -> None:
+    """Tables and plots of a report as Prefect artefacts."""
+    key, label = report["source"].replace("_", "-"), report["label"]
+    create_table_artifact(
+        table=leaderboard(report), key=f"models-{key}", description=f"Models and baselines on test cells of {label}"
+    )
+    create_table_artifact(
+        table=by_condition(report), key=f"conditions-{key}", description=f"MAPE per cell by condition, {label}"
+    )
+    for name in ("parity", "fade"):
+        picture = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
+        create_image_artifact(
+            image_url=f"data:image/png;base64,{picture}", key=f"{name}-{key}", description=f"{name} plot, {label}"
+        )
+    create_markdown_artifact(markdown=_words(report), key=f"data-{key}", description=f"Data of this run, {label}")
+
+
+def _words(report: dict[str, Any]) -> str:
+    rows, split = report["rows"], report["split"]
+    lines = [
+        f"# {report['label']}",
+        f"- data version `{report['data_version']}` (the md5 DVC keeps for the raw data)",
+        f"- {rows['rows_read']} check-ups read, {rows['rows_quarantined']} quarantined",
+        f"- rows: {rows['train']} train, {rows['val']} validation, {rows['test']} test, {rows['unused']} unused",
+        f"- split `{split['strategy']}`, test cells: {', '.join(split['test_cells'])}",
+        f"- SOH relative to `{report['soh_reference']}` capacity",
+    ]
+    return "\n".join(lines + ([f"\n**{report['probe_verdict']}**"] if report["probe_verdict"] else []))
