@@ -90,11 +90,23 @@ def _one_line(table: str, frame: pd.DataFrame, failures: pd.DataFrame) -> str:
     elif check == "column_in_schema":
         what = f"column '{case}' is not expected; declare it with its role in the source"
     elif row is not None and row == row and "cell_id" in frame and row in frame.index:  # row == row: not NaN
-        what = f"cell '{frame.loc[row, 'cell_id']}', row {int(row)}: {column} is {case}, expected {check}"
+        what = f"cell '{frame.loc[row, 'cell_id']}', row {int(row)}: {column} is {case}, expected {_in_words(check)}"
     else:
-        what = f"column '{column}': expected {check}, got {case}"
+        what = f"column '{column}': expected {_in_words(check)}, got {case}"
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     return f"{table}: {what}{more} - mend the source's reader or its raw file"
+
+
+def _in_words(check: str) -> str:
+    """Pandera's name of a check as a person would say it."""
+    words = {
+        "not_nullable": "a value",
+        "field_uniqueness": "each one once",
+        "multiple_fields_uniqueness": "each check-up of a cell once",
+        "coerce_dtype('float64')": "a number",
+        "dtype('int64')": "whole numbers (int64)",
+    }
+    return words.get(check, check.replace("_", " "))
 
 
 @cache
@@ -120,7 +132,7 @@ def _checkups_schema(extra: tuple[str, ...]) -> Any:
     return pa.DataFrameSchema(
         {
             "cell_id": pa.Column(str, coerce=True),
-            "checkup_index": pa.Column("int64", pa.Check.ge(0), coerce=True),
+            "checkup_index": pa.Column("int64", pa.Check.ge(0)),
             "cycle_count": _number(at_least=0.0),
             "time_days": _number(at_least=0.0),
             "throughput_Ah": _number(at_least=0.0),
@@ -140,7 +152,7 @@ def _curves_schema() -> Any:
     return pa.DataFrameSchema(
         {
             "cell_id": pa.Column(str, coerce=True),
-            "checkup_index": pa.Column("int64", pa.Check.ge(0), coerce=True),
+            "checkup_index": pa.Column("int64", pa.Check.ge(0)),
             "half_cycle": pa.Column(str, pa.Check.isin(["charge", "discharge"]), coerce=True),
             "time_s": _number(at_least=0.0, nullable=False),
             "voltage_V": _number(above=0.0, at_most=10.0, nullable=False),

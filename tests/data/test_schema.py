@@ -39,10 +39,11 @@ def test_good_tables_pass_and_get_their_types():
         (lambda c: c.drop(columns="capacity_Ah"), "checkups: no column 'capacity_Ah'; found cell_id"),
         (lambda c: c.assign(surprise=1.0), "checkups: column 'surprise' is not expected"),
         (lambda c: c.assign(capacity_Ah=[4.9, -1, 4.8]), r"cell 'A', row 1: capacity_Ah is -1.0, expected great"),
-        (lambda c: c.assign(capacity_Ah=[4.9, np.nan, 4.8]), "cell 'A', row 1: capacity_Ah is nan, expected not_"),
+        (lambda c: c.assign(capacity_Ah=[4.9, np.nan, 4.8]), "cell 'A', row 1: capacity_Ah is nan, expected a value"),
         (lambda c: c.assign(extra_V=[1.0, np.inf, 1.0]), "cell 'A', row 1: extra_V is inf, expected a finite number"),
         (lambda c: c.assign(capacity_Ah=["x", "y", "z"]), "capacity_Ah"),
-        (lambda c: c.assign(checkup_index=[0, 1, 1]), "cell 'A', row 1: .*expected"),
+        (lambda c: c.assign(checkup_index=[0.5, 1, 0]), "column 'checkup_index': expected whole numbers"),
+        (lambda c: c.assign(checkup_index=[0, 1, 1]), "cell 'A', row 1: .*expected each check-up of a cell once"),
     ],
 )  # fmt: skip
 def test_a_bad_table_is_refused_in_one_line(change, message):
@@ -53,7 +54,7 @@ def test_a_bad_table_is_refused_in_one_line(change, message):
 
 
 def test_two_cells_of_one_name_are_refused():
-    with pytest.raises(DataError, match="cells: cell 'A', row 0: cell_id is A, expected field_uniqueness"):
+    with pytest.raises(DataError, match="cells: cell 'A', row 0: cell_id is A, expected each one once"):
         check_cells(cells().assign(cell_id="A"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,13 @@ def _what_is_wrong(where: str, path: Path, reason: str) -> str:
     if missing := [name for name in COLUMNS if name not in header]:
         found = ", ".join(header)[:300] or "an empty file"
         return f'{where}: no column "{missing[0]}" in {path.name}; found {found} - rename it or fetch the file again'
-    return f"{where}: {path.name} cannot be read as numbers ({reason}) - mend that field or leave it blank"
+    if field := re.search(r"column #(\d+).*Row #(\d+).*invalid value (.*)", reason):
+        column, line, value = header[int(field[1])], field[2], field[3]
+        return (
+            f'{where}: {path.name}, line {line}: column "{column}" is {value}; expected a number - mend that field or '
+            "leave it blank"
+        )
+    return f"{where}: {path.name} is not a whole CSV file ({reason}) - fetch it again"
 
 
 def _non_finite(rows: pd.DataFrame, bad: Any) -> list[Finding]:
