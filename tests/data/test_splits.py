@@ -3,10 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from battery_core.data.sample import SampleMeta, Samples
 from battery_core.data.settings import SplitSettings
 from battery_core.data.sources.base import SOURCES
+from battery_core.data.split_strategies import draw
 from battery_core.data.splits import SPLITS, CellSplit, make_split, resolve, temperature_split
 from battery_core.errors import SettingsError, SplitError
 
@@ -80,6 +84,24 @@ def test_random_sees_every_condition_in_every_part_where_it_can():
     assert len({make_split(cells, SplitSettings(strategy="random", seed=s)).test for s in range(10)}) > 5
 
 
+@examples(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.floats(0.01, 0.99), st.booleans(), st.integers(0, 99))
+def test_a_draw_takes_its_share_and_never_everything(sizes, share, each, seed):
+    rows = [(f"{t}-{i}", "g", float(t)) for t, size in enumerate(sizes) for i in range(size)]
+    cells = pd.DataFrame(rows, columns=["cell_id", "group", "ambient_temperature_degC"])
+    if len(cells) < 2:
+        return
+    drawn = draw(cells, share, seed, each=each)
+    assert 1 <= len(set(drawn)) == len(drawn) < len(cells)
+    taken = [sum(c.startswith(f"{t}-") for c in drawn) for t in range(len(sizes))]
+    if each:
+        assert all(n >= 1 for n, size in zip(taken, sizes, strict=True) if size > 1)
+    else:
+        assert len(drawn) == min(max(1, round(share * len(cells))), len(cells) - 1)
+    if any(n == size for n, size in zip(taken, sizes, strict=True)):  # a condition is emptied only when none can give
+        assert all(n >= size - 1 for n, size in zip(taken, sizes, strict=True))
+
+
 def test_folds_cover_every_cell_once():
     cells = make_cells()
     folds = [make_split(cells, SplitSettings(strategy="grouped_kfold", fold=k)).test for k in range(5)]
@@ -89,7 +111,7 @@ def test_folds_cover_every_cell_once():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("given_settings", "message"),
     [
         ({"strategy": "temperature", "test_temps_degC": (30,)}, "split.test_temps_degC = 30.0; there are: 10, 25, 40"),
         ({"strategy": "temperature"}, "name the held-out cells in split.test_temps_degC; there are: 10, 25, 40"),
@@ -104,9 +126,9 @@ def test_folds_cover_every_cell_once():
         ({"strategy": "published"}, "no published test cells for source 'none'"),
     ],
 )  # fmt: skip
-def test_an_impossible_split_says_what_there_is(settings, message):
+def test_an_impossible_split_says_what_there_is(given_settings, message):
     with pytest.raises(SplitError, match=message):
-        make_split(make_cells(), SplitSettings(**settings))
+        make_split(make_cells(), SplitSettings(**given_settings))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])

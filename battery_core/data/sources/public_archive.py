@@ -45,7 +45,7 @@ def find_folder(root: Path, folder: str, source: str) -> Path:
     Raises:
         DataError: it is not there, or there is no CSV file in it.
     """
-    places = [root / parent / folder for parent in _PARENTS]
+    places = [root.expanduser() / parent / folder for parent in _PARENTS]
     place = next((p for p in places if p.is_dir()), None)
     if place is None:
         raise DataError(
@@ -85,6 +85,7 @@ def download(folder: str, raw_dir: Path, source: str, archive: Path | None = Non
 def _archive(source: str) -> Path:
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # it would advise to pin the archive's hash; the files are verified instead
     for attempt in range(_TRIES):
         try:
             name = f"PINN4SOH-{COMMIT[:8]}.zip"
