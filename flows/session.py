@@ -51,11 +51,11 @@ def session() -> Iterator[None]:
     try:
         url = running_server()
         if url:
-            _record_at(url)
+            record_at(url)
             yield
         else:
             with _temporary_server() as temporary:
-                _record_at(temporary)
+                record_at(temporary)
                 yield
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -92,7 +92,7 @@ def _temporary_server() -> Iterator[str]:
         server.stop()
 
 
-def _record_at(url: str) -> None:
+def record_at(url: str) -> None:
     """For the rest of this process and in all of its threads: Prefect sends logs and events from threads of its own."""
     from prefect.context import refresh_global_settings_context
 

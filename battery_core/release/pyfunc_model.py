@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 from battery_core.models.pipeline import Pipeline
 
 
-class SohModel(PythonModel):  # type: ignore[misc]
+class SohModel(PythonModel):
     """A fitted pipeline behind MLflow's pyfunc door."""
 
     def load_context(self, context: Any) -> None:

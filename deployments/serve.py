@@ -1,0 +1,87 @@
+"""``python -m deployments.serve``: the nightly plan on a laptop, in one process and without a worker.
+
+It is registered as ``train/laptop``, so that it never rewrites ``train/nightly``, which belongs to the worker.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from battery_core.cli import guarded
+from battery_core.errors import SettingsError
+from deployments.plan import NIGHTLY, nightly
+from flows.session import prepare
+
+LAPTOP = "laptop"
+_START_WAIT_S = 180.0
+
+
+def main() -> int:
+    """Serve until interrupted."""
+    prepare()
+    plan = nightly()
+    with _server():
+        from prefect.schedules import Cron
+
+        from flows.train import train
+
+        _refuse_second_owner()
+        schedules = [Cron(entry["cron"], timezone=entry["timezone"]) for entry in plan["schedules"]]
+        train.serve(
+            name=LAPTOP,
+            schedules=schedules,
+            parameters=plan["parameters"],
+            description=plan["description"],
+            tags=plan["tags"],
+            limit=1,
+        )
+    return 0
+
+
+@contextmanager
+def _server() -> Iterator[None]:
+    """The server that answers, or one of our own that ends with us."""
+    from flows.session import LOCAL_SERVER, healthy, record_at, running_server
+
+    found = running_server()
+    if found:
+        record_at(found)
+        yield
+        return
+    print("no Prefect server is running: starting one at http://127.0.0.1:4200", flush=True)
+    server = subprocess.Popen([sys.executable, "-m", "prefect", "server", "start"])
+    try:
+        end = time.monotonic() + _START_WAIT_S
+        while not healthy(LOCAL_SERVER):
+            if server.poll() is not None or time.monotonic() > end:
+                raise SettingsError("the Prefect server did not start: see its messages above; is port 4200 taken?")
+            time.sleep(0.5)
+        record_at(LOCAL_SERVER)
+        yield
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _refuse_second_owner() -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            worker_owned = client.read_deployment_by_name(f"train/{NIGHTLY}")
+        except ObjectNotFound:
+            return
+    if any(schedule.active for schedule in worker_owned.schedules):
+        raise SettingsError(
+            f"train/{NIGHTLY} has an active schedule on this server: two owners would train twice a night - "
+            f"run a worker for it, or delete it with: prefect deployment delete train/{NIGHTLY}"
+        )
+
+
+if __name__ == "__main__":
+    guarded(main)
