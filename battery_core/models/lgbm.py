@@ -157,7 +157,7 @@ class LGBMModel:
 def _rows(x: Array, y: Array, part: str) -> tuple[Array, Array]:
     """Features (N, F) and labels (N, D), checked against each other."""
     features, labels = np.asarray(x), np.asarray(y)
-    labels = labels.reshape(len(labels), -1)  # (N,) -> (N, 1)
+    labels = np.asfortranarray(labels.reshape(len(labels), -1))  # (N,) -> (N, 1); a target is contiguous
     if features.ndim != 2 or len(features) != len(labels):
         raise DataError(
             f"LGBMModel {part} rows: expected features (N, F) and labels (N, D), "

@@ -42,6 +42,7 @@ class MLPModel(TorchModel):
         output_dim: int = 1,
         activation: str = _DEFAULT.activation,
         init: str = _DEFAULT.init,
+        n_members: int = _DEFAULT.n_members,
     ) -> None:
         super().__init__(
             input_dim,
@@ -51,6 +52,8 @@ class MLPModel(TorchModel):
             activation=activation,
             init=init,
         )
+        if n_members != 1:
+            raise SettingsError(f"MLPModel n_members: expected 1, got {n_members}")
         if not 0 <= dropout < 1:
             raise SettingsError(f"MLPModel dropout: expected a share from 0 up to 1, got {dropout}")
         self.layers = _layers([input_dim, *hidden_dims], output_dim, dropout, activation)

@@ -53,11 +53,19 @@ def load_weights(model: torch.nn.Module, path: Path | str) -> None:
     Raises:
         TrainingError: the weights are of another model.
     """
-    content = load_checkpoint(path)
+    apply_weights(model, load_checkpoint(path)["model_state_dict"])
+
+
+def apply_weights(model: torch.nn.Module, weights: dict[str, Tensor]) -> None:
+    """Give a model the weights of a checkpoint.
+
+    Raises:
+        TrainingError: the weights are of another model.
+    """
     try:
-        model.load_state_dict(content["model_state_dict"])
+        model.load_state_dict(weights)
     except RuntimeError as err:
-        raise TrainingError(f"checkpoint '{path}' is of another model: {err}") from err
+        raise TrainingError(f"the checkpoint is of another model: {' '.join(str(err).split())}") from err
 
 
 def clone_state(model: torch.nn.Module) -> dict[str, Tensor]:

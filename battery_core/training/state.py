@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from battery_core.errors import TrainingError
 from battery_core.training.batches import ResidentData
-from battery_core.training.checkpoint import clone_state, random_state, restore_random_state
+from battery_core.training.checkpoint import apply_weights, clone_state, random_state, restore_random_state
 from battery_core.training.history import EarlyStopping, History
 from battery_core.training.precision import Precision
 from battery_core.training.settings import TrainerSettings
@@ -67,7 +67,7 @@ class TrainState:
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
         """Go on where ``state_dict`` was taken."""
-        self.model.load_state_dict(content["model_state_dict"])
+        apply_weights(self.model, content["model_state_dict"])
         self.best_weights = content["best_state_dict"] or None
         self.optimizer.load_state_dict(content["optimizer_state_dict"])
         self.scheduler.load_state_dict(content["scheduler_state_dict"])

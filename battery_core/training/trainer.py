@@ -109,8 +109,8 @@ class Trainer:
         forward = ForwardPass(self.model, self.loss_fn, self.precision)
         train, val = self._resident(forward, train_samples), self._resident(forward, val_samples, whole_cells=True)
         assert train is not None
-        forward.check(train)
         state = self._state()
+        forward.check(train)
         folder = self._checkpoint_folder()
         self._data_hash = hash_data(train) if folder or resume else ""
         if resume is not None:
