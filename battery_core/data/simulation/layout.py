@@ -144,14 +144,14 @@ def _noisy(values: list[float], share: float, rng: np.random.Generator) -> Array
 
 def _loss(left: Array, rng: np.random.Generator) -> Array:
     """Share lost since the first check-up, as a fit would find it: 0 there, some 0.2 % off later."""
-    lost = 1.0 - left / left[0] + rng.normal(0.0, 0.002, len(left))
+    lost: Array = 1.0 - left / left[0] + rng.normal(0.0, 0.002, len(left))
     lost[0] = 0.0
     return lost.round(5)
 
 
 def _resistance(checkups: list[Checkup], rng: np.random.Generator) -> Array:
     true = np.array([c.resistance_ohm for c in checkups])
-    measured = true * (1.0 + rng.normal(0.0, 0.01, len(true)))
+    measured: Array = true * (1.0 + rng.normal(0.0, 0.01, len(true)))
     is_bad = rng.random(len(true)) < _BAD_READING_SHARE
     measured[is_bad] = rng.uniform(15.0, 60.0, len(true))[is_bad]
     return measured.round(5)
