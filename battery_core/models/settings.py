@@ -39,3 +39,29 @@ class MLPSettings(SectionSettings):
     activation: Activation = setting("relu", "Nonlinearity of the hidden layers")
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
     n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)
+
+
+class LSTMSettings(SectionSettings):
+    """Bidirectional LSTM with self-attention over a cell's history."""
+
+    hidden_dim: int = setting(64, "Width of each direction of the LSTM", ge=1)
+    num_layers: int = setting(1, "LSTM layers on top of each other", ge=1)
+    n_heads: int = setting(4, "Attention heads; they divide twice the width", ge=1)
+    dropout: float = setting(0.1, "Share of units dropped while training", ge=0, lt=1)
+    init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
+
+
+class NeuralODESettings(SectionSettings):
+    """Latent state that ages in continuous time."""
+
+    latent_dim: int = setting(16, "Width of the latent state", ge=1)
+    hidden_dim: int = setting(32, "Width of the encoder and of the rate network", ge=1)
+    solver: Literal["rk4", "euler", "midpoint", "dopri5", "bosh3", "adaptive_heun"] = setting(
+        "rk4", "Integrator; dopri5, bosh3 and adaptive_heun choose their steps by the tolerances"
+    )
+    n_steps: int = setting(4, "Steps of a fixed-step solver over a sample's whole time", ge=1)
+    rtol: float = setting(1e-3, "Relative tolerance of an adaptive solver", gt=0)
+    atol: float = setting(1e-4, "Absolute tolerance of an adaptive solver", gt=0)
+    adjoint: bool = setting(False, "Gradient by the adjoint equation: less memory, much more time")
+    time_scale_days: float = setting(100.0, "Time in which the latent state moves by about itself", unit="days", gt=0)
+    init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")

@@ -1,0 +1,115 @@
+"""Latent ageing in continuous time: a cell's history to a state, the state through time, the state to SOH."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from battery_core.from_config import from_config
+from battery_core.models.histories import History, as_history, reverse_rows, rows_at
+from battery_core.models.ode import integrate
+from battery_core.models.settings import NeuralODESettings
+from battery_core.models.torch_base import TorchModel, initialise
+
+_DEFAULT = NeuralODESettings()
+
+
+class Trajectory(NamedTuple):
+    """A latent path: ``days`` (B, K), ``latent`` (B, K, H) and ``soh`` (B, K, D) along it."""
+
+    days: Tensor
+    latent: Tensor
+    soh: Tensor
+
+
+class NeuralODEModel(TorchModel):
+    """SOH at the last real row of a history, from a latent state that ages from the first row's day to the last's.
+
+    A GRU reads the history from its newest row back to its oldest and gives the state on the first day; the state is
+    then integrated to the last day, each sample over times of its own. A history of one row does not age.
+
+    Args:
+        input_dim: features F of a check-up.
+        latent_dim: width H of the state.
+        hidden_dim: width of the GRU and of the rate network.
+        output_dim: targets D.
+        solver: method of torchdiffeq; the other numbers are in ``NeuralODESettings``.
+
+    Shape:
+        x (B, T, F), mask (B, T), t (B, T) in days -> (B, D)
+
+    Raises:
+        SettingsError: there is no such solver, or a number outside its limits.
+
+    Reference:
+        Y. Rubanova, R. T. Q. Chen, D. Duvenaud, Latent ODEs for irregularly-sampled time series (2019), section 3.
+
+    Example:
+        >>> model = NeuralODEModel(input_dim=3)
+        >>> model(torch.zeros(2, 4, 3), t=torch.tensor([[0.0, 9, 20, 31], [0, 50, 51, 90]])).shape
+        torch.Size([2, 1])
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        latent_dim: int = _DEFAULT.latent_dim,
+        hidden_dim: int = _DEFAULT.hidden_dim,
+        output_dim: int = 1,
+        solver: str = _DEFAULT.solver,
+        n_steps: int = _DEFAULT.n_steps,
+        rtol: float = _DEFAULT.rtol,
+        atol: float = _DEFAULT.atol,
+        adjoint: bool = _DEFAULT.adjoint,
+        time_scale_days: float = _DEFAULT.time_scale_days,
+        init: str = _DEFAULT.init,
+    ) -> None:
+        given = {
+            "latent_dim": latent_dim, "hidden_dim": hidden_dim, "solver": solver, "n_steps": n_steps, "rtol": rtol,
+            "atol": atol, "adjoint": adjoint, "time_scale_days": time_scale_days, "init": init,
+        }  # fmt: skip
+        checked = from_config(NeuralODESettings, given, "neural_ode")
+        super().__init__(input_dim, output_dim=output_dim, **checked.model_dump())
+        self.settings = checked
+        self.encoder = nn.GRU(input_dim + 1, hidden_dim, batch_first=True)
+        self.to_latent = nn.Linear(hidden_dim, latent_dim)
+        self.rate = nn.Sequential(nn.Linear(latent_dim, hidden_dim), nn.Tanh(), nn.Linear(hidden_dim, latent_dim))
+        self.head = nn.Linear(latent_dim, output_dim)
+        initialise(self, init)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
+        """SOH at the last real row of each history."""
+        history = as_history(x, mask, t)
+        days = _times(history)
+        ends = torch.stack([days[:, 0], days.gather(1, history.last.unsqueeze(1)).squeeze(1)], dim=1)  # (B, 2)
+        out: Tensor = self.head(self._path(history, days, ends)[:, -1])
+        return out
+
+    @torch.no_grad()
+    def explain(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None, points: int = 20) -> Trajectory:
+        """The latent path and its SOH at evenly spaced days between each sample's first and last row."""
+        history = as_history(x, mask, t)
+        days = _times(history)
+        first, last = days[:, :1], days.gather(1, history.last.unsqueeze(1))
+        wanted = first + (last - first) * torch.linspace(0, 1, points, device=days.device)  # (B, K)
+        latent = self._path(history, days, wanted)
+        return Trajectory(wanted, latent, self.head(latent))
+
+    def _path(self, history: History, days: Tensor, wanted: Tensor) -> Tensor:
+        """Latent states at the wanted days, the first of which is the history's first, (B, K, H)."""
+        scale, s = self.settings.time_scale_days, self.settings
+        gaps = torch.diff(days, dim=1, prepend=days[:, :1]) / scale
+        rows = torch.cat([history.x, (gaps * history.valid).unsqueeze(-1)], dim=-1)  # (B, T, F + 1)
+        read, _ = self.encoder(reverse_rows(rows, history.last))
+        state = self.to_latent(rows_at(read, history.last))
+        return integrate(self.rate, state, wanted / scale, s.solver, s.n_steps, s.rtol, s.atol, s.adjoint)
+
+
+def _times(history: History) -> Tensor:
+    """Days of each row, (B, T); without times rows are a day apart."""
+    if history.t is not None:
+        return history.t
+    batch, steps = history.valid.shape
+    return torch.arange(steps, device=history.x.device, dtype=history.x.dtype).expand(batch, steps)
