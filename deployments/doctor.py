@@ -12,7 +12,7 @@ from battery_core.files import read_json
 from battery_core.settings import resolve
 from battery_core.stages.release import lock_file
 from deployments.plan import NIGHTLY, nightly
-from flows.session import LOCAL_SERVER, healthy, prepare
+from flows.session import healthy, local_server, prepare
 
 _STUCK_AFTER = timedelta(hours=6)
 
@@ -42,7 +42,7 @@ def examine() -> list[Check]:
     """All checks; without a server only those that need none."""
     from prefect.settings import PREFECT_API_URL
 
-    url = PREFECT_API_URL.value() or LOCAL_SERVER
+    url = PREFECT_API_URL.value() or local_server()
     if not healthy(url):
         return [Check("server", False, f"none answers at {url}", "prefect server start"), _lock()]
     from prefect.client.orchestration import get_client

@@ -45,22 +45,23 @@ def main() -> int:
 @contextmanager
 def _server() -> Iterator[None]:
     """The server that answers, or one of our own that ends with us."""
-    from flows.session import LOCAL_SERVER, healthy, record_at, running_server
+    from flows.session import healthy, local_server, record_at, running_server
 
     found = running_server()
     if found:
         record_at(found)
         yield
         return
-    print("no Prefect server is running: starting one at http://127.0.0.1:4200", flush=True)
+    local = local_server()
+    print(f"no Prefect server is running: starting one at {local.removesuffix('/api')}", flush=True)
     server = subprocess.Popen([sys.executable, "-m", "prefect", "server", "start"])
     try:
         end = time.monotonic() + _START_WAIT_S
-        while not healthy(LOCAL_SERVER):
+        while not healthy(local):
             if server.poll() is not None or time.monotonic() > end:
-                raise SettingsError("the Prefect server did not start: see its messages above; is port 4200 taken?")
+                raise SettingsError("the Prefect server did not start: see its messages above; is its port taken?")
             time.sleep(0.5)
-        record_at(LOCAL_SERVER)
+        record_at(local)
         yield
     finally:
         server.terminate()

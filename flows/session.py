@@ -21,7 +21,6 @@ from battery_core.errors import BatteryError, SettingsError
 if TYPE_CHECKING:
     from uuid import UUID
 
-LOCAL_SERVER = "http://127.0.0.1:4200/api"
 _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -69,12 +68,20 @@ def running_server() -> str | None:
     """
     from prefect.settings import PREFECT_API_URL
 
-    wanted = PREFECT_API_URL.value() or LOCAL_SERVER
+    local = local_server()
+    wanted = PREFECT_API_URL.value() or local
     if healthy(wanted):
         return str(wanted)
-    if wanted != LOCAL_SERVER:
+    if wanted != local:
         raise SettingsError(f"PREFECT_API_URL: no Prefect server answers at {wanted} - start it, or unset it")
     return None
+
+
+def local_server() -> str:
+    """The API of a server that ``prefect server start`` starts here: port 4200 unless Prefect is told another."""
+    from prefect.settings import PREFECT_SERVER_API_HOST, PREFECT_SERVER_API_PORT
+
+    return f"http://{PREFECT_SERVER_API_HOST.value()}:{PREFECT_SERVER_API_PORT.value()}/api"
 
 
 @contextmanager
@@ -84,12 +91,18 @@ def _temporary_server() -> Iterator[str]:
 
     print("no Prefect server is running: a temporary one records this run (it takes some seconds to start)", flush=True)
     server = SubprocessASGIServer()
+    logging.getLogger("prefect.flow_runs").addFilter(_no_way_to_a_page)
     try:
         server.start(timeout=_START_WAIT_S)
         yield server.api_url
         APILogHandler().flush()  # what is sent after the end would wait for a server that is gone
     finally:
         server.stop()
+
+
+def _no_way_to_a_page(record: logging.LogRecord) -> bool:
+    """The temporary server has no pages, and is gone when someone would open one."""
+    return not str(record.msg).startswith("View at ")
 
 
 def record_at(url: str) -> None:
