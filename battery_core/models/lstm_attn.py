@@ -103,7 +103,8 @@ class LSTMAttentionModel(TorchModel):
         query, key, _ = self._attention_inputs(states, rows_at(states, history.last))
         scores = (query @ key.transpose(-1, -2)).squeeze(2) / key.shape[-1] ** 0.5  # (B, heads, T)
         self.train(was_training)
-        return scores.masked_fill(~history.valid.unsqueeze(1), -torch.inf).softmax(dim=-1)
+        weights: Tensor = scores.masked_fill(~history.valid.unsqueeze(1), -torch.inf).softmax(dim=-1)
+        return weights
 
     def _states(self, history: History) -> Tensor:
         """States of both directions, (B, T, 2H)."""

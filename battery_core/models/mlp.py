@@ -1,14 +1,19 @@
-"""Multi-layer perceptron: features of one check-up to its SOH."""
+"""Multi-layer perceptron: features of one check-up to its SOH; several seeds at once where asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from battery_core.errors import SettingsError
 from battery_core.models.settings import MLPSettings
+from battery_core.models.stacked import StackedMLP
 from battery_core.models.torch_base import TorchModel, activation, initialise
 
 _DEFAULT = MLPSettings()
@@ -24,9 +29,14 @@ class MLPModel(TorchModel):
         output_dim: targets D.
         activation: relu, gelu, silu or tanh.
         init: torch, xavier or he.
+        n_members: K networks trained at once; network i has the initial weights of a single model made after
+            ``torch.manual_seed(seed + i)``, with ``seed`` the one last set.
 
     Shape:
-        (B, F) -> (B, D)
+        (B, F) -> (B, D); with members (B, F) or (K, B, F) -> (K, B, D)
+
+    Raises:
+        SettingsError: an argument outside its limits.
 
     Example:
         >>> import torch
@@ -45,24 +55,50 @@ class MLPModel(TorchModel):
         n_members: int = _DEFAULT.n_members,
     ) -> None:
         super().__init__(
-            input_dim,
-            hidden_dims=list(hidden_dims),
-            dropout=dropout,
-            output_dim=output_dim,
-            activation=activation,
-            init=init,
-        )
-        if n_members != 1:
-            raise SettingsError(f"MLPModel n_members: expected 1, got {n_members}")
+            input_dim, hidden_dims=list(hidden_dims), dropout=dropout, output_dim=output_dim, activation=activation,
+            init=init, n_members=n_members,
+        )  # fmt: skip
         if not 0 <= dropout < 1:
             raise SettingsError(f"MLPModel dropout: expected a share from 0 up to 1, got {dropout}")
-        self.layers = _layers([input_dim, *hidden_dims], output_dim, dropout, activation)
+        if n_members < 1:
+            raise SettingsError(f"MLPModel n_members: expected at least 1, got {n_members}")
+        self.n_members = n_members
+        self.layers: nn.Sequential | StackedMLP = _layers([input_dim, *hidden_dims], output_dim, dropout, activation)
         initialise(self, init)
+        if n_members > 1:
+            self.layers = StackedMLP([self._single(torch.initial_seed() + i) for i in range(n_members)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """SOH of each check-up."""
+        """SOH of each check-up, by each member if there are several."""
         out: Tensor = self.layers(x)
         return out
+
+    def predict(
+        self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Estimates, shape (N, D), of rows, shape (N, F); the mean over members."""
+        return self.predict_members(x).mean(axis=0)
+
+    def predict_members(self, x: npt.NDArray[Any] | Tensor) -> npt.NDArray[np.float64]:
+        """Estimates of each member, shape (K, N, D); their standard deviation is the spread."""
+        estimates = self._estimates(x)
+        return estimates[None] if self.n_members == 1 else estimates
+
+    def member(self, index: int) -> MLPModel:
+        """One member as a model of its own."""
+        single = MLPModel(**(self.hyperparameters | {"n_members": 1}))
+        if isinstance(self.layers, StackedMLP) and isinstance(single.layers, nn.Sequential):
+            self.layers.copy_to(single.layers, index)
+            return single.eval()
+        return self
+
+    def _single(self, seed: int) -> nn.Sequential:
+        """Layers as a single model has them after this seed is set."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layers = MLPModel(**(self.hyperparameters | {"n_members": 1})).layers
+        assert isinstance(layers, nn.Sequential)
+        return layers
 
 
 def _layers(dims: list[int], output_dim: int, dropout: float, nonlinearity: str) -> nn.Sequential:

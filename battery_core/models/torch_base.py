@@ -42,6 +42,12 @@ class TorchModel(nn.Module):
         Raises:
             DataError: another number of features than the model was made for.
         """
+        return self._estimates(x, mask, t)
+
+    def _estimates(
+        self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """What ``forward`` gives for all rows, in pieces, (..., N, D)."""
         rows = np.asarray(x)
         check_features(rows, self.input_dim, type(self).__name__)
         given = {"mask": (mask, torch.bool), "t": (t, torch.float32)}
@@ -61,7 +67,7 @@ class TorchModel(nn.Module):
                 ]
         finally:
             self.train(was_training)
-        return torch.cat(parts).cpu().numpy().astype(np.float64)
+        return torch.cat(parts, dim=-2).cpu().numpy().astype(np.float64)  # (..., N, D)
 
     def save(self, folder: Path | str) -> None:
         """Write weights and the arguments the model was made with; nothing is pickled."""

@@ -84,8 +84,13 @@ class ResidentData:
         """Targets D of a check-up."""
         return int(self.whole.y.shape[-1])
 
-    def order(self, generator: torch.Generator) -> Tensor:
-        """A new epoch's order of rows, shape (N,), on the host; segments move as one."""
+    def order(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """A new epoch's order of rows on the host: (N,), or (K, N) with a generator for each of K members."""
+        orders = [self._order(generator) for generator in generators]
+        return orders[0] if len(orders) == 1 else torch.stack(orders)
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """Order of rows for one member, shape (N,); segments move as one."""
         if self._segment_starts is None:
             return torch.randperm(len(self), generator=generator)
         starts = self._segment_starts
@@ -98,13 +103,20 @@ class ResidentData:
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
         """Batches of one epoch; ``order`` None keeps the rows as they are."""
         epoch = self.whole if order is None else self.gather(order)
-        split = [[None] * -(-len(self) // batch_size) if p is None else torch.split(p, batch_size) for p in epoch]
+        dim = 0 if order is None else order.ndim - 1  # members come first: (K, N, ...)
+        split = [[None] * -(-len(self) // batch_size) if p is None else torch.split(p, batch_size, dim) for p in epoch]
         return map(Batch._make, zip(*split, strict=True))
 
     def gather(self, order: Tensor) -> Batch:
         """These rows as one contiguous batch."""
         index = order.to(self.device)
-        return Batch._make(None if part is None else part.index_select(0, index) for part in self.whole)
+        flat = index.reshape(-1)
+        parts = (None if part is None else part.index_select(0, flat) for part in self.whole)
+        if order.ndim == 1:
+            return Batch._make(parts)
+        return Batch._make(
+            None if part is None else part.view(*index.shape, *part.shape[1:]) for part in parts
+        )  # (K*N) -> (K, N)
 
     def valid_counts(self, batch_size: int, order: Tensor | None = None) -> list[int]:
         """Valid targets of each batch, counted on the host."""

@@ -15,10 +15,12 @@ def describe_non_finite(
 ) -> tuple[list[str], str]:
     """The cells at fault in a batch, and one line that says where and what to do."""
     batch = data.gather(rows)
+    pred = forward.predict(batch)
+    pred = pred if forward.n_members == 1 else pred.transpose(0, 1)  # (K, B, D) -> (B, K, D)
     causes = {
         "features": _bad_inputs(batch),
         "targets": _bad(batch.y),
-        "the model's estimate": _bad(forward.predict(batch)),
+        "the model's estimate": _bad(pred),
     }
     cause, flags = next(((name, bad) for name, bad in causes.items() if bad.any()), ("", None))
     chosen = rows if flags is None else rows[flags.cpu()]

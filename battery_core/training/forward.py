@@ -30,6 +30,7 @@ class ForwardPass:
         self._of_loss = _parameters(loss.forward)
         self.along_cells = bool(getattr(loss, "along_cells", False))
         self.with_time = "t" in self._of_loss and (self.along_cells or type(loss).__module__ != losses.__name__)
+        self.n_members = int(getattr(model, "n_members", 1))
         self.reduction = str(getattr(loss, "reduction", "mean"))
         if self.reduction == "none":
             raise TrainingError("loss reduction 'none' gives no single number to minimise: expected 'mean' or 'sum'")
@@ -40,6 +41,10 @@ class ForwardPass:
         Raises:
             TrainingError: estimate and target differ in shape, or targets are missing and the loss has no ``mask``.
         """
+        if data.whole.target_mask is not None and self.n_members > 1:
+            raise TrainingError(
+                "some targets are missing: train the members one by one (n_members=1), or drop the rows"
+            )
         if data.whole.target_mask is not None and "mask" not in self._of_loss:
             raise TrainingError(
                 f"loss {type(self.loss).__name__} has no parameter 'mask', but some targets are missing: "
@@ -51,21 +56,21 @@ class ForwardPass:
         with torch.no_grad():
             pred = self.predict(first)
         self.model.train(was_training)
-        if pred.shape != first.y.shape:
+        if (pred.shape[1:] if self.n_members > 1 else pred.shape) != first.y.shape:
             raise TrainingError(
                 f"model {type(self.model).__name__}: expected an estimate of shape {tuple(first.y.shape)} like the "
                 f"targets, got {tuple(pred.shape)} - reshape it in forward"
             )
 
     def predict(self, batch: Batch) -> Tensor:
-        """Estimate of each check-up, shape (B, D), float32."""
+        """Estimate of each check-up, shape (B, D), or (K, B, D) with members; float32."""
         inputs = {name: part for name in self._of_model if (part := getattr(batch, name)) is not None}
         with self.precision.forward_context():
             pred: Tensor = self.model(batch.x, **inputs)
         return pred.float() if self.precision.enabled else pred
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Loss of the batch, one number on the device."""
+        """Loss of the batch on the device: one number, or one for each member, shape (K,)."""
         extra: dict[str, Any] = {}
         if batch.target_mask is not None:
             extra["mask"] = batch.target_mask
@@ -73,25 +78,41 @@ class ForwardPass:
             extra["t"] = batch.time
         if batch.segment is not None and "segment" in self._of_loss:
             extra["segment"] = batch.segment
-        loss: Tensor = self.loss(self.predict(batch), batch.y, **extra)
+        pred = self.predict(batch)
+        if self.n_members > 1:
+            return self._member_losses(pred, batch.y, extra)
+        loss: Tensor = self.loss(pred, batch.y, **extra)
         return loss
 
+    def _member_losses(self, pred: Tensor, y: Tensor, extra: dict[str, Tensor]) -> Tensor:
+        """Loss of each member; they share the rows, or each has its own: y is (B, D) or (K, B, D)."""
+        if type(self.loss) is losses.MSELoss and self.reduction == "mean":
+            return (pred - y).square().mean(dim=(1, 2))
+        own = 0 if y.ndim == 3 else None
+
+        def of_member(pred: Tensor, y: Tensor, extra: dict[str, Tensor]) -> Any:
+            return self.loss(pred, y, **extra)
+
+        each: Tensor = torch.func.vmap(of_member, in_dims=(0, own, own))(pred, y, extra)
+        return each
+
     @torch.no_grad()
-    def evaluate(self, data: ResidentData, batch_size: int) -> float:
-        """Loss over all rows without gradient; means weigh by valid targets, and the host waits once."""
+    def evaluate(self, data: ResidentData, batch_size: int) -> list[float]:
+        """Loss of each member over all rows, without gradient; means weigh by valid targets, the host waits once."""
         self.model.eval()
         counts = data.valid_counts(batch_size)
         values = [self(batch) for batch in data.batches(batch_size)]
         return weighted_loss(torch.stack(values), counts, self.reduction)
 
 
-def weighted_loss(values: Tensor, counts: list[int], reduction: str) -> float:
-    """Losses of batches as one number: a mean over valid targets, or a sum."""
-    total = values.double() if values.device.type != "mps" else values
+def weighted_loss(values: Tensor, counts: list[int], reduction: str) -> list[float]:
+    """Losses of batches, (n,) or (n, K), as one number a member: a mean over valid targets, or a sum."""
+    values = values.reshape(len(values), -1)
+    values = values if values.device.type == "mps" else values.double()
     if reduction == "sum":
-        return float(total.sum())
-    weights = torch.tensor(counts, dtype=total.dtype, device=total.device)
-    return float((total * weights).sum() / weights.sum())
+        return list(values.sum(dim=0).tolist())
+    weights = torch.tensor(counts, dtype=values.dtype, device=values.device).unsqueeze(1)
+    return list(((values * weights).sum(dim=0) / weights.sum()).tolist())
 
 
 def _parameters(function: Callable[..., Any]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -23,7 +23,8 @@ class History(dict[str, list[float]]):
     Attributes:
         stop_reason: why training ended.
         stop_detail: the same in words: epoch, batch and cells of a non-finite loss.
-        best_epoch: epoch (from 0) whose weights the model has now; None when no epoch was finished.
+        best_epoch: epoch (from 0) whose weights the model has now; None when no epoch was finished. Of several members
+            the latest; ``best_epochs`` has one each.
         offending_cells: cells whose rows made the loss non-finite.
 
     Example:
@@ -38,6 +39,7 @@ class History(dict[str, list[float]]):
         self.stop_reason = StopReason.EPOCHS
         self.stop_detail = ""
         self.best_epoch: int | None = None
+        self.best_epochs: list[int | None] = []
         self.offending_cells: list[str] = []
 
     def add(self, **values: float) -> None:
@@ -47,47 +49,64 @@ class History(dict[str, list[float]]):
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values, ready for JSON."""
-        end = {"stop_reason": str(self.stop_reason), "stop_detail": self.stop_detail, "best_epoch": self.best_epoch}
-        return {name: list(values) for name, values in self.items()} | end | {"offending_cells": self.offending_cells}
+        end: dict[str, Any] = {
+            "stop_reason": str(self.stop_reason),
+            "stop_detail": self.stop_detail,
+            "best_epoch": self.best_epoch,
+        }
+        end |= {"best_epochs": self.best_epochs, "offending_cells": self.offending_cells}
+        return {name: list(values) for name, values in self.items()} | end
 
 
-@dataclass
 class EarlyStopping:
-    """Remembers the best validation loss and how long ago it was.
+    """Remembers the best validation loss of each member and how long ago it was; a single model is one member.
 
     Args:
         patience: epochs without a better loss before it is time to stop; None never stops.
         min_delta: by how much the loss has to fall to count as better.
+        n_members: models trained at once, each with a patience of its own.
 
     Example:
         >>> stopping = EarlyStopping(patience=2)
-        >>> [stopping.better(epoch, loss) for epoch, loss in enumerate([3.0, 2.0, 2.5, 2.2])], stopping.exhausted
+        >>> [stopping.better(epoch, [loss])[0] for epoch, loss in enumerate([3.0, 2.0, 2.5, 2.2])], stopping.exhausted
         ([True, True, False, False], True)
     """
 
-    patience: int | None
-    min_delta: float = 0.0
-    best_loss: float = math.inf
-    best_epoch: int | None = None
-    waited: int = 0
+    def __init__(self, patience: int | None, min_delta: float = 0.0, n_members: int = 1) -> None:
+        self.patience, self.min_delta = patience, min_delta
+        self.best_losses = [math.inf] * n_members
+        self.best_epochs: list[int | None] = [None] * n_members
+        self.waited = [0] * n_members
 
-    def better(self, epoch: int, loss: float) -> bool:
-        """Whether this epoch is the best so far; NaN never is."""
-        if loss < self.best_loss - self.min_delta:
-            self.best_loss, self.best_epoch, self.waited = loss, epoch, 0
-            return True
-        self.waited += 1
-        return False
+    def better(self, epoch: int, losses: Sequence[float]) -> list[bool]:
+        """Which members are at their best now; NaN never is, and a member whose patience is over stays as it was."""
+        flags = []
+        for i, loss in enumerate(losses):
+            flags.append(loss < self.best_losses[i] - self.min_delta and not self._over(i))
+            if flags[i]:
+                self.best_losses[i], self.best_epochs[i], self.waited[i] = loss, epoch, 0
+            elif not self._over(i):
+                self.waited[i] += 1
+        return flags
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience has run out."""
-        return self.patience is not None and self.waited >= self.patience
+        """Whether the patience of every member has run out."""
+        return all(self._over(i) for i in range(len(self.waited)))
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The best epoch; of several members the latest."""
+        return max((epoch for epoch in self.best_epochs if epoch is not None), default=None)
+
+    def _over(self, member: int) -> bool:
+        return self.patience is not None and self.waited[member] >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to know."""
-        return {"best_loss": self.best_loss, "best_epoch": self.best_epoch, "waited": self.waited}
+        return {"best_losses": self.best_losses, "best_epochs": self.best_epochs, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where ``state_dict`` left off."""
-        self.best_loss, self.best_epoch, self.waited = state["best_loss"], state["best_epoch"], state["waited"]
+        self.best_losses, self.best_epochs = list(state["best_losses"]), list(state["best_epochs"])
+        self.waited = list(state["waited"])

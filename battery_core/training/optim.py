@@ -24,8 +24,9 @@ def make_optimizer(model: nn.Module, settings: TrainerSettings) -> torch.optim.A
         raise TrainingError(f"model {type(model).__name__} has no parameter that requires a gradient: nothing to train")
     groups = [{"params": weights}]
     if not settings.decay_biases_and_norms:
-        flat = [p for p in weights if p.ndim < 2]
-        groups = [{"params": [p for p in weights if p.ndim >= 2]}, {"params": flat, "weight_decay": 0.0}]  # type: ignore[dict-item]
+        vector = 1 if int(getattr(model, "n_members", 1)) == 1 else 2  # members come first: (K, ...)
+        flat = [p for p in weights if p.ndim <= vector]
+        groups = [{"params": [p for p in weights if p.ndim > vector]}, {"params": flat, "weight_decay": 0.0}]  # type: ignore[dict-item]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 

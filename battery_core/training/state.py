@@ -27,7 +27,7 @@ class TrainState:
     Attributes:
         next_epoch: epoch to train next.
         best_weights: weights of the best epoch so far.
-        generator: draws the order of batches, and nothing else does.
+        generators: one a member; they draw the order of batches, and nothing else does.
     """
 
     model: nn.Module
@@ -35,15 +35,20 @@ class TrainState:
     scheduler: torch.optim.lr_scheduler.LRScheduler
     precision: Precision
     stopping: EarlyStopping
-    generator: torch.Generator
+    generators: list[torch.Generator]
     device: torch.device
     history: History = field(default_factory=History)
     next_epoch: int = 0
     best_weights: dict[str, Tensor] | None = None
 
-    def keep_best(self) -> None:
-        """Remember the weights as they are now."""
-        self.best_weights = clone_state(self.model)
+    def keep_best(self, better: list[bool]) -> None:
+        """Remember the weights as they are now, of those members that got better."""
+        if self.best_weights is None or all(better):
+            self.best_weights = clone_state(self.model)
+        elif any(better):
+            for name, now in self.model.state_dict().items():  # members come first: (K, ...)
+                flags = torch.tensor(better, device=now.device).view(-1, *[1] * (now.ndim - 1))
+                self.best_weights[name] = torch.where(flags, now, self.best_weights[name])
 
     def restore_best(self) -> None:
         """Give the model the weights of its best epoch."""
@@ -59,7 +64,7 @@ class TrainState:
             "scheduler_state_dict": self.scheduler.state_dict(),
             "scaler_state_dict": self.precision.state_dict(),
             "early_stopping": self.stopping.state_dict(),
-            "batch_order": self.generator.get_state(),
+            "batch_order": [generator.get_state() for generator in self.generators],
             "random": random_state(self.device),
             "history": {name: list(values) for name, values in self.history.items()},
             "next_epoch": self.next_epoch,
@@ -73,7 +78,8 @@ class TrainState:
         self.scheduler.load_state_dict(content["scheduler_state_dict"])
         self.precision.load_state_dict(content["scaler_state_dict"])
         self.stopping.load_state_dict(content["early_stopping"])
-        self.generator.set_state(content["batch_order"].cpu())
+        for generator, drawn in zip(self.generators, content["batch_order"], strict=True):
+            generator.set_state(drawn.cpu())
         self.history.update({name: list(values) for name, values in content["history"].items()})
         self.next_epoch = content["next_epoch"]
         restore_random_state(content["random"], self.device)

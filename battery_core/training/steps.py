@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -38,9 +39,9 @@ class HostGuard:
     def before_step(self, first: int, losses: list[Tensor], norm: Tensor | None) -> None:
         """Raise before the optimizer step if anything is not finite; ``first`` is the group's first batch."""
         for offset, loss in enumerate(losses):
-            if not math.isfinite(loss.item()):
+            if not math.isfinite(_number(loss)):
                 raise NonFiniteLossError(first + offset, "loss")
-        if norm is not None and not self._scales and not math.isfinite(norm.item()):
+        if norm is not None and not self._scales and not math.isfinite(_number(norm)):
             raise NonFiniteLossError(first, "gradient")
 
     def end(self, values: Tensor, accumulate: int) -> None:
@@ -66,7 +67,7 @@ class DeviceGuard:
         """Mark the step as bad on the device; a scaler skips its bad steps by itself."""
         seen = [*losses, norm] if norm is not None and not self._scales else losses
         for value in seen:
-            self._bad = torch.maximum(self._bad, (~torch.isfinite(value.detach())).to(self._bad.dtype))
+            self._bad = torch.maximum(self._bad, (~torch.isfinite(value.detach())).any().to(self._bad.dtype))
         self._good_steps += 1 - self._bad
         if not self._scales:
             self._optimizer.found_inf = self._bad  # type: ignore[attr-defined]
@@ -77,7 +78,9 @@ class DeviceGuard:
             del self._optimizer.found_inf  # type: ignore[attr-defined]
         if self._bad.item():
             first = int(self._good_steps.item()) * accumulate
-            bad = torch.nonzero(~torch.isfinite(values[first : first + accumulate]))
+            bad = torch.nonzero(
+                ~torch.isfinite(values[first : first + accumulate].reshape(-1, values[0].numel())).all(dim=1)
+            )
             raise NonFiniteLossError(first + int(bad[0]) if len(bad) else first, "loss" if len(bad) else "gradient")
 
 
@@ -102,7 +105,7 @@ class StepRunner:
         self.micro_batch: int | None = None  # rows that fit into memory, once it has run out
 
     def train_epoch(self, data: ResidentData, order: Tensor, epoch: int) -> float:
-        """One pass over the data in this order; the mean training loss over valid targets.
+        """One pass over the data in this order; the mean training loss over valid targets, and over members.
 
         Raises:
             NonFiniteLossError: before the step that would have used it.
@@ -118,7 +121,7 @@ class StepRunner:
             losses += self._step(group, group_counts, first, epoch)
         values = torch.stack(losses)
         self.guard.end(values, accumulate)
-        return weighted_loss(values, counts, self.forward.reduction)
+        return fmean(weighted_loss(values, counts, self.forward.reduction))
 
     def _step(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
         """One optimizer step over a group of batches; their losses."""
@@ -127,13 +130,26 @@ class StepRunner:
                 losses = self._gradients(group, counts, first, epoch)
                 break
             except torch.OutOfMemoryError as err:
-                self._halve(len(group[0].y), err)
+                self._halve(group[0].y.shape[-2], err)
         self.precision.unscale(self.optimizer)
-        clip = self.settings.gradient_clip
-        norm = None if clip is None else clip_grad_norm_(self.parameters, clip)
+        norm = self._clip()
         self.guard.before_step(first, losses, norm)
         self.precision.step(self.optimizer)
         return losses
+
+    def _clip(self) -> Tensor | None:
+        """Scale the gradient down where its global norm is too large; the norm before, of each member."""
+        clip = self.settings.gradient_clip
+        if clip is None:
+            return None
+        if self.forward.n_members == 1:
+            return clip_grad_norm_(self.parameters, clip)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()  # (K,)
+        scale = (clip / (norm + 1e-6)).clamp(max=1.0)
+        for gradient in gradients:
+            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
+        return norm
 
     def _gradients(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
         """Sum of the group's gradients, each batch weighed by its valid targets."""
@@ -151,27 +167,29 @@ class StepRunner:
         return losses
 
     def _backward(self, batch: Batch, share: float) -> Tensor:
-        if self.micro_batch is not None and len(batch.y) > self.micro_batch:
+        if self.micro_batch is not None and batch.y.shape[-2] > self.micro_batch:
             return self._backward_in_parts(batch, share)
         loss = self.forward(batch)
-        self.precision.backward(loss if share == 1.0 else loss * share)
+        total = loss if loss.ndim == 0 else loss.sum()  # members share no weight: the sum's gradient is each one's own
+        self.precision.backward(total if share == 1.0 else total * share)
         return loss.detach()
 
     def _backward_in_parts(self, batch: Batch, share: float) -> Tensor:
         """The same gradient in pieces that fit into memory."""
         assert self.micro_batch is not None
-        pieces = [None if part is None else torch.split(part, self.micro_batch) for part in batch]
-        n_pieces = -(-len(batch.y) // self.micro_batch)
+        dim = batch.y.ndim - 2  # rows come after members
+        pieces = [None if part is None else torch.split(part, self.micro_batch, dim) for part in batch]
+        n_pieces = -(-batch.y.shape[dim] // self.micro_batch)
         valid = batch.y.numel() if batch.target_mask is None else int(batch.target_mask.sum())
-        total = batch.y.new_zeros(())
+        losses = []
         for i in range(n_pieces):
             piece = Batch._make(None if part is None else part[i] for part in pieces)
             count = piece.y.numel() if piece.target_mask is None else int(piece.target_mask.sum())
             weight = 1.0 if self.forward.reduction == "sum" else count / max(valid, 1)
             loss = self.forward(piece) * weight
-            self.precision.backward(loss * share)
-            total += loss.detach()
-        return total
+            self.precision.backward(loss.sum() * share)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum(dim=0)
 
     def _halve(self, batch_size: int, err: torch.OutOfMemoryError) -> None:
         """Half the rows at a time from now on; gradients accumulate, so the numbers stay those of the whole batch."""
@@ -186,3 +204,8 @@ class StepRunner:
         )
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _number(value: Tensor) -> float:
+    """A loss or norm as a number that is finite if it is, of every member."""
+    return float((value if value.ndim == 0 else value.sum()).item())

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -134,52 +135,59 @@ class Trainer:
 
     @torch.no_grad()
     def predict(self, samples: Sequence[Sample] | Samples) -> npt.NDArray[np.float32]:
-        """Estimates of check-ups, shape (N, D)."""
+        """Estimates of check-ups, shape (N, D); the mean over members."""
         forward = ForwardPass(self.model.to(self.device), self.loss_fn, self.precision)
         data = ResidentData(samples, self.device)
         self.model.eval()
         parts = [forward.predict(batch) for batch in data.batches(self.settings.eval_batch_size)]
-        return torch.cat(parts).cpu().numpy()
+        estimates = torch.cat(parts, dim=-2).cpu().numpy()
+        return estimates if forward.n_members == 1 else estimates.mean(axis=0)
 
     def _epochs(
         self, state: TrainState, steps: StepRunner, train: ResidentData, val: ResidentData | None, folder: Path | None
     ) -> None:
         for epoch in range(state.next_epoch, self.settings.epochs):
             if state.stopping.exhausted:
-                return self._ended(StopReason.PATIENCE, f"no better validation loss for {state.stopping.waited} epochs")
+                return self._ended(
+                    StopReason.PATIENCE, f"no better validation loss for {state.stopping.patience} epochs"
+                )
             if self._stop_request is not None:
                 return self._ended(StopReason.REQUESTED, self._stop_request)
             self.hooks.call("on_epoch_start", epoch)
             metrics = {"lr": float(state.optimizer.param_groups[0]["lr"])}
-            order = train.order(state.generator)
+            order = train.order(state.generators)
             try:
                 metrics["train_loss"] = steps.train_epoch(train, order, epoch)
             except NonFiniteLossError as err:
                 return self._non_finite(err, epoch, train, order, steps.forward)
-            metrics["val_loss"] = (
-                math.nan if val is None else steps.forward.evaluate(val, self.settings.eval_batch_size)
-            )
+            member_losses = [] if val is None else steps.forward.evaluate(val, self.settings.eval_batch_size)
+            metrics["val_loss"] = fmean(member_losses) if member_losses else math.nan
             state.scheduler.step()
-            self._end_epoch(state, epoch, metrics, folder, has_val=val is not None)
+            self._end_epoch(state, epoch, metrics, member_losses, folder)
             if val is not None and not math.isfinite(metrics["val_loss"]):
                 return self._ended(StopReason.NON_FINITE, f"validation loss is not finite in epoch {epoch}")
         return None
 
     def _end_epoch(
-        self, state: TrainState, epoch: int, metrics: dict[str, float], folder: Path | None, *, has_val: bool
+        self,
+        state: TrainState,
+        epoch: int,
+        metrics: dict[str, float],
+        member_losses: list[float],
+        folder: Path | None,
     ) -> None:
         """Remember, write down and save what the epoch brought."""
         state.history.add(**metrics)
         state.next_epoch = epoch + 1
-        better = state.stopping.better(epoch, metrics["val_loss"]) if has_val else False
-        if better:
-            state.keep_best()
-        if not has_val:
-            state.stopping.best_epoch = epoch
+        better = state.stopping.better(epoch, member_losses)
+        if member_losses:
+            state.keep_best(better)
+        else:  # without validation the last weights are the best there are
+            state.stopping.best_epochs = [epoch] * len(state.stopping.best_epochs)
         if self.tracker is not None:
             self.tracker.log_metrics(metrics, step=epoch)
         if folder is not None:
-            self._write_checkpoints(state, epoch, metrics, folder, better or not has_val)
+            self._write_checkpoints(state, epoch, metrics, folder, any(better) or not member_losses)
         self.hooks.call("on_epoch_end", epoch, metrics)
 
     def _write_checkpoints(
@@ -187,7 +195,8 @@ class Trainer:
     ) -> None:
         about = {"settings": self.settings.model_dump(mode="json"), "data_hash": self._data_hash}
         if better:
-            best = {"model_state_dict": self.model.state_dict(), "epoch": epoch, "metrics": metrics}
+            weights = self.model.state_dict() if state.best_weights is None else state.best_weights
+            best = {"model_state_dict": weights, "epoch": epoch, "metrics": metrics}
             save_checkpoint(best | about, folder / BEST)
             self.hooks.call("on_checkpoint", folder / BEST)
         if (epoch + 1) % self.settings.checkpoint_every == 0 or epoch + 1 == self.settings.epochs:
@@ -197,7 +206,7 @@ class Trainer:
     def _finish(self, state: TrainState) -> None:
         state.restore_best()
         self.model.eval()
-        self.history.best_epoch = state.stopping.best_epoch
+        self.history.best_epoch, self.history.best_epochs = state.stopping.best_epoch, state.stopping.best_epochs
         if self.tracker is not None:
             self.tracker.set_tags({"stop_reason": self.history.stop_reason, "best_epoch": str(self.history.best_epoch)})
         self.hooks.call("on_train_end", self.history)
@@ -209,7 +218,7 @@ class Trainer:
         self, err: NonFiniteLossError, epoch: int, train: ResidentData, order: torch.Tensor, forward: ForwardPass
     ) -> None:
         size = self.settings.batch_size
-        rows = order[err.batch * size : (err.batch + 1) * size]
+        rows = torch.unique(order[..., err.batch * size : (err.batch + 1) * size])  # of all members
         cells, detail = describe_non_finite(err.what, epoch, err.batch, train, rows, forward)
         self.history.offending_cells = cells
         logger.error("%s", detail)
@@ -225,10 +234,13 @@ class Trainer:
 
     def _state(self) -> TrainState:
         optimizer = make_optimizer(self.model, self.settings)
-        generator = torch.Generator().manual_seed(derive_seed(self.settings.seed, "batches"))
-        stopping = EarlyStopping(self.settings.early_stopping_patience, self.settings.early_stopping_min_delta)
+        n_members = int(getattr(self.model, "n_members", 1))
+        seeds = [derive_seed(self.settings.seed + member, "batches") for member in range(n_members)]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        patience, min_delta = self.settings.early_stopping_patience, self.settings.early_stopping_min_delta
+        stopping = EarlyStopping(patience, min_delta, n_members)
         scheduler = make_scheduler(optimizer, self.settings)
-        return TrainState(self.model, optimizer, scheduler, self.precision, stopping, generator, self.device)
+        return TrainState(self.model, optimizer, scheduler, self.precision, stopping, generators, self.device)
 
     def _checkpoint_folder(self) -> Path | None:
         """Where checkpoints go; a tracker without an open run gets one."""
