@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
-        kwargs.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, 38, 120))
+        kwargs.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=38, width=120))
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
@@ -70,11 +70,16 @@ def parse_overrides(argv: Sequence[str], prog: str, description: str) -> dict[st
     _describe(parser)
     given = vars(parser.parse_args(list(argv)))
     show = given.pop("print_settings")
-    overrides = {name: value for name, value in given.items() if value is not None}
+    overrides = {name: _joined(value) for name, value in given.items() if value is not None}
     if show:
         print(house.as_yaml(house.resolve(overrides)), end="")
         raise SystemExit(0)
     return overrides
+
+
+def _joined(value: Any) -> Any:
+    """A list may be given as ``a,b``, as an option for each item, or both."""
+    return ",".join(value) if isinstance(value, list) else value
 
 
 def _describe(parser: argparse.ArgumentParser) -> None:
