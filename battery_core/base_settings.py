@@ -30,7 +30,10 @@ def list_from_text(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError(f'write a list as a,b or as ["a", "b"]; got {value!r}') from None
     return [part.strip() for part in value.split(",") if part.strip()]
 
 

@@ -47,6 +47,19 @@ class PathSettings(SectionSettings):
     artifacts: Path = setting(Path("artifacts"), "runs, reports, the MLflow database")
 
 
+class _SettingsFile(YamlConfigSettingsSource):
+    """params.yaml, which has to be sections and values."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        content: Any = super()._read_file(file_path)
+        if not isinstance(content, dict):
+            raise SettingsError(
+                f"{SETTINGS_FILE}: expected sections such as 'trainer:', found a {type(content).__name__} - "
+                "see --print-settings for the whole"
+            )
+        return content
+
+
 class Settings(BaseSettings):
     """The whole, frozen. A name it does not know is refused with the nearest right ones."""
 
@@ -92,7 +105,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Earlier wins: what is given in code or on the command line, the environment, params.yaml."""
         file = project_root() / SETTINGS_FILE
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=file)
+        return init_settings, env_settings, _SettingsFile(settings_cls, yaml_file=file)
 
     def folder(self, name: str) -> Path:
         """Absolute folder of ``paths.<name>``."""
@@ -133,6 +146,8 @@ def resolve(overrides: Mapping[str, Any] | None = None) -> Settings:
         raise SettingsError("; ".join(_in_words(problem) for problem in err.errors())) from None
     except yaml.YAMLError as err:
         raise SettingsError(f"{SETTINGS_FILE} is not valid YAML: {' '.join(str(err).split())}") from None
+    except UnicodeDecodeError as err:
+        raise SettingsError(f"{SETTINGS_FILE} cannot be read as UTF-8 text ({err}): save it again as UTF-8") from None
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,12 +199,12 @@ def unknown_setting(name: str) -> str:
 
 
 def _refuse_unknown_environment() -> None:
-    """A mistyped section in the environment would otherwise be passed over in silence."""
+    """A mistyped name in the environment would otherwise be passed over in silence."""
+    known = {name.lower() for name, _ in all_fields()} | set(Settings.model_fields)
     for variable in os.environ:
         if variable.upper().startswith(ENV_PREFIX):
-            section = variable[len(ENV_PREFIX) :].split("__")[0].lower()
-            if section not in Settings.model_fields:
-                name = variable[len(ENV_PREFIX) :].lower().replace("__", ".")
+            name = variable[len(ENV_PREFIX) :].lower().replace("__", ".")
+            if name not in known:
                 raise SettingsError(f"environment variable {variable}: {unknown_setting(name)}")
 
 
