@@ -42,22 +42,20 @@ def write_text(file: Path, text: str) -> None:
 
 def write_json(file: Path, content: Any) -> None:
     """Write JSON in one step; numbers that are not finite are written as null."""
-    write_text(file, json.dumps(_finite(content), indent=2, default=_plain) + "\n")
+    write_text(file, json.dumps(_finite(content), indent=2, default=str) + "\n")
 
 
 def read_json(file: Path) -> Any:
     """Content of a JSON file, or None where there is none or it is not whole."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # not JSON, or not even text
         return None
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
-
-
 def _finite(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        value = value.tolist()
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
