@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -86,12 +86,15 @@ def run_job(spec: JobSpec, timeout_s: float, threads: int = 1, say: Callable[[st
         return standing | {"reused": True}
     spec.folder.mkdir(parents=True, exist_ok=True)
     write_json(spec.folder / SPEC_FILE, asdict(spec))
-    command = [sys.executable, "-m", "battery_core", "train-job", str(spec.folder / SPEC_FILE)]
-    code, last_lines = _run_process(command, timeout_s, threads, say)
+    code, last_lines = _run_process(_command(spec.folder / SPEC_FILE), timeout_s, threads, say)
     result = finished(spec)
     if code == 0 and result is not None:
         return result | {"reused": False}
     _explain(spec, code, last_lines, timeout_s)
+
+
+def _command(spec_file: Path) -> list[str]:
+    return [sys.executable, "-m", "battery_core", "train-job", str(spec_file)]
 
 
 def _explain(spec: JobSpec, code: int | None, lines: list[str], timeout_s: float) -> NoReturn:
@@ -153,15 +156,14 @@ def none_left_behind() -> Iterator[None]:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End the job's whole process group; does nothing when it is gone."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        try:
-            os.killpg(process.pid, sign)
+    """End the job's whole process group, also what a job that is gone itself has left running."""
+    with suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait(_STOP_GRACE_S)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+    with suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(_STOP_GRACE_S)
 
 
 def leave_with_parent() -> None:
@@ -170,6 +172,8 @@ def leave_with_parent() -> None:
     def wait_for_end_of_input() -> None:
         while os.read(sys.stdin.fileno(), 1):
             pass
+        if os.getpgrp() == os.getpid():  # what it started leaves with it
+            os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
     threading.Thread(target=wait_for_end_of_input, daemon=True).start()
