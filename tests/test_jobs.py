@@ -162,18 +162,20 @@ def test_an_interrupted_run_leaves_no_job_behind(job: Callable[[str], JobSpec]) 
         except JobKilled as err:
             ended.append(err)
 
+    def interrupted() -> None:
+        with none_left_behind():
+            worker.start()
+            assert until(lambda: (job("sleep").folder / "pids.json").is_file())
+            raise KeyboardInterrupt
+
     worker = threading.Thread(target=work)
-    with pytest.raises(KeyboardInterrupt), none_left_behind():
-        worker.start()
-        assert until(lambda: (job("sleep").folder / "pids.json").is_file())
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     worker.join(10)
     pids = read_json(job("sleep").folder / "pids.json")
     assert until(lambda: not any(map(is_alive, pids)), 2)
     assert len(ended) == 1
-    assert jobs._RUNNING == set()
-    with none_left_behind():
-        pass
+    assert not jobs._RUNNING
 
 
 def test_one_dead_job_never_takes_the_others(job: Callable[[str], JobSpec]) -> None:
