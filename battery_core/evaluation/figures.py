@@ -27,6 +27,7 @@ def parity(rows: pd.DataFrame, title: str, file: Path) -> Path:
         title: what is shown, such as "lgbm on simulated LG M50T".
         file: PNG to write.
     """
+    rows = _finite(rows)
     figure = Figure(figsize=(5.2, 5.0), layout="constrained")
     axes = figure.subplots()
     low = float(min(rows["soh"].min(), rows["prediction"].min())) - 0.01
@@ -51,6 +52,7 @@ def fade(rows: pd.DataFrame, order: list[str], title: str, file: Path) -> Path:
         title: what is shown.
         file: PNG to write.
     """
+    rows = _finite(rows)
     chosen = {"best": order[0], "middle": order[len(order) // 2], "worst": order[-1]}
     figure = Figure(figsize=(10.0, 3.4), layout="constrained")
     panels: np.ndarray[Any, Any] = figure.subplots(1, len(chosen), sharey=True)
@@ -61,6 +63,11 @@ def fade(rows: pd.DataFrame, order: list[str], title: str, file: Path) -> Path:
     panels[0].legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=10)
     return _save(figure, file)
+
+
+def _finite(rows: pd.DataFrame) -> pd.DataFrame:
+    """A prediction that is not finite has no place in a plot; the report says that it is there."""
+    return rows.assign(prediction=rows["prediction"].where(np.isfinite(rows["prediction"])))
 
 
 def _one_cell(axes: Axes, cell: pd.DataFrame) -> None:

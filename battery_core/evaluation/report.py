@@ -12,6 +12,7 @@ from battery_core.training.metrics import compute_metrics
 
 Scores = dict[str, Any]
 HEADLINE = "mean_cell_mape"
+NOT_STATED = "not stated"
 PERCENTAGE_POINTS = 100.0
 
 
@@ -77,7 +78,7 @@ def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
     """Mean over the cells of each condition; cells without that condition stand under their own line."""
-    table = cells.groupby(cells[by].astype(object).where(cells[by].notna(), "not stated"), sort=True)
+    table = cells.groupby(cells[by].astype(object).where(cells[by].notna(), NOT_STATED), sort=True)
     means = table.agg(n_cells=("cell_id", "size"), mape=("mape", "mean"), rmse=("rmse", "mean"))
     means["worst_rmse"] = table["rmse"].max()
     return means.rename_axis(by).reset_index().to_dict(orient="records")  # type: ignore[return-value]
@@ -93,4 +94,4 @@ def probe_verdict(best: Scores, probe: Scores) -> str:
     )
 
 
-__all__ = ["HEADLINE", "LEAK_PROBE", "Scores", "probe_verdict", "score", "score_baselines"]
+__all__ = ["HEADLINE", "LEAK_PROBE", "NOT_STATED", "Scores", "probe_verdict", "score", "score_baselines"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from battery_core.evaluation.report import HEADLINE
+from battery_core.evaluation.report import HEADLINE, NOT_STATED
 
 _NOTES = {
     "train_mean": "mean SOH of the training rows",
@@ -17,9 +17,9 @@ Row = dict[str, str]
 
 def leaderboard(report: Mapping[str, Any]) -> list[Row]:
     """Models by their error on test cells, then the baselines, then the leak probe."""
-    models = sorted(report["models"], key=lambda m: _last(m["test"][HEADLINE]))
+    models = sorted(report["models"], key=lambda m: finite_or_last(m["test"][HEADLINE]))
     rows = [
-        _row(m["model"], m["test"], f"{_percent(m['val_mean_cell_mape'])} on validation cells" + _mark(m, report))
+        _row(m["model"], m["test"], f"{percent(m['val_mean_cell_mape'])} on validation cells" + _mark(m, report))
         for m in models
     ]
     rows += [_row(name, scores, f"baseline: {_NOTES[name]}") for name, scores in report["baselines"].items()]
@@ -34,16 +34,16 @@ def by_condition(report: Mapping[str, Any]) -> list[Row]:
     for name, scores in named:
         for line in scores[table]:
             key = next(str(value) for column, value in line.items() if column in ("ambient_temperature_degC", "group"))
-            label = f"{key} °C" if table == "per_temperature" else key
+            label = f"{key} °C" if table == "per_temperature" and key != NOT_STATED else key
             row = rows.setdefault(key, {"condition": label, "cells": str(line["n_cells"])})
-            row[name] = _percent(line["mape"])
+            row[name] = percent(line["mape"])
     return list(rows.values())
 
 
 def _row(name: str, scores: Mapping[str, Any], note: str) -> Row:
     return {
         "model": name,
-        "MAPE per cell": _percent(scores[HEADLINE]),
+        "MAPE per cell": percent(scores[HEADLINE]),
         "RMSE per cell": _points(scores["mean_cell_rmse"]),
         "worst cell": f"{_points(scores['worst_cell_rmse'])} ({scores['worst_cell']})",
         "R2": "n/a" if scores["rows"]["r2"] is None else f"{scores['rows']['r2']:.3f}",
@@ -55,11 +55,18 @@ def _mark(model: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     return ", challenger" if model["run_id"] == report["challenger"] else ""
 
 
-def _last(value: float | None) -> float:
+def finite_or_last(value: float | None) -> float:
+    """An error to sort by; NaN, which is None in JSON, comes last."""
     return float("inf") if value is None or value != value else value
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """An error in %, or that there is none.
+
+    Example:
+        >>> percent(1.234), percent(None)
+        ('1.23 %', 'not finite')
+    """
     return "not finite" if value is None or value != value else f"{value:.2f} %"
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from battery_core.errors import DataError
+from battery_core.evaluation.tables import percent
 from battery_core.files import read_json
 from battery_core.jobs import finished, run_job
 from battery_core.release.locking import one_at_a_time
@@ -31,7 +32,7 @@ def run_stage(name: str, settings: Settings) -> Iterator[str]:
     if name == "train":
         for spec in specs:
             result = run_job(spec, settings.jobs.timeout_s, settings.jobs.threads)
-            yield f"train: {spec.run_id}: {result['val_mean_cell_mape']:.2f} % on validation cells"
+            yield f"train: {spec.run_id}: {percent(result['val_mean_cell_mape'])} on validation cells"
         return
     results = [standing | {"reused": True} for spec in specs if (standing := finished(spec)) is not None]
     folder = settings.folder("artifacts") / "reports" / f"{settings.data.source}-by-hand"

@@ -11,6 +11,7 @@ import pandas as pd
 from battery_core.data.splits import CellSplit
 from battery_core.errors import TrainingError
 from battery_core.evaluation.report import HEADLINE, probe_verdict, score, score_baselines
+from battery_core.evaluation.tables import finite_or_last, percent
 from battery_core.files import read_json, write_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged
@@ -59,8 +60,8 @@ def evaluate(
     }
     write_json(folder / REPORT_FILE, report)
     draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)
-    error = challenger["test"][HEADLINE]
-    text = f"evaluate: {challenger['model']} is the best on validation cells; {error:.2f} % on test cells"
+    error = percent(challenger["test"][HEADLINE])
+    text = f"evaluate: {challenger['model']} is the best on validation cells; {error} on test cells"
     return Staged(folder / REPORT_FILE, stage_key(tables.version, split.version), False, text)
 
 
@@ -73,14 +74,14 @@ def predictions_for(run_folder: Path, test: pd.DataFrame) -> Any:
 
 def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The model with the lowest mean per-cell MAPE on the validation cells; one without a figure comes last."""
-    return min(models, key=lambda m: (m["val_mean_cell_mape"] is None, m["val_mean_cell_mape"] or 0.0))
+    return min(models, key=lambda m: finite_or_last(m["val_mean_cell_mape"]))
 
 
 def draw(folder: Path, rows: pd.DataFrame, challenger: Mapping[str, Any], report: Mapping[str, Any]) -> list[Path]:
     """The figures of the challenger."""
     from battery_core.evaluation import figures
 
-    title = f"{challenger['model']} on {report['label']}: {challenger['test'][HEADLINE]:.2f} % mean per-cell MAPE"
+    title = f"{challenger['model']} on {report['label']}: {percent(challenger['test'][HEADLINE])} mean per-cell MAPE"
     order = [cell["cell_id"] for cell in sorted(challenger["test"]["per_cell"], key=lambda cell: cell["mape"])]
     return [
         figures.parity(rows, title, folder / "parity.png"),
