@@ -20,8 +20,14 @@ from battery_core.evaluation.baselines import (
 def cell(name: str, soh: list[float], step_Ah: float = 100.0) -> pd.DataFrame:
     index = np.arange(len(soh))
     return pd.DataFrame(
-        {"cell_id": name, "checkup_index": index, "soh": soh, "cycle_count": index + 1.0, "throughput_Ah": index * step_Ah}
-    )  # fmt: skip
+        {
+            "cell_id": name,
+            "checkup_index": index,
+            "soh": soh,
+            "cycle_count": index + 1.0,
+            "throughput_Ah": index * step_Ah,
+        }
+    )
 
 
 TRAIN = pd.concat([cell("A", [1.0, 0.9, 0.8]), cell("B", [0.98, 0.88])], ignore_index=True)

@@ -14,7 +14,9 @@ from battery_core.evaluation import figures
 
 def make_rows(cells: int, checkups: int, temperatures: tuple[float, ...] = (10.0, 25.0)) -> pd.DataFrame:
     generator = np.random.default_rng(0)
-    rows = pd.DataFrame([(f"c{c}", i) for c in range(cells) for i in range(checkups)], columns=["cell_id", "checkup_index"])  # fmt: skip
+    rows = pd.DataFrame(
+        [(f"c{c}", i) for c in range(cells) for i in range(checkups)], columns=["cell_id", "checkup_index"]
+    )
     number = rows["cell_id"].str[1:].astype(int)
     rows["soh"] = 1.0 - 0.02 * rows["checkup_index"]
     rows["prediction"] = rows["soh"] + generator.normal(0, 0.01, len(rows))
