@@ -32,7 +32,8 @@ def source_of(settings: Settings) -> Source:
 def fetch(settings: Settings) -> Staged:
     """Bring the raw files of the source; nothing is fetched again while its origin is unchanged.
 
-    A raw file that was edited since (a corrected reading, say) is never overwritten: it makes a new data version.
+    Until then a raw file that was edited (a corrected reading, say) is kept and makes a new data version; a changed
+    origin replaces it, and that is said.
 
     Raises:
         DataError: the origin cannot be read.
@@ -40,9 +41,10 @@ def fetch(settings: Settings) -> Staged:
     source, folder = source_of(settings), settings.folder("data") / "raw" / settings.data.source
     origin = source.origin_key(settings.data)
     known = read_json(folder / ORIGIN_FILE)
+    edited = _edited(folder, known["files"]) if known is not None else []
+    names = ", ".join(edited[:3])
     if known is not None and known["origin"] == origin:
-        edited = _edited(folder, known["files"])
-        note = f"; {len(edited)} raw file(s) differ from what was fetched: {', '.join(edited[:3])}" if edited else ""
+        note = f"; {len(edited)} raw file(s) differ from what was fetched: {names}" if edited else ""
         return Staged(folder, content_version(folder), True, f"fetch: {source.label}: origin unchanged, skipped{note}")
     with whole_folder(folder) as part:
         source.fetch(part, settings.data)
@@ -50,7 +52,8 @@ def fetch(settings: Settings) -> Staged:
         if not files:
             raise DataError(f"source '{source.name}': expected raw files, fetched none - check its origin")
         write_json(part / ORIGIN_FILE, {"source": source.name, "origin": origin, "files": files})
-    return Staged(folder, content_version(folder), False, f"fetch: {source.label}: {len(files)} files")
+    note = f"; {len(edited)} raw file(s) edited here are replaced: {names}" if edited else ""
+    return Staged(folder, content_version(folder), False, f"fetch: {source.label}: {len(files)} files{note}")
 
 
 def _files(folder: Path) -> list[Path]:
