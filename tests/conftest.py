@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from battery_core.data.sources.charge_statistics_reader import COLUMNS
 from battery_core.settings import Settings, resolve
+from battery_core.stages import Staged
 
 XJTU_CELLS = tuple(f"{group}_battery-{i}" for group in ("2C", "3C") for i in (1, 2, 3, 4, 5, 8))
 """Twelve cells in two groups; the published rule makes those with a 4 or an 8 in their name test cells."""
@@ -93,6 +95,42 @@ def xjtu_settings() -> Callable[..., Settings]:
             return resolve({"data.source": "xjtu", "data.reference_root": reference, **quick, **where, **named})
 
     return make
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Small XJTU cells that went through fetch, normalize and split."""
+
+    settings: Settings
+    raw: Staged
+    tables: Staged
+    split: Staged
+
+
+@pytest.fixture(scope="session")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]
+) -> Prepared:
+    """Made once; tests that change files copy them first."""
+    from battery_core.stages import data
+
+    folder = tmp_path_factory.mktemp("prepared")
+    settings = xjtu_settings(folder, write_xjtu(folder / "reference"))
+    raw = data.fetch(settings)
+    tables = data.normalize(settings, raw)
+    return Prepared(settings, raw, tables, data.split(settings, tables))
+
+
+@pytest.fixture(scope="session")
+def trained(prepared: Prepared) -> list[dict[str, Any]]:
+    """Results of one lgbm and one mlp job on the prepared cells, trained in this process."""
+    from battery_core.files import write_json
+    from battery_core.jobs import RESULT_FILE, finished
+    from battery_core.stages.train import job_specs, train
+
+    for spec in (specs := job_specs(prepared.settings, prepared.tables, prepared.split)):
+        write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
+    return [(finished(spec) or {}) | {"reused": False} for spec in specs]
 
 
 @pytest.fixture(scope="session")
