@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from battery_core.cli import Parser, guarded, parse_overrides
 from battery_core.errors import SettingsError, unknown_name
@@ -60,8 +59,11 @@ def _simulate(rest: Sequence[str]) -> int:
     given = parser.parse_args(list(rest))
     from battery_core.data.simulation import simulate
 
-    run: Callable[..., Any] = simulate
-    run(given.folder, seed=given.seed, workers=given.workers)
+    def progress(done: int, total: int, cell: str) -> None:
+        print(f"simulate: {done} of {total} cells: {cell}", flush=True)
+
+    count = simulate(given.folder, seed=given.seed, workers=given.workers, progress=progress)
+    print(f"simulate: {count} cells in {given.folder}")
     return 0
 
 

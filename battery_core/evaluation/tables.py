@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from battery_core.evaluation.report import HEADLINE, NOT_STATED
+from battery_core.evaluation.report import HEADLINE
 
 _NOTES = {
     "train_mean": "mean SOH of the training rows",
@@ -27,17 +27,21 @@ def leaderboard(report: Mapping[str, Any]) -> list[Row]:
 
 
 def by_condition(report: Mapping[str, Any]) -> list[Row]:
-    """Mean per-cell MAPE of every model per temperature, or per group where the temperature does not vary."""
-    table = "per_temperature" if len(report["models"][0]["test"]["per_temperature"]) > 1 else "per_group"
+    """Mean per-cell MAPE of models and baselines per temperature and per group, where these vary."""
     named = [(m["model"], m["test"]) for m in report["models"]] + list(report["baselines"].items())
+    tables = [name for name in ("per_temperature", "per_group") if len(named[0][1][name]) > 1] or ["per_group"]
     rows: dict[str, Row] = {}
-    for name, scores in named:
-        for line in scores[table]:
-            key = next(str(value) for column, value in line.items() if column in ("ambient_temperature_degC", "group"))
-            label = f"{key} °C" if table == "per_temperature" and key != NOT_STATED else key
-            row = rows.setdefault(key, {"condition": label, "cells": str(line["n_cells"])})
-            row[name] = percent(line["mape"])
+    for table in tables:
+        for name, scores in named:
+            for line in scores[table]:
+                label = line["group"] if table == "per_group" else _temperature(line["ambient_temperature_degC"])
+                row = rows.setdefault(label, {"condition": label, "cells": str(line["n_cells"])})
+                row[name] = _percent(line["mape"])
     return list(rows.values())
+
+
+def _temperature(value: Any) -> str:
+    return f"{value:g} °C" if isinstance(value, int | float) else f"temperature {value}"
 
 
 def _row(name: str, scores: Mapping[str, Any], note: str) -> Row:

@@ -32,6 +32,8 @@ class Pipeline:
         feature_names: the F columns, in order.
         scaler: fitted on training cells only.
         raw_columns: measured columns that a row must have.
+        target_mean: SOH where the model gives 0; measured on training cells.
+        target_scale: SOH for 1 of the model's output.
         facts: what a reader of the model must know: source, data version, cells, SOH reference.
     """
 
@@ -41,6 +43,8 @@ class Pipeline:
     feature_names: tuple[str, ...]
     scaler: Scaler
     raw_columns: tuple[str, ...]
+    target_mean: float = 0.0
+    target_scale: float = 1.0
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -58,7 +62,8 @@ class Pipeline:
         seen = rows[list(self.raw_columns)]
         features = build_features(seen, self.feature_settings.sets, self.feature_settings)
         x = self.scaler.transform(features.reindex(columns=list(self.feature_names)).to_numpy(dtype=np.float64))
-        return np.asarray(self.model.predict(x), dtype=np.float64).reshape(len(rows))
+        output = np.asarray(self.model.predict(x), dtype=np.float64).reshape(len(rows))
+        return output * self.target_scale + self.target_mean
 
     def save(self, folder: Path) -> None:
         """Write the pipeline as JSON, model text and weights; nothing is pickled."""
@@ -70,6 +75,7 @@ class Pipeline:
             "feature_names": list(self.feature_names),
             "raw_columns": list(self.raw_columns),
             "scaler": self.scaler.to_json(),
+            "target": {"mean": self.target_mean, "scale": self.target_scale},
             "facts": dict(self.facts),
         }
         (folder / PIPELINE_FILE).write_text(json.dumps(about, indent=2) + "\n")
@@ -92,5 +98,7 @@ class Pipeline:
             feature_names=tuple(about["feature_names"]),
             scaler=Scaler.from_json(about["scaler"]),
             raw_columns=tuple(about["raw_columns"]),
+            target_mean=about["target"]["mean"],
+            target_scale=about["target"]["scale"],
             facts=about["facts"],
         )

@@ -19,6 +19,7 @@ from battery_core.data.splits import PARTS, CellSplit
 from battery_core.data.versioning import code_version
 from battery_core.errors import TrainingError
 from battery_core.features.base import FEATURES, build_features, feature_names
+from battery_core.features.condition import with_known_groups
 from battery_core.features.scaling import Scaler
 from battery_core.features.settings import FeatureSettings
 from battery_core.files import read_json, whole_folder, write_json
@@ -121,14 +122,16 @@ def written_down(spec: JobSpec) -> Iterator[LocalTracker]:
 def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTracker) -> tuple[Pipeline, Fitted]:
     source = SOURCES.get(spec.settings["data"]["source"])
     given = FeatureSettings(**spec.settings["features"])
+    in_training = rows[rows["part"] == "train"]
     features = given.model_copy(update={"sets": feature_names(given, source)})
+    features = with_known_groups(features, in_training["group"])
     raw = _raw_columns(rows, features.sets, source.roles())
     used = rows[rows["part"] != "unused"]
     table = build_features(used[raw], features.sets, features)
-    samples = make_samples(table, used["soh"], used)
     part = used["part"].to_numpy()
-    scaler = Scaler.fit(samples.x[part == "train"], list(table.columns), features.clip_quantile)
-    samples.x = scaler.transform(samples.x).astype(np.float32)
+    table = table.loc[:, table[part == "train"].notna().any()]  # a column without a training value cannot be learnt
+    scaler = Scaler.fit(table[part == "train"].to_numpy(), list(table.columns), features.clip_quantile)
+    samples = make_samples(pd.DataFrame(scaler.transform(table.to_numpy())), used["soh"], used)
     fitted = FITTERS.get(spec.model).fit(
         samples.take(part == "train"),
         samples.take(part == "val"),
@@ -150,7 +153,10 @@ def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTrac
         "seen_cells": [*split.train, *split.val],
     }
     names = tuple(map(str, table.columns))
-    return Pipeline(spec.model, fitted.model, features, names, scaler, tuple(raw), facts), fitted
+    target = fitted.target
+    return Pipeline(
+        spec.model, fitted.model, features, names, scaler, tuple(raw), target.mean, target.scale, facts
+    ), fitted
 
 
 def _raw_columns(rows: pd.DataFrame, sets: tuple[str, ...], roles: Any) -> list[str]:

@@ -17,6 +17,30 @@ Sections = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Target:
+    """Mean and spread of the training SOH: what a network learns is the SOH in units of its spread.
+
+    Example:
+        >>> from battery_core.data.sample import SampleMeta
+        >>> train = Samples([[0.0], [0.0]], [0.8, 1.0], [SampleMeta("A"), SampleMeta("A", 1)])
+        >>> Target.of(train).scaled(train).y.round(3).tolist()
+        [[-1.0], [1.0]]
+    """
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, train: Samples) -> Target:
+        """Measured on training cells only."""
+        return cls(float(train.y.mean()), float(train.y.std()) or 1.0)
+
+    def scaled(self, samples: Samples) -> Samples:
+        """The same samples with scaled labels."""
+        return Samples(samples.x, (samples.y - self.mean) / self.scale, samples.meta, samples.mask, samples.t)
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A fitted model, how the fitting went, and what went wrong if it cannot be used.
 
@@ -25,12 +49,14 @@ class Fitted:
         history: what the fitting went through, as plain values.
         summary: a few figures for people: best epoch or tree, why it stopped.
         problem: empty, or why the model must not be used.
+        target: how the model's output becomes SOH.
     """
 
     model: Any
     history: Mapping[str, Any]
     summary: Mapping[str, Any] = field(default_factory=dict)
     problem: str = ""
+    target: Target = Target()
 
 
 class Fitter(Protocol):
@@ -75,18 +101,23 @@ class FitMLP:
         from battery_core.training.history import StopReason
         from battery_core.training.trainer import Trainer
 
-        shape = MLPSettings(**settings["mlp"])
-        config = TrainerSettings(**settings["trainer"]).model_copy(update={"seed": seed})
+        loss = LossSettings(**settings["loss"])
+        config = TrainerSettings(**settings["trainer"])
+        batch = min(config.batch_size, max(_SMALLEST_BATCH, len(train) // _FEWEST_STEPS))
+        config = config.model_copy(update={"seed": seed, "batch_size": batch})
+        target = Target() if loss.name == "mape" else Target.of(train)  # a relative loss needs the SOH itself
         seed_everything(seed)  # the initial weights too
-        model = MLPModel(
-            train.feature_dim, shape.hidden_dims, shape.dropout, activation=shape.activation, init=shape.init
-        )
-        trainer = Trainer(model, config, tracker, LossSettings(**settings["loss"]))
+        model = MLPModel(train.feature_dim, **MLPSettings(**settings["mlp"]).model_dump())
+        trainer = Trainer(model, config, tracker, loss)
         last = _checkpoint(tracker.run_dir, LAST)
-        history = trainer.fit(train, val, resume=last)
+        history = trainer.fit(target.scaled(train), target.scaled(val), resume=last)
         problem = history.stop_detail if history.stop_reason is StopReason.NON_FINITE else ""
-        summary = {"best_epoch": history.best_epoch, "stop_reason": str(history.stop_reason)}
-        return Fitted(model, history.to_dict(), summary, problem)
+        summary = {"best_epoch": history.best_epoch, "stop_reason": str(history.stop_reason), "batch_size": batch}
+        return Fitted(model, history.to_dict(), summary, problem, target)
+
+
+_SMALLEST_BATCH = 16
+_FEWEST_STEPS = 16  # an epoch over a small set still takes this many optimizer steps
 
 
 def _checkpoint(run_dir: Path | None, name: str) -> Path | None:

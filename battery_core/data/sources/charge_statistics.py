@@ -25,7 +25,7 @@ class ChargeStatistics(Source):
     """One set: what its file names say of a cell, and what holds for all its cells."""
 
     columns: ClassVar[Mapping[str, Role]] = dict.fromkeys(CHARGE_STATISTICS, Role.MEASUREMENT)
-    default_features = ("charge",)
+    default_features = ("charge", "condition")
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "published"}
 
     folder: ClassVar[str]

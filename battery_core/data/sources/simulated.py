@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.data.sources.base import Role, Source, SourceTables
 from battery_core.data.sources.lgm50t import COLUMNS, read_lgm50t
@@ -28,6 +28,7 @@ class SimulatedSource(Source):
     label = "simulated LG M50T cells (PyBaMM, no cell was measured)"
     simulated = True
     columns: ClassVar[Mapping[str, Role]] = COLUMNS
+    default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random", "test_share": 0.25}  # one cell of each condition
 
     def origin_key(self, settings: DataSettings) -> str:
         """Sha256 of the shipped snapshot."""
