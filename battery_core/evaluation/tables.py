@@ -36,12 +36,12 @@ def by_condition(report: Mapping[str, Any]) -> list[Row]:
             for line in scores[table]:
                 label = line["group"] if table == "per_group" else _temperature(line["ambient_temperature_degC"])
                 row = rows.setdefault(label, {"condition": label, "cells": str(line["n_cells"])})
-                row[name] = _percent(line["mape"])
+                row[name] = percent(line["mape"])
     return list(rows.values())
 
 
 def _temperature(value: Any) -> str:
-    return f"{value:g} °C" if isinstance(value, int | float) else f"temperature {value}"
+    return f"{value:g} °C" if isinstance(value, int | float) else str(value)
 
 
 def _row(name: str, scores: Mapping[str, Any], note: str) -> Row:

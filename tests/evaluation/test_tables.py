@@ -74,3 +74,9 @@ def test_a_temperature_that_is_not_stated_has_no_unit(report: dict[str, Any]) ->
     for scores in [m["test"] for m in report["models"]] + list(report["baselines"].values()):
         scores["per_temperature"][1]["ambient_temperature_degC"] = "not stated"
     assert [row["condition"] for row in by_condition(report)] == ["10.0 °C", "not stated"]
+
+
+def test_where_both_vary_temperatures_and_groups_are_shown(report: dict[str, Any]) -> None:
+    for scores in [m["test"] for m in report["models"]] + list(report["baselines"].values()):
+        scores["per_group"] = [scores["per_group"][0] | {"group": name} for name in ("NCA", "NCM")]
+    assert [row["condition"] for row in by_condition(report)] == ["10.0 °C", "25.0 °C", "NCA", "NCM"]
