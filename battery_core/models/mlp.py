@@ -77,7 +77,8 @@ class MLPModel(TorchModel):
         self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float64]:
         """Estimates, shape (N, D), of rows, shape (N, F); the mean over members."""
-        return self.predict_members(x).mean(axis=0)
+        mean: npt.NDArray[np.float64] = self.predict_members(x).mean(axis=0)
+        return mean
 
     def predict_members(self, x: npt.NDArray[Any] | Tensor) -> npt.NDArray[np.float64]:
         """Estimates of each member, shape (K, N, D); their standard deviation is the spread."""

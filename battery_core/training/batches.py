@@ -102,10 +102,7 @@ class ResidentData:
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
         """Batches of one epoch; ``order`` None keeps the rows as they are."""
-        epoch = self.whole if order is None else self.gather(order)
-        dim = 0 if order is None else order.ndim - 1  # members come first: (K, N, ...)
-        split = [[None] * -(-len(self) // batch_size) if p is None else torch.split(p, batch_size, dim) for p in epoch]
-        return map(Batch._make, zip(*split, strict=True))
+        return split_rows(self.whole if order is None else self.gather(order), batch_size)
 
     def gather(self, order: Tensor) -> Batch:
         """These rows as one contiguous batch."""
@@ -125,6 +122,14 @@ class ResidentData:
             return [min(batch_size, size - start) * self.n_targets for start in range(0, size, batch_size)]
         ordered = per_row if order is None else per_row[order.numpy()]
         return [int(n) for n in np.add.reduceat(ordered, np.arange(0, size, batch_size))]
+
+
+def split_rows(epoch: Batch, batch_size: int) -> Iterator[Batch]:
+    """Batches as views of gathered rows; rows come after members: y is (N, D) or (K, N, D)."""
+    dim = epoch.y.ndim - 2
+    n_batches = -(-epoch.y.shape[dim] // batch_size)
+    split = [[None] * n_batches if part is None else torch.split(part, batch_size, dim) for part in epoch]
+    return map(Batch._make, zip(*split, strict=True))
 
 
 def _segments(

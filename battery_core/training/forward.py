@@ -64,13 +64,21 @@ class ForwardPass:
 
     def predict(self, batch: Batch) -> Tensor:
         """Estimate of each check-up, shape (B, D), or (K, B, D) with members; float32."""
-        inputs = {name: part for name in self._of_model if (part := getattr(batch, name)) is not None}
+        inputs = self.inputs(batch)
         with self.precision.forward_context():
             pred: Tensor = self.model(batch.x, **inputs)
         return pred.float() if self.precision.enabled else pred
 
+    def inputs(self, batch: Batch) -> dict[str, Tensor]:
+        """What the model takes of a batch besides ``x``."""
+        return {name: part for name in self._of_model if (part := getattr(batch, name)) is not None}
+
     def __call__(self, batch: Batch) -> Tensor:
         """Loss of the batch on the device: one number, or one for each member, shape (K,)."""
+        return self.loss_of(self.predict(batch), batch)
+
+    def loss_of(self, pred: Tensor, batch: Batch) -> Tensor:
+        """Loss of an estimate of the batch."""
         extra: dict[str, Any] = {}
         if batch.target_mask is not None:
             extra["mask"] = batch.target_mask
@@ -78,7 +86,6 @@ class ForwardPass:
             extra["t"] = batch.time
         if batch.segment is not None and "segment" in self._of_loss:
             extra["segment"] = batch.segment
-        pred = self.predict(batch)
         if self.n_members > 1:
             return self._member_losses(pred, batch.y, extra)
         loss: Tensor = self.loss(pred, batch.y, **extra)

@@ -44,7 +44,7 @@ class HostGuard:
         if norm is not None and not self._scales and not math.isfinite(_number(norm)):
             raise NonFiniteLossError(first, "gradient")
 
-    def end(self, values: Tensor, accumulate: int) -> None:
+    def end(self, values: Tensor, accumulate: int, first: int) -> None:
         """The epoch is over."""
 
 
@@ -72,16 +72,18 @@ class DeviceGuard:
         if not self._scales:
             self._optimizer.found_inf = self._bad  # type: ignore[attr-defined]
 
-    def end(self, values: Tensor, accumulate: int) -> None:
-        """Raise if a step of the epoch was bad."""
+    def end(self, values: Tensor, accumulate: int, first: int) -> None:
+        """Raise if a step was bad; ``first`` is the number of the first batch of ``values``."""
         if not self._scales:
             del self._optimizer.found_inf  # type: ignore[attr-defined]
         if self._bad.item():
-            first = int(self._good_steps.item()) * accumulate
+            start = int(self._good_steps.item()) * accumulate
             bad = torch.nonzero(
-                ~torch.isfinite(values[first : first + accumulate].reshape(-1, values[0].numel())).all(dim=1)
+                ~torch.isfinite(values[start : start + accumulate]).reshape(-1, values[0].numel()).all(dim=1)
             )
-            raise NonFiniteLossError(first + int(bad[0]) if len(bad) else first, "loss" if len(bad) else "gradient")
+            raise NonFiniteLossError(
+                first + start + (int(bad[0]) if len(bad) else 0), "loss" if len(bad) else "gradient"
+            )
 
 
 class StepRunner:
@@ -110,18 +112,22 @@ class StepRunner:
         Raises:
             NonFiniteLossError: before the step that would have used it.
         """
-        size, accumulate = self.settings.batch_size, self.settings.accumulate
-        counts, batches = data.valid_counts(size, order), data.batches(size, order)
-        losses: list[Tensor] = []
+        size = self.settings.batch_size
+        counts = data.valid_counts(size, order)
         self.forward.model.train()
-        self.guard.start(data.device)
-        for first in range(0, len(counts), accumulate):
-            group_counts = counts[first : first + accumulate]
-            group = [next(batches) for _ in group_counts]
-            losses += self._step(group, group_counts, first, epoch)
-        values = torch.stack(losses)
-        self.guard.end(values, accumulate)
+        values = self._run(list(data.batches(size, order)), counts, 0, epoch)
         return fmean(weighted_loss(values, counts, self.forward.reduction))
+
+    def _run(self, batches: list[Batch], counts: list[int], first: int, epoch: int) -> Tensor:
+        """Steps over these batches, the first of which is number ``first`` of the epoch; the loss of each."""
+        accumulate, losses = self.settings.accumulate, list[Tensor]()
+        self.guard.start(batches[0].y.device)
+        for start in range(0, len(batches), accumulate):
+            group = slice(start, start + accumulate)
+            losses += self._step(batches[group], counts[group], first + start, epoch)
+        values = torch.stack(losses)
+        self.guard.end(values, accumulate, first)
+        return values
 
     def _step(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
         """One optimizer step over a group of batches; their losses."""

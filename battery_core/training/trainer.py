@@ -122,7 +122,7 @@ class Trainer:
         self.hooks = Hooks(self.callbacks, self)
         try:
             self.hooks.call("on_train_start")
-            self._epochs(state, StepRunner(forward, state.optimizer, self.settings, self.hooks), train, val, folder)
+            self._epochs(state, self._runner(forward, state), train, val, folder)
         except BaseException as err:
             self.hooks.exception(err)
             raise
@@ -241,6 +241,13 @@ class Trainer:
         stopping = EarlyStopping(patience, min_delta, n_members)
         scheduler = make_scheduler(optimizer, self.settings)
         return TrainState(self.model, optimizer, scheduler, self.precision, stopping, generators, self.device)
+
+    def _runner(self, forward: ForwardPass, state: TrainState) -> StepRunner:
+        if not self.settings.compile:
+            return StepRunner(forward, state.optimizer, self.settings, self.hooks)
+        from battery_core.training.compiled import CompiledRunner  # the compiler is imported only where it is used
+
+        return CompiledRunner(forward, state.optimizer, self.settings, self.hooks)
 
     def _checkpoint_folder(self) -> Path | None:
         """Where checkpoints go; a tracker without an open run gets one."""
