@@ -50,19 +50,27 @@ def check_writable(settings: Settings) -> None:
 
 def run_here(train: Any, overrides: dict[str, Any]) -> None:
     """Run the flow, wait until its history is whole, and end with 0 only if everything went well."""
+    started = time.monotonic()
+    try:
+        outcome = _recorded(train, overrides)
+    except SettingsError as err:
+        outcome = err
+    if isinstance(outcome, BaseException):
+        _failed(outcome)
+    _succeeded(outcome, resolve(overrides), time.monotonic() - started)
+
+
+def _recorded(train: Any, overrides: dict[str, Any]) -> Any:
+    """What the run came to, or the error it ended with; what people read last is printed when the server is gone."""
     from flows.session import session, wait_for_history
     from tasks.common import RUN_IDS
 
-    started = time.monotonic()
     with session():
         state = train(settings=overrides, return_state=True)
         lost = wait_for_history(state.state_details.flow_run_id, RUN_IDS)
         if lost:
             print(f"warning: {lost} task runs are not in the history: the server was too slow", file=sys.stderr)
-        outcome = state.result(raise_on_failure=False)
-        if isinstance(outcome, BaseException):
-            _failed(outcome)
-        _succeeded(outcome, resolve(overrides), time.monotonic() - started)
+        return state.result(raise_on_failure=False)
 
 
 def _failed(error: BaseException) -> None:

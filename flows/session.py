@@ -86,7 +86,6 @@ def local_server() -> str:
 
 @contextmanager
 def _temporary_server() -> Iterator[str]:
-    from prefect.logging.handlers import APILogHandler
     from prefect.server.api.server import SubprocessASGIServer
 
     print("no Prefect server is running: a temporary one records this run (it takes some seconds to start)", flush=True)
@@ -95,9 +94,18 @@ def _temporary_server() -> Iterator[str]:
     try:
         server.start(timeout=_START_WAIT_S)
         yield server.api_url
-        APILogHandler().flush()  # what is sent after the end would wait for a server that is gone
     finally:
+        _send_what_waits()
         server.stop()
+
+
+def _send_what_waits() -> None:
+    """Log lines and events wait in threads; after the end of the server each would be tried again for a minute."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=_HISTORY_WAIT_S)
 
 
 def _no_way_to_a_page(record: logging.LogRecord) -> bool:

@@ -54,10 +54,10 @@ def train(
     name, log = runtime.flow_run.name, get_run_logger()
     _say_what_runs(chosen)
     with one_at_a_time(lock_file(chosen), name, log.warning), jobs.none_left_behind():
-        registry = open_registry.submit(chosen)
         raw = fetch(chosen)
         tables = normalize(chosen, raw)
         cells = split(chosen, tables)
+        registry = open_registry.submit(chosen)
         training = [train_model.submit(chosen, spec) for spec in job_specs(chosen, tables, cells)]
         results, failures = gather(training)
         report = evaluate(chosen, tables, cells, results, report_folder(chosen, name))
