@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CELL_COLUMNS = (
     "cell_id", "source", "group", "chemistry", "nominal_capacity_Ah", "ambient_temperature_degC", "protocol",
 )  # fmt: skip
+TEXT_COLUMNS = ("cell_id", "source", "group", "chemistry", "protocol")
 CHECKUP_COLUMNS = (
     "cell_id", "checkup_index", "cycle_count", "time_days", "throughput_Ah", "capacity_Ah", "resistance_ohm",
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import battery_core
+from battery_core.data.schema import TEXT_COLUMNS
 from battery_core.models.pipeline import Pipeline
 
 _NEEDED_BY_ALL = ("mlflow", "numpy", "pandas", "pydantic")
@@ -51,7 +52,7 @@ def signature_of(pipeline: Pipeline) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
-    kinds = {"cell_id": "string", "checkup_index": "long"}
+    kinds = {"checkup_index": "long"} | dict.fromkeys(TEXT_COLUMNS, "string")
     inputs: list[Any] = [ColSpec(kinds.get(name, "double"), name) for name in pipeline.raw_columns]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double", "soh")]))
 
