@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from battery_core.data.splits import CellSplit
 from battery_core.errors import DataError
-from battery_core.evaluation.report import HEADLINE, score
+from battery_core.evaluation.report import HEADLINE, score, score_baselines
 from battery_core.files import read_json, write_json
 from battery_core.models.pipeline import Pipeline
 from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version, local_database, mlflow_client
@@ -81,7 +80,8 @@ def release(settings: Settings, tables: Staged, split: Staged, report: Staged, r
     content = read_json(report.path)
     uri = open_registry(settings)
     registry = ModelRegistry(uri, registered_name(settings))
-    rows = test_rows(settings, tables, split)
+    cells = CellSplit.from_json(split.path.read_text())
+    rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
     champion = registry.holder(CHAMPION)
     code = code_state(project_root())
     decision, scores = judge(settings, content, rows, registry, champion, code.dirty)
@@ -119,13 +119,6 @@ def challenger_of(report: Mapping[str, Any]) -> dict[str, Any]:
     return next(dict(model) for model in report["models"] if model["run_id"] == report["challenger"])
 
 
-def test_rows(settings: Settings, tables: Staged, split: Staged) -> pd.DataFrame:
-    """The labelled rows of the test cells."""
-    cells = CellSplit.from_json(split.path.read_text())
-    rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
-    return rows[rows["part"] == "test"].reset_index(drop=True)
-
-
 def judge(
     settings: Settings,
     report: Mapping[str, Any],
@@ -134,19 +127,31 @@ def judge(
     champion: Version | None,
     dirty: bool,
 ) -> tuple[Decision, dict[str, Any]]:
-    """Score challenger and champion on the test cells that neither was trained on, then decide."""
+    """Score challenger, champion and baselines on the test cells that nobody was trained on, then decide.
+
+    Args:
+        settings: of the run.
+        report: what the stage evaluate wrote.
+        rows: labelled rows with the part of the split they are in.
+        registry: where the champion's pipeline is.
+        champion: the version that serves, or None.
+        dirty: whether the code differs from its commit.
+    """
+    test = rows[rows["part"] == "test"]
     runs = settings.folder("artifacts") / "runs"
     ours = Pipeline.load(runs / report["challenger"] / PIPELINE_FOLDER)
     theirs = registry.pipeline(champion) if champion else None
     seen = set(theirs.facts.get("seen_cells", ())) if theirs else set()
-    unseen = rows[~rows["cell_id"].isin(seen)]
+    unseen = test[~test["cell_id"].isin(seen)]
+    common = unseen if len(unseen) else test
+    baselines, _ = score_baselines(rows[rows["part"] == "train"], common)
     contest = Contest(
-        challenger=_error(ours, unseen if len(unseen) else rows),
+        challenger=_error(ours, common),
         champion=None if theirs is None else _error(theirs, unseen),
         champion_name=f"version {champion.number}" if champion else "",
-        baselines={name: _number(scores[HEADLINE]) for name, scores in report["baselines"].items()},
+        baselines={name: float(scores[HEADLINE]) for name, scores in baselines.items()},
         unseen_cells=int(unseen["cell_id"].nunique()),
-        test_cells=int(rows["cell_id"].nunique()),
+        test_cells=int(test["cell_id"].nunique()),
         dirty=dirty,
     )
     if theirs is not None and theirs.facts.get("soh_reference") != settings.data.soh_reference:
@@ -166,10 +171,6 @@ def _error(pipeline: Pipeline, rows: pd.DataFrame) -> float:
         return float(score(rows, pipeline.predict(rows))[HEADLINE])
     except DataError:
         return float("nan")
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)  # JSON has no NaN
 
 
 def log_night(
