@@ -1,0 +1,162 @@
+"""The package in a real registry: found by alias, loaded elsewhere without pickle, equal predictions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from battery_core.data.splits import CellSplit
+from battery_core.models.pipeline import Pipeline
+from battery_core.release.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry, Version
+from battery_core.release.packaging import log_pipeline, requirements, signature_of
+from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
+
+ELSEWHERE = """
+import json, sys
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1]); mlflow.set_registry_uri(sys.argv[1])
+rows, answers = pd.read_parquet(sys.argv[2]), {}
+for uri in sys.argv[3:]:
+    model = mlflow.pyfunc.load_model(uri)
+    answers[uri] = model.predict(rows)["soh"].tolist()
+    try:
+        model.predict(rows.drop(columns="voltage_mean_V"))
+    except Exception as err:
+        answers[uri + " error"] = str(err)
+import battery_core
+answers["code"] = battery_core.__file__
+print(json.dumps(answers))
+"""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Two registered versions of one model: 1 is an lgbm, 2 an mlp."""
+
+    uri: str
+    registry: ModelRegistry
+    versions: tuple[Version, Version]
+    pipelines: tuple[Pipeline, Pipeline]
+    rows: pd.DataFrame
+
+
+@pytest.fixture(scope="module")
+def packed(prepared, trained: list[dict[str, Any]], new_store, tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    import mlflow
+
+    folder = tmp_path_factory.mktemp("registry")
+    uri = new_store(folder)
+    registry = ModelRegistry(uri, "soh-xjtu")
+    experiment = mlflow.create_experiment("soh", artifact_location=(folder / "artifacts").as_uri())
+    versions, pipelines = [], []
+    for result in trained:
+        home = prepared.settings.folder("artifacts") / "runs" / result["run_id"] / PIPELINE_FOLDER
+        with mlflow.start_run(experiment_id=experiment) as run:
+            logged = log_pipeline(home)
+        versions.append(registry.add(logged, run.info.run_id, {"model": result["model"], "n": 3}, "because"))
+        pipelines.append(Pipeline.load(home))
+    split = CellSplit.from_json(prepared.split.path.read_text())
+    rows = labelled_rows(prepared.tables.path, split, "nominal")
+    rows = rows[rows["part"] == "test"].reset_index(drop=True)
+    return Packed(uri, registry, (versions[0], versions[1]), (pipelines[0], pipelines[1]), rows)
+
+
+def test_versions_are_numbered_and_remember_why(packed: Packed) -> None:
+    first, second = packed.versions
+    assert (first.number, second.number, second.uri) == (1, 2, "models:/soh-xjtu/2")
+    assert packed.registry.holder(CHALLENGER) == second  # the latest
+    assert second.tags["model"] == "mlp"
+    assert second.tags["n"] == "3"
+    packed.registry.note(first, looked_at=True)
+    packed.registry.crown(first)
+    holder = packed.registry.holder(CHAMPION)
+    assert holder is not None
+    assert (holder.number, holder.tags["looked_at"]) == (1, "True")
+
+
+def test_the_crown_goes_on_and_the_one_before_is_kept(packed: Packed, new_store, tmp_path: Path) -> None:
+    first, second = packed.versions
+    registry = packed.registry
+    registry.crown(first)
+    registry.crown(second)
+    holders = [registry.holder(alias) for alias in (CHAMPION, PREVIOUS)]
+    assert [holder.number for holder in holders if holder] == [2, 1]
+    registry.crown(first)
+    holders = [registry.holder(alias) for alias in (CHAMPION, PREVIOUS)]
+    assert [holder.number for holder in holders if holder] == [1, 2]
+
+
+def test_nobody_holds_an_alias_that_was_never_given(packed: Packed) -> None:
+    import mlflow
+
+    assert packed.registry.holder("nobody") is None
+    assert ModelRegistry(packed.uri, "soh-unheard-of").holder(CHAMPION) is None
+    assert mlflow.get_tracking_uri() == packed.uri
+
+
+def test_the_pipeline_comes_back_out_of_the_registry(packed: Packed) -> None:
+    for version, pipeline in zip(packed.versions, packed.pipelines, strict=True):
+        again = packed.registry.pipeline(version)
+        assert again.facts == pipeline.facts
+        np.testing.assert_array_equal(again.predict(packed.rows), pipeline.predict(packed.rows))
+
+
+def test_a_stranger_loads_it_by_alias_without_pickle_and_gets_equal_numbers(packed: Packed, tmp_path: Path) -> None:
+    packed.registry.crown(packed.versions[0])
+    wanted = [column for column in packed.rows if column not in ("capacity_Ah", "soh", "part")]
+    packed.rows[wanted].to_parquet(tmp_path / "rows.parquet")
+    uris = [f"models:/soh-xjtu@{CHAMPION}", f"models:/soh-xjtu@{CHALLENGER}"]
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, packed.uri, str(tmp_path / "rows.parquet"), *uris],
+        cwd=tmp_path / "elsewhere", env=os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    answers = json.loads(done.stdout.splitlines()[-1])
+    for uri, pipeline in zip(uris, packed.pipelines, strict=True):
+        np.testing.assert_allclose(answers[uri], pipeline.predict(packed.rows), atol=1e-6, rtol=0)
+        assert "voltage_mean_V" in answers[f"{uri} error"]
+        assert "missing" in answers[f"{uri} error"].lower()
+    assert "artifacts" in Path(answers["code"]).parts  # the code that travelled with the model, not this checkout
+    assert "pickle" not in " ".join(file.name for file in tmp_path.parent.rglob("*.pkl"))
+
+
+def test_the_signature_has_units_in_its_names(packed: Packed) -> None:
+    signature = signature_of(packed.pipelines[0])
+    kinds = {column.name: column.type.name for column in signature.inputs.inputs}
+    assert list(kinds) == list(packed.pipelines[0].raw_columns)
+    assert {"cell_id": "string", "checkup_index": "long", "cc_charge_Ah": "double"}.items() <= kinds.items()
+    assert not {"capacity_Ah", "soh"} & set(kinds)
+    assert [(column.name, column.type.name) for column in signature.outputs.inputs] == [("soh", "double")]
+
+
+def test_names_of_conditions_are_text_in_the_signature(packed: Packed) -> None:
+    import dataclasses
+
+    pipeline = dataclasses.replace(packed.pipelines[0], raw_columns=("cell_id", "checkup_index", "group", "time_days"))
+    kinds = {column.name: column.type.name for column in signature_of(pipeline).inputs.inputs}
+    assert (kinds["group"], kinds["time_days"]) == ("string", "double")
+
+
+def test_a_missing_column_is_named_also_without_mlflow(packed: Packed) -> None:
+    from battery_core.errors import DataError
+
+    with pytest.raises(DataError, match=r"prediction with 'lgbm': missing columns \['cc_time_s'\]; found .*cell_id"):
+        packed.pipelines[0].predict(packed.rows.drop(columns="cc_time_s"))
+
+
+def test_what_a_model_needs_is_pinned(packed: Packed) -> None:
+    for model, own in (("lgbm", "lightgbm"), ("mlp", "torch")):
+        lines = requirements(model)
+        assert all("==" in line and "+" not in line for line in lines)
+        assert own in [line.split("==")[0] for line in lines]
