@@ -59,7 +59,7 @@ def test_a_model_without_finite_predictions_comes_last_and_says_so(report: dict[
 
 def test_conditions_stand_side_by_side(report: dict[str, Any]) -> None:
     cold, mild = by_condition(report)
-    assert (cold["condition"], mild["condition"]) == ("10.0 °C", "25.0 °C")
+    assert (cold["condition"], mild["condition"]) == ("10 °C", "25 °C")
     assert (cold["lgbm"], cold["mlp"], cold["cells"]) == ("2.00 %", "1.00 %", "1")
     assert set(cold) == {"condition", "cells", "lgbm", "mlp", "train_mean", "linear_throughput", "persistence"}
 
@@ -73,10 +73,10 @@ def test_where_the_temperature_does_not_vary_the_groups_are_shown(report: dict[s
 def test_a_temperature_that_is_not_stated_has_no_unit(report: dict[str, Any]) -> None:
     for scores in [m["test"] for m in report["models"]] + list(report["baselines"].values()):
         scores["per_temperature"][1]["ambient_temperature_degC"] = "not stated"
-    assert [row["condition"] for row in by_condition(report)] == ["10.0 °C", "not stated"]
+    assert [row["condition"] for row in by_condition(report)] == ["10 °C", "not stated"]
 
 
 def test_where_both_vary_temperatures_and_groups_are_shown(report: dict[str, Any]) -> None:
     for scores in [m["test"] for m in report["models"]] + list(report["baselines"].values()):
         scores["per_group"] = [scores["per_group"][0] | {"group": name} for name in ("NCA", "NCM")]
-    assert [row["condition"] for row in by_condition(report)] == ["10.0 °C", "25.0 °C", "NCA", "NCM"]
+    assert [row["condition"] for row in by_condition(report)] == ["10 °C", "25 °C", "NCA", "NCM"]
