@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -29,7 +30,9 @@ class StackedMLP(nn.Module):
         layers = list(zip(*linears, strict=True))
         self.weights = nn.ParameterList(torch.stack([part.weight.detach() for part in layer]) for layer in layers)
         self.biases = nn.ParameterList(torch.stack([part.bias.detach() for part in layer]) for layer in layers)
-        others = [part for part in members[0] if not isinstance(part, nn.Linear)]
+        others = [
+            _WordDropout(p.p) if isinstance(p, nn.Dropout) else p for p in members[0] if not isinstance(p, nn.Linear)
+        ]
         gaps = max(len(layers) - 1, 1)
         size = len(others) // gaps
         self.between = nn.ModuleList(nn.Sequential(*others[i * size : (i + 1) * size]) for i in range(gaps))
@@ -51,3 +54,26 @@ class StackedMLP(nn.Module):
             for part, weight, bias in zip(linears, self.weights, self.biases, strict=True):
                 part.weight.copy_(weight[index])
                 part.bias.copy_(bias[index])
+
+
+class _WordDropout(nn.Module):
+    """Dropout that draws one 64-bit word for four units: drawing unit by unit would cost as much as all layers.
+
+    The share is rounded to 1/65536, and units that stay are scaled by the rounded share, so that the mean is exact.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self._dropped = round(share * 65536)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Units set to 0 while training."""
+        if not self.training or self._dropped == 0:
+            return x
+        if torch.compiler.is_compiling() or x.device.type != "cpu":
+            return F.dropout(x, self.share)  # one kernel there
+        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # even over -32768..32767
+        stays = (drawn >= self._dropped - 32768).to(x.dtype)
+        return x * stays.mul_(65536 / (65536 - self._dropped))

@@ -65,9 +65,12 @@ class ForwardPass:
     def predict(self, batch: Batch) -> Tensor:
         """Estimate of each check-up, shape (B, D), or (K, B, D) with members; float32."""
         inputs = self.inputs(batch)
+        if not self.precision.enabled:
+            plain: Tensor = self.model(batch.x, **inputs)
+            return plain
         with self.precision.forward_context():
             pred: Tensor = self.model(batch.x, **inputs)
-        return pred.float() if self.precision.enabled else pred
+        return pred.float()
 
     def inputs(self, batch: Batch) -> dict[str, Tensor]:
         """What the model takes of a batch besides ``x``."""

@@ -14,6 +14,7 @@ from battery_core.errors import TrainingError
 from battery_core.training.batches import Batch, ResidentData
 from battery_core.training.callbacks import Hooks
 from battery_core.training.forward import ForwardPass, weighted_loss
+from battery_core.training.optim import LeanAdamW, lean_clip
 from battery_core.training.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class StepRunner:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         guard = HostGuard if self.parameters[0].device.type == "cpu" else DeviceGuard
         self.guard: HostGuard | DeviceGuard = guard(optimizer, self.precision.scales)
+        self._one_kind = len({(p.device, p.dtype) for p in self.parameters}) == 1
         self.micro_batch: int | None = None  # rows that fit into memory, once it has run out
 
     def train_epoch(self, data: ResidentData, order: Tensor, epoch: int) -> float:
@@ -121,6 +123,8 @@ class StepRunner:
     def _run(self, batches: list[Batch], counts: list[int], first: int, epoch: int) -> Tensor:
         """Steps over these batches, the first of which is number ``first`` of the epoch; the loss of each."""
         accumulate, losses = self.settings.accumulate, list[Tensor]()
+        if isinstance(self.optimizer, LeanAdamW):
+            self.optimizer.prepare()
         self.guard.start(batches[0].y.device)
         for start in range(0, len(batches), accumulate):
             group = slice(start, start + accumulate)
@@ -148,9 +152,11 @@ class StepRunner:
         clip = self.settings.gradient_clip
         if clip is None:
             return None
-        if self.forward.n_members == 1:
-            return clip_grad_norm_(self.parameters, clip)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.forward.n_members == 1:
+            if not self._one_kind:
+                return clip_grad_norm_(self.parameters, clip)
+            return lean_clip(gradients, clip, host_may_look=not isinstance(self.guard, DeviceGuard))
         norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()  # (K,)
         scale = (clip / (norm + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
@@ -159,7 +165,8 @@ class StepRunner:
 
     def _gradients(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
         """Sum of the group's gradients, each batch weighed by its valid targets."""
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
         total = sum(counts)
         losses = []
         for offset, (batch, count) in enumerate(zip(group, counts, strict=True)):
