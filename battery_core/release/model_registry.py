@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from battery_core.errors import DataError
 from battery_core.release.packaging import load_pipeline
 
 CHAMPION = "champion"
@@ -84,8 +85,22 @@ class ModelRegistry:
         self._client.set_registered_model_alias(self.name, CHAMPION, str(version.number))
 
     def pipeline(self, version: Version) -> Any:
-        """The fitted pipeline of a version."""
-        return load_pipeline(version.uri)
+        """The fitted pipeline of a version.
+
+        Raises:
+            DataError: its files are not there any more.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return load_pipeline(version.uri)
+        except (MlflowException, FileNotFoundError) as err:
+            if isinstance(err, MlflowException) and not str(err).startswith("No such artifact"):
+                raise  # a server that does not answer may answer later
+            raise DataError(
+                f"model '{self.name}' version {version.number}: its files are gone from the artifact store - restore "
+                "them, or give its alias to another version or take the alias away"
+            ) from err
 
 
 def mlflow_client(uri: str) -> Any:

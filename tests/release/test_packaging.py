@@ -160,3 +160,16 @@ def test_what_a_model_needs_is_pinned(packed: Packed) -> None:
         lines = requirements(model)
         assert all("==" in line and "+" not in line for line in lines)
         assert own in [line.split("==")[0] for line in lines]
+
+
+def test_a_version_whose_files_are_gone_says_what_to_do(packed: Packed) -> None:
+    from battery_core.errors import DataError
+
+    files = Path(packed.uri.removeprefix("sqlite:///")).parent / "artifacts"
+    files.rename(files.with_name("gone"))
+    try:
+        with pytest.raises(DataError, match=r"model 'soh-xjtu' version 1: its files are gone .* alias") as caught:
+            packed.registry.pipeline(packed.versions[0])
+    finally:
+        files.with_name("gone").rename(files)
+    assert "\n" not in str(caught.value)
