@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -55,6 +56,8 @@ def run_here(train: Any, overrides: dict[str, Any]) -> None:
         outcome = _recorded(train, overrides)
     except SettingsError as err:
         outcome = err
+    except KeyboardInterrupt:
+        fail("interrupted - run it again: what is finished is not done twice", 128 + signal.SIGINT)
     if isinstance(outcome, BaseException):
         _failed(outcome)
     _succeeded(outcome, resolve(overrides), time.monotonic() - started)

@@ -46,7 +46,7 @@ def session() -> Iterator[None]:
     Raises:
         SettingsError: PREFECT_API_URL names a server that does not answer.
     """
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, _leave)
     try:
         url = running_server()
         if url:
@@ -58,6 +58,10 @@ def session() -> Iterator[None]:
                 yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _leave(*_: Any) -> None:
+    sys.exit(128 + signal.SIGTERM)
 
 
 def running_server() -> str | None:
@@ -86,10 +90,8 @@ def local_server() -> str:
 
 @contextmanager
 def _temporary_server() -> Iterator[str]:
-    from prefect.server.api.server import SubprocessASGIServer
-
     print("no Prefect server is running: a temporary one records this run (it takes some seconds to start)", flush=True)
-    server = SubprocessASGIServer()
+    server = _server_out_of_reach_of_ctrl_c()
     logging.getLogger("prefect.flow_runs").addFilter(_no_way_to_a_page)
     try:
         server.start(timeout=_START_WAIT_S)
@@ -97,6 +99,21 @@ def _temporary_server() -> Iterator[str]:
     finally:
         _send_what_waits()
         server.stop()
+
+
+def _server_out_of_reach_of_ctrl_c() -> Any:
+    """A terminal sends Ctrl-C to the server too; gone before the run, it would let the run wait for it for minutes."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    class Shielded(SubprocessASGIServer):
+        def _run_uvicorn_command(self) -> Any:
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits what is blocked
+            try:
+                return super()._run_uvicorn_command()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    return Shielded()
 
 
 def _send_what_waits() -> None:
