@@ -13,7 +13,7 @@ if __name__ == "__main__":  # a wrong option or --help must not wait for the orc
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import allow_failure, flow, runtime
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
@@ -58,7 +58,7 @@ def train(
         tables = normalize(chosen, raw)
         cells = split(chosen, tables)
         registry = open_registry.submit(chosen)
-        training = [train_model.submit(chosen, spec) for spec in job_specs(chosen, tables, cells)]
+        training = start(chosen, job_specs(chosen, tables, cells))
         results, failures = gather(training)
         report = evaluate(chosen, tables, cells, results, report_folder(chosen, name))
         registry.result()
@@ -67,6 +67,16 @@ def train(
         count = f"{len(failures)} of {len(training)} training jobs failed, the rest is released"
         raise TrainingError(f"{count}: {'; '.join(failures)}")
     return outcome
+
+
+def start(settings: Settings, specs: list[jobs.JobSpec]) -> list[PrefectFuture[dict[str, Any]]]:
+    """A task for each job; only ``jobs.concurrent`` train at the same time, the others wait in line."""
+    line: list[PrefectFuture[dict[str, Any]]] = []
+    for spec in specs:
+        ahead = line[-settings.jobs.concurrent :][:1] if len(line) >= settings.jobs.concurrent else []
+        waits = [allow_failure(job) for job in ahead]
+        line.append(train_model.submit(settings, spec, wait_for=waits, return_state=False))
+    return line
 
 
 def gather(training: list[PrefectFuture[dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
