@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_AS_CLOSE = 0.15  # of a similarity of 1
+
 
 class BatteryError(Exception):
     """Something a person has to mend: no retry can heal it, and its text is shown without a traceback."""
@@ -48,8 +50,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
 def nearest(name: str, known: Iterable[str]) -> str:
     """The right names closest to a wrong one, quoted and joined by 'or'; empty when nothing is close.
 
+    A second name is given only when it is about as close as the first.
+
     Example:
         >>> nearest("trainer.epoch", ["trainer.epochs", "loss.name"])
         "'trainer.epochs'"
     """
-    return " or ".join(f"'{n}'" for n in difflib.get_close_matches(name, list(known), n=2, cutoff=0.6))
+    close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    ratios = [difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in close]
+    return " or ".join(f"'{n}'" for n, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - _AS_CLOSE)

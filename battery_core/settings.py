@@ -134,10 +134,10 @@ def resolve(overrides: Mapping[str, Any] | None = None) -> Settings:
     Example:
         >>> resolve({"trainer.epochs": 5}).trainer.epochs
         5
-        >>> resolve({"sead": 5})
+        >>> resolve({"trainer.epoch": 5})
         Traceback (most recent call last):
         ...
-        battery_core.errors.SettingsError: unknown setting 'sead': did you mean 'seed'?
+        battery_core.errors.SettingsError: unknown setting 'trainer.epoch': did you mean 'trainer.epochs'?
     """
     _refuse_unknown_environment()
     try:
