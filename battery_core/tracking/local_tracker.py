@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from battery_core.files import read_json, write_json
 from battery_core.tracking.base import STATUSES, Tracker, TrackingError
+from battery_core.tracking.curves import Curves, open_curves
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class LocalTracker(Tracker):
         self._run_dir: Path | None = None
         self._about: dict[str, Any] = {}
         self._metrics: IO[str] | None = None
-        self._curves: Any = None
+        self._curves: Curves | None = None
 
     @property
     def run_dir(self) -> Path | None:
@@ -168,7 +169,7 @@ class LocalTracker(Tracker):
         self._metrics = (folder / METRICS_FILE).open(mode, encoding="utf-8")
         self._write()
         if self.use_tensorboard:
-            self._curves = _open_curves(folder)
+            self._curves = open_curves(folder)
 
     def _write(self) -> None:
         assert self._run_dir is not None
@@ -182,39 +183,6 @@ def read_metrics(run_dir: Path | str, first_line: int = 0) -> Iterator[dict[str,
             if number >= first_line and line.endswith("\n"):
                 entry = json.loads(line)
                 yield entry | {"metrics": {name: float(value) for name, value in entry["metrics"].items()}}
-
-
-class _Curves:
-    """TensorBoard event files, without torch."""
-
-    def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto import (  # type: ignore[import-untyped,unused-ignore]
-            event_pb2,
-            summary_pb2,
-        )
-        from tensorboard.summary.writer.event_file_writer import (  # type: ignore[import-untyped,unused-ignore]
-            EventFileWriter,
-        )
-
-        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
-        self._writer = EventFileWriter(str(folder), flush_secs=10)
-
-    def add(self, values: Mapping[str, float], step: int, now: float) -> None:
-        """One point on each curve."""
-        parts = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._writer.add_event(self._event(wall_time=now, step=step, summary=self._summary(value=parts)))
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._writer.close()
-
-
-def _open_curves(folder: Path) -> _Curves | None:
-    try:
-        return _Curves(folder)
-    except ImportError as err:
-        logger.warning("no curves for TensorBoard: %s - install tensorboard, or set use_tensorboard=False", err)
-        return None
 
 
 def _new_id(name: str) -> str:

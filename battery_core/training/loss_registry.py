@@ -15,7 +15,7 @@ LossRegistry: Registry[BaseLoss] = Registry[Any](
     "loss",
     {
         "mse": f"{_LOSSES}:MSELoss",
-        "physics_informed": f"{_LOSSES}:PhysicsInformedLoss",
+        "physics_informed": "battery_core.training.physics:PhysicsInformedLoss",
         "huber": f"{_LOSSES}:HuberLoss",
         "mape": f"{_LOSSES}:PercentageLoss",
         "mae": f"{_LOSSES}:MAELoss",

@@ -207,5 +207,6 @@ def floor(make: Make, samples: Samples, batch: int, epochs: int, device: str) ->
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        timed.loss = loss.item()
         timed.mark()
     return timed

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from battery_core.errors import SettingsError, UnknownNameError
 from battery_core.training.loss_registry import LossRegistry
-from battery_core.training.losses import BaseLoss, PhysicsInformedLoss, make_loss
+from battery_core.training.losses import BaseLoss, make_loss
+from battery_core.training.physics import PhysicsInformedLoss
 from battery_core.training.settings import LossSettings
 
 PRED = torch.tensor([[0.94, 1.0], [0.91, 0.2], [0.86, 0.0]])

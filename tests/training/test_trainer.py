@@ -239,6 +239,17 @@ def test_a_tracker_without_open_run_gets_one(make_samples: Make, make_mlp: Make,
     assert "Sequential" in run.name
 
 
+def test_a_tracker_without_folder_is_named(make_samples: Make, make_mlp: Make) -> None:
+    class Nowhere(LocalTracker):
+        run_dir = None
+
+        def start_run(self, *args: Any, **kwargs: Any) -> str:
+            return "nowhere"
+
+    with pytest.raises(TrainingError, match=r"tracker Nowhere has no run folder after start_run: expected one"):
+        Trainer(make_mlp(), FAST, Nowhere(use_tensorboard=False)).fit(make_samples())
+
+
 def test_training_starts_from_pretrained_weights(make_samples: Make, make_mlp: Make, tmp_path: Path) -> None:
     Trainer(make_mlp(), FAST, run_dir=tmp_path).fit(make_samples())
     model, first = make_mlp(seed=9), make_mlp()
