@@ -6,16 +6,20 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_STALE_AFTER_S = 24 * 3600
 
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A new folder to fill; it takes the place of ``target`` in one step when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     old = part.with_suffix(".old")
     try:
@@ -27,6 +31,14 @@ def whole_folder(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed runs left behind; a folder that is still being filled is younger than a day."""
+    for suffix in ("part", "old"):
+        for left in target.parent.glob(f".{target.name}.*.{suffix}"):
+            if time.time() - left.stat().st_mtime > _STALE_AFTER_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(file: Path, text: str) -> None:

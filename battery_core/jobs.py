@@ -22,6 +22,7 @@ from battery_core.files import read_json, write_json
 RESULT_FILE = "result.json"
 SPEC_FILE = "spec.json"
 PERMANENT_EXIT = 3  # the job found something that no retry can heal; its error line says what
+FILES_EXIT = 4  # a file or the disk failed the job; trying again may help
 _STOP_GRACE_S = 5.0
 
 
@@ -78,12 +79,14 @@ def run_job(spec: JobSpec, timeout_s: float, threads: int = 1, say: Callable[[st
     """Train in a process of its own and read its result back; a result that stands is not computed again.
 
     Raises:
-        TrainingError: the job said what is wrong, or it took longer than ``timeout_s``.
-        JobKilled: its process was killed from outside.
+        TrainingError: the job said what is wrong, it took longer than ``timeout_s``, or its whole run was stopped.
+        JobKilled: its process was killed from outside, or files failed it; a retry may heal that.
     """
     standing = finished(spec)
     if standing is not None:
         return standing | {"reused": True}
+    if _STOPPING.is_set():
+        raise TrainingError(f"training job '{spec.run_id}': not started, its run is being stopped")
     spec.folder.mkdir(parents=True, exist_ok=True)
     write_json(spec.folder / SPEC_FILE, asdict(spec))
     code, last_lines = _run_process(_command(spec.folder / SPEC_FILE), timeout_s, threads, say)
@@ -104,9 +107,13 @@ def _explain(spec: JobSpec, code: int | None, lines: list[str], timeout_s: float
     said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if code == PERMANENT_EXIT and said:
         raise TrainingError(f"{name}: {said[-1]}")
+    if _STOPPING.is_set():
+        raise TrainingError(f"{name}: stopped with its run")
     if code < 0:
         raise JobKilled(f"{name}: its process was killed by {signal.Signals(-code).name}")
-    raise JobKilled(f"{name}: its process ended with code {code}; last lines: {' | '.join(lines[-3:])}")
+    if code == FILES_EXIT and said:
+        raise JobKilled(f"{name}: {said[-1]}")
+    raise TrainingError(f"{name}: its process ended with code {code}; last lines: {' | '.join(lines[-3:])}")
 
 
 def _run_process(
@@ -142,14 +149,17 @@ def _read_lines(process: subprocess.Popen[str], lines: deque[str], say: Callable
 
 
 _RUNNING: set[subprocess.Popen[str]] = set()
+_STOPPING = threading.Event()
 
 
 @contextmanager
 def none_left_behind() -> Iterator[None]:
-    """Around a run: when it is interrupted, its jobs are stopped at once instead of being waited for."""
+    """Around a run: when it is interrupted, its jobs are stopped at once, and no retry starts one again."""
+    _STOPPING.clear()
     try:
         yield
     except BaseException:
+        _STOPPING.set()
         for process in list(_RUNNING):
             _stop(process)
         raise
@@ -188,5 +198,8 @@ def job_process(spec_file: Path, train: Callable[[JobSpec], dict[str, Any]]) -> 
     except BatteryError as err:
         print(f"error: {err}", flush=True)
         return PERMANENT_EXIT
+    except OSError as err:
+        print(f"error: {err.strerror or err}: '{err.filename}'", flush=True)
+        return FILES_EXIT
     write_json(spec.folder / RESULT_FILE, result | {"key": spec.key, "run_id": spec.run_id})
     return 0

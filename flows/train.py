@@ -21,10 +21,11 @@ from battery_core import jobs
 from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.provenance import code_state
-from battery_core.settings import Settings, project_root, resolve
+from battery_core.settings import Settings, resolve
 from battery_core.stages.release import Outcome, lock_file
 from battery_core.stages.train import job_specs
 from flows.session import quiet_known_errors
+from tasks.common import tag_run
 from tasks.data import fetch, normalize, split
 from tasks.evaluation import evaluate
 from tasks.release import open_registry, release
@@ -55,6 +56,7 @@ def train(
     _say_what_runs(chosen)
     with one_at_a_time(lock_file(chosen), name, log.warning), jobs.none_left_behind():
         raw = fetch(chosen)
+        tag_run(f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)
         cells = split(chosen, tables)
         registry = open_registry.submit(chosen)
@@ -102,7 +104,8 @@ def _given(name: str, value: Any) -> dict[str, Any]:
 
 
 def _say_what_runs(settings: Settings) -> None:
-    code = code_state(project_root())
+    code = code_state()
+    tag_run(f"source:{settings.data.source}", f"commit:{code.commit[:10]}{'-dirty' if code.dirty else ''}")
     changed = f", with uncommitted changes in {', '.join(code.changed[:3])}" if code.dirty else ""
     get_run_logger().info(
         "train: source %s, models %s, seed %d, code %s%s",

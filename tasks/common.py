@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from prefect import get_client, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
@@ -29,6 +30,14 @@ def can_heal(_task: Any, _run: Any, state: Any) -> bool:
 def _is_busy_database(error: Any) -> bool:
     text = str(error).lower()
     return "database is locked" in text or "is busy" in text
+
+
+def tag_run(*tags: str) -> None:
+    """Add tags to the flow run, so that runs of one source, commit or data version are found together."""
+    run_id = UUID(runtime.flow_run.id)
+    with get_client(sync_client=True) as client:
+        known = client.read_flow_run(run_id).tags
+        client.update_flow_run(run_id, tags=[*known, *(tag for tag in tags if tag not in known)])
 
 
 def _remember(_task: Any, run: Any, _state: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from prefect import task
 from prefect.logging import get_run_logger
 
+from battery_core.evaluation.tables import percent
 from battery_core.jobs import JobSpec, run_job
 from battery_core.settings import Settings
 from tasks.common import OPTIONS
@@ -18,5 +19,5 @@ def train_model(settings: Settings, spec: JobSpec) -> dict[str, Any]:
     log = get_run_logger()
     result = run_job(spec, settings.jobs.timeout_s, settings.jobs.threads, log.info)
     did = "stands already, not trained again" if result["reused"] else f"trained in {result['seconds']:.1f} s"
-    log.info("train: %s: %s; %.2f %% on validation cells", spec.run_id, did, result["val_mean_cell_mape"])
+    log.info("train: %s: %s; %s on validation cells", spec.run_id, did, percent(result["val_mean_cell_mape"]))
     return result

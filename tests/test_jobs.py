@@ -96,7 +96,7 @@ def test_what_no_retry_can_heal_is_a_training_error_with_its_line(job: Callable[
 
 
 def test_a_bug_says_its_last_lines(job: Callable[[str], JobSpec]) -> None:
-    with pytest.raises(JobKilled, match=r"ended with code 1; last lines: .*ZeroDivisionError: division by zero"):
+    with pytest.raises(TrainingError, match=r"ended with code 1; last lines: .*ZeroDivisionError: division by zero"):
         run_job(job("bug"), 30)
 
 
@@ -159,7 +159,7 @@ def test_an_interrupted_run_leaves_no_job_behind(job: Callable[[str], JobSpec]) 
     def work() -> None:
         try:
             run_job(job("sleep"), 60)
-        except JobKilled as err:
+        except TrainingError as err:
             ended.append(err)
 
     def interrupted() -> None:
@@ -174,8 +174,12 @@ def test_an_interrupted_run_leaves_no_job_behind(job: Callable[[str], JobSpec]) 
     worker.join(10)
     pids = read_json(job("sleep").folder / "pids.json")
     assert until(lambda: not any(map(is_alive, pids)), 2)
-    assert len(ended) == 1
+    assert "stopped with its run" in str(ended[0])  # nothing that a retry would start again
     assert not jobs._RUNNING
+    with pytest.raises(TrainingError, match=r"not started, its run is being stopped"):
+        run_job(job("well"), 30)
+    with none_left_behind():  # the next run starts its jobs as ever
+        assert run_job(job("well"), 30)["value"] == 0.5
 
 
 def test_one_dead_job_never_takes_the_others(job: Callable[[str], JobSpec]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def parity(rows: pd.DataFrame, title: str, file: Path) -> Path:
         file: PNG to write.
     """
     rows = _finite(rows)
-    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
+    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
     axes = figure.subplots()
     low = float(min(rows["soh"].min(), rows["prediction"].min())) - 0.01
     high = float(max(rows["soh"].max(), rows["prediction"].max())) + 0.01
@@ -37,9 +38,10 @@ def parity(rows: pd.DataFrame, title: str, file: Path) -> Path:
     size = 14 if len(rows) < 2000 else 3
     for colour, (name, part) in zip(_colours(rows), _conditions(rows), strict=False):
         axes.scatter(part["soh"], part["prediction"], s=size, alpha=0.7, color=colour, linewidths=0, label=name)
-    axes.set(xlabel="measured SOH", ylabel="predicted SOH", xlim=(low, high), ylim=(low, high), title=title)
+    axes.set(xlabel="measured SOH", ylabel="predicted SOH", xlim=(low, high), ylim=(low, high))
+    axes.set_title("\n".join(textwrap.wrap(title, 60)), fontsize=10)
     axes.set_aspect("equal")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=8 / size**0.5)
     return _save(figure, file)
 
 
@@ -86,9 +88,10 @@ def _conditions(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _colours(rows: pd.DataFrame) -> list[Any]:
-    several = rows["ambient_temperature_degC"].nunique() > 1
-    count = rows["ambient_temperature_degC"].nunique() if several else rows["group"].nunique()
-    return list(colormaps["coolwarm"](np.linspace(0, 1, count))) if several else list(colormaps["tab10"](range(count)))
+    temperatures = rows["ambient_temperature_degC"].nunique()
+    if temperatures > 1:
+        return list(colormaps["plasma"](np.linspace(0.05, 0.85, temperatures)))
+    return list(colormaps["tab10"](range(rows["group"].nunique())))
 
 
 def _save(figure: Figure, file: Path) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CODE = ("battery_core", "tasks", "flows", "deployments", "pyproject.toml", "constraints.txt")
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""Where this very code lies, whatever project folder it works on."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class CodeState:
         return bool(self.changed)
 
 
-def code_state(root: Path) -> CodeState:
-    """State of the checkout at ``root``. Settings and data do not count: they are recorded with the run itself."""
+def code_state(root: Path | None = None) -> CodeState:
+    """State of the checkout that the running code is from. Settings and data do not count: the run records them."""
+    root = root or CHECKOUT
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return CodeState("unknown", ())

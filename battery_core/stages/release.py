@@ -18,7 +18,7 @@ from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version
 from battery_core.release.packaging import log_pipeline
 from battery_core.release.promotion import Contest, Decision, decide
 from battery_core.release.provenance import code_state
-from battery_core.settings import Settings, project_root
+from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.evaluate import REPORT_FILE
 from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
@@ -83,7 +83,7 @@ def release(settings: Settings, tables: Staged, split: Staged, report: Staged, r
     cells = CellSplit.from_json(split.path.read_text())
     rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
     champion = registry.holder(CHAMPION)
-    code = code_state(project_root())
+    code = code_state()
     decision, scores = judge(settings, content, rows, registry, champion, code.dirty)
     tags = {
         "source": content["source"],

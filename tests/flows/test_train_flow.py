@@ -27,6 +27,7 @@ class FlowRun:
 
     state: Any
     name: str
+    tags: list[str]
     tasks: list[Any]
     artifacts: dict[str, Any]
     logs: list[str]
@@ -80,6 +81,7 @@ def tell(state: Any) -> FlowRun:
         return FlowRun(
             state=state,
             name=client.read_flow_run(flow_run).name,
+            tags=client.read_flow_run(flow_run).tags,
             tasks=client.read_task_runs(flow_run_filter=of_this_run),
             artifacts={page.key: page for page in pages},
             logs=flushed_logs(client, LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run]))),
@@ -100,8 +102,9 @@ def flushed_logs(client: Any, log_filter: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def uncommitted(project: Path) -> None:
+def uncommitted(project: Path) -> Iterator[None]:
     """A checkout in which someone has changed code since the last commit."""
+    from battery_core.release import provenance
 
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -114,6 +117,9 @@ def uncommitted(project: Path) -> None:
     git("add", "tasks", "params.yaml")
     git("commit", "--quiet", "-m", "state")
     code.write_text("# changed since\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(provenance, "CHECKOUT", project)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +184,12 @@ def test_its_run_page_shows_tables_pictures_and_the_decision(first: FlowRun) -> 
     assert first.artifacts["parity-simulated"].data.startswith("data:image/png;base64,")
     assert first.result.mlflow_run in first.artifacts["decision-simulated"].data
     assert "leak_probe" in first.artifacts["models-simulated"].data
+
+
+def test_its_tags_find_runs_of_a_source_a_commit_and_a_data_version(first: FlowRun, project: Path) -> None:
+    version = versions(project)[0]
+    commit, data = version.tags["git_commit"][:10], version.tags["data_version"][:12]
+    assert set(first.tags) >= {"source:simulated", f"commit:{commit}-dirty", f"data:{data}"}
 
 
 def test_uncommitted_code_is_registered_but_does_not_serve(first: FlowRun) -> None:

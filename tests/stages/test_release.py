@@ -41,7 +41,7 @@ def test_the_first_wins_the_second_is_no_better(
 ) -> None:
     settings, report = night
     settings = settings.model_copy(update={"release": settings.release.model_copy(update={"must_beat": ()})})
-    monkeypatch.setattr(releasing, "code_state", lambda root: CodeState("c0ffee", ()))
+    monkeypatch.setattr(releasing, "code_state", lambda: CodeState("c0ffee", ()))
     first = releasing.release(settings, prepared.tables, prepared.split, report, "night-1")
     assert (first.version, first.champion, first.promoted) == (1, 1, True)
     assert first.reason.startswith("first champion: ")
