@@ -110,7 +110,10 @@ def mean_cell_mape(predictions: pd.DataFrame) -> float:
 def written_down(spec: JobSpec) -> Iterator[LocalTracker]:
     """The job's own run record: settings, curves for TensorBoard, status."""
     tracker = LocalTracker(spec.runs)
-    tracker.start_run(spec.run_id, {"model": spec.model, **spec.settings}, run_id=spec.run_id)
+    if (spec.folder / "checkpoints").is_dir():  # cut off while training: it goes on, and so does its record
+        tracker.resume_run(spec.run_id)
+    else:
+        tracker.start_run(spec.run_id, {"model": spec.model, **spec.settings}, run_id=spec.run_id)
     try:
         yield tracker
     except BaseException:
