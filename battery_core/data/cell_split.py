@@ -70,3 +70,12 @@ class CellSplit:
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             raise SplitError(f"split.json cannot be read ({err!r}) - delete it and split again") from err
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a strategy decides: test cells, and validation and training cells where it names them too."""
+
+    test: tuple[str, ...]
+    val: tuple[str, ...] | None = None  # None: taken out of the training cells, at least one per condition
+    train: tuple[str, ...] | None = None  # None: all other cells

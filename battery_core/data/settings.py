@@ -35,7 +35,7 @@ class DataSettings(SectionSettings):
     @field_validator("source")
     @classmethod
     def _is_known_source(cls, name: str) -> str:
-        from battery_core.data.sources.base import SOURCES
+        from battery_core.data.names import SOURCES
 
         if name not in SOURCES:
             SOURCES[name]  # raises with the nearest names
@@ -71,7 +71,7 @@ class SplitSettings(SectionSettings):
     @field_validator("strategy")
     @classmethod
     def _is_known_strategy(cls, name: str) -> str:
-        from battery_core.data.splits import SPLITS
+        from battery_core.data.names import SPLITS
         from battery_core.errors import unknown_name
 
         if name != "auto" and name not in SPLITS:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from battery_core.data.cell_split import PARTS, CellSplit
+from battery_core.data.cell_split import PARTS, CellSplit, Parts
+from battery_core.data.names import SPLITS
 from battery_core.data.settings import SplitSettings
 from battery_core.errors import SettingsError, SplitError
 from battery_core.registry import Registry
@@ -18,16 +19,7 @@ if TYPE_CHECKING:
     from battery_core.data.sample import Sample
     from battery_core.data.sources.base import Source
 
-__all__ = ["PARTS", "SPLITS", "CellSplit", "Parts", "SplitStrategy", "make_split", "resolve", "temperature_split"]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a strategy decides: test cells, and validation and training cells where it names them too."""
-
-    test: tuple[str, ...]
-    val: tuple[str, ...] | None = None  # None: taken out of the training cells, at least one per condition
-    train: tuple[str, ...] | None = None  # None: all other cells
+__all__ = ["PARTS", "CellSplit", "Parts", "SplitStrategy", "make_split", "resolve", "temperature_split"]
 
 
 class SplitStrategy(ABC):
@@ -43,21 +35,6 @@ class SplitStrategy(ABC):
         Raises:
             SplitError: there are no such cells; the text says what there is.
         """
-
-
-SPLITS: Registry[SplitStrategy] = Registry(
-    "split strategy",
-    {
-        "published": "battery_core.data.split_strategies:Published",
-        "random": "battery_core.data.split_strategies:Random",
-        "temperature": "battery_core.data.split_strategies:ByTemperature",
-        "by_group": "battery_core.data.split_strategies:ByGroup",
-        "by_protocol": "battery_core.data.split_strategies:ByProtocol",
-        "leave_one_cell_out": "battery_core.data.split_strategies:LeaveOneCellOut",
-        "grouped_kfold": "battery_core.data.split_strategies:GroupedKFold",
-        "fixed": "battery_core.data.split_strategies:Fixed",
-    },
-)
 
 
 def make_split(

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from battery_core.data.sources.base import CANONICAL_ROLES, Role, Source
 from battery_core.errors import DataError, SettingsError
+from battery_core.features.names import FEATURES
 from battery_core.features.settings import FeatureSettings
-from battery_core.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FEATURES", "FeatureSet", "FeatureSettings", "build_features", "feature_names"]
 _LOG = logging.getLogger(__name__)
 
 
@@ -35,17 +34,6 @@ class FeatureSet(ABC):
         ``rows`` are sorted by cell and check-up. Row i may depend only on rows of the same cell with a checkup_index
         not above its own: nothing from a cell's future, nothing from other cells.
         """
-
-
-FEATURES: Registry[FeatureSet] = Registry(
-    "feature set",
-    {
-        "summary": "battery_core.features.summary:SummaryFeatures",
-        "charge": "battery_core.features.charge:ChargeFeatures",
-        "condition": "battery_core.features.condition:ConditionFeatures",
-        "first_checkups": "battery_core.features.first_checkups:FirstCheckupFeatures",
-    },
-)
 
 
 def feature_names(settings: FeatureSettings, source: Source | type[Source]) -> tuple[str, ...]:

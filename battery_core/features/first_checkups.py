@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from battery_core.data.sources.base import CHARGE_STATISTICS
-from battery_core.features.base import FEATURES, FeatureSet, usable
+from battery_core.features.base import FeatureSet, usable
+from battery_core.features.names import FEATURES
 from battery_core.features.settings import FeatureSettings
 
 if TYPE_CHECKING:

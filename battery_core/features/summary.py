@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from battery_core.features.base import FEATURES, FeatureSet, usable
+from battery_core.features.base import FeatureSet, usable
+from battery_core.features.names import FEATURES
 from battery_core.features.settings import FeatureSettings
 from battery_core.units import convert
 

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from battery_core.data import quality, schema
-from battery_core.data.sources.base import SOURCES, Source
+from battery_core.data.names import SOURCES
+from battery_core.data.sources.base import Source
 from battery_core.data.splits import CellSplit, make_split
 from battery_core.data.versioning import code_version, content_version, file_sha256
 from battery_core.errors import DataError, SettingsError
@@ -26,7 +27,8 @@ TABLES = ("cells", "checkups", "curves")
 
 def source_of(settings: Settings) -> Source:
     """The source the settings name."""
-    return SOURCES.get(settings.data.source)
+    source: Source = SOURCES.get(settings.data.source)
+    return source
 
 
 def fetch(settings: Settings) -> Staged:

@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 
 from battery_core.data.labels import soh
+from battery_core.data.names import SOURCES
 from battery_core.data.samples import make_samples
 from battery_core.data.schema import join_rows
-from battery_core.data.sources.base import SOURCES, Role
+from battery_core.data.sources.base import Role
 from battery_core.data.splits import PARTS, CellSplit
 from battery_core.data.versioning import code_version
 from battery_core.errors import TrainingError
-from battery_core.features.base import FEATURES, build_features, feature_names
+from battery_core.features.base import build_features, feature_names
 from battery_core.features.condition import with_known_groups
+from battery_core.features.names import FEATURES
 from battery_core.features.scaling import Scaler
 from battery_core.features.settings import FeatureSettings
 from battery_core.files import read_json, whole_folder, write_json

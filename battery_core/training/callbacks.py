@@ -5,13 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from battery_core.training.history import History
-    from battery_core.training.trainer import Trainer
+    from battery_core.training.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
+
+
+class Training(Protocol):
+    """What a callback sees of the Trainer."""
+
+    model: nn.Module
+    settings: TrainerSettings
+    history: History
+
+    def stop(self, why: str = ...) -> None:
+        """End after this epoch."""
+        ...
 
 
 class BaseCallback:
@@ -25,7 +39,7 @@ class BaseCallback:
         ...         self.losses.append(metrics["val_loss"])
     """
 
-    trainer: Trainer
+    trainer: Training
 
     def on_train_start(self) -> None:
         """Before the first epoch, model and optimizer are ready."""
@@ -55,7 +69,7 @@ class BaseCallback:
 class Hooks:
     """The callbacks of a run; a hook that nobody overrides is an empty list."""
 
-    def __init__(self, callbacks: Iterable[BaseCallback], trainer: Trainer) -> None:
+    def __init__(self, callbacks: Iterable[BaseCallback], trainer: Training) -> None:
         self._callbacks = list(callbacks)
         for callback in self._callbacks:
             callback.trainer = trainer

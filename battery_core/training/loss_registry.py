@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from battery_core.registry import Registry
 
-if TYPE_CHECKING:
-    from battery_core.training.losses import BaseLoss
-
 _LOSSES = "battery_core.training.losses"
 
-LossRegistry: Registry[BaseLoss] = Registry[Any](
+LossRegistry: Registry[Any] = Registry(
     "loss",
     {
         "mse": f"{_LOSSES}:MSELoss",

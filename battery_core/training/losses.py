@@ -143,16 +143,17 @@ def make_loss(config: LossSettings | Mapping[str, Any] | nn.Module | None) -> nn
     if isinstance(config, nn.Module):
         return config
     if isinstance(config, LossSettings):
-        values = config.model_dump()
         known = _parameters(config.name)
-        return LossRegistry.get(config.name, **{key: value for key, value in values.items() if key in known})
-    values = dict(config or {})
+        values = {key: value for key, value in config.model_dump().items() if key in known or key == "name"}
+    else:
+        values = dict(config or {})
     name = values.pop("name", _DEFAULT.name)
     known = _parameters(name)
     for key in values:
         if key not in known:
             raise unknown_name(f"parameter of loss '{name}'", key, known)
-    return LossRegistry.get(name, **values)
+    loss: nn.Module = LossRegistry.get(name, **values)
+    return loss
 
 
 def _parameters(name: str) -> list[str]:

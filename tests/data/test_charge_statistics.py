@@ -12,7 +12,8 @@ from battery_core.data import schema
 from battery_core.data.quality import check_quality, summary
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources import public_archive
-from battery_core.data.sources.base import SOURCES, Role
+from battery_core.data.names import SOURCES
+from battery_core.data.sources.base import Role
 from battery_core.data.sources.charge_statistics_reader import COLUMNS
 from battery_core.errors import DataError
 

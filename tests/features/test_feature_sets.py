@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.sources.base import CHARGE_STATISTICS, SOURCES, Role
+from battery_core.data.names import SOURCES
+from battery_core.data.sources.base import CHARGE_STATISTICS, Role
 from battery_core.errors import DataError, SettingsError
-from battery_core.features.base import FEATURES, FeatureSet, FeatureSettings, build_features, feature_names
+from battery_core.features.base import FeatureSet, FeatureSettings, build_features, feature_names
 from battery_core.features.condition import with_known_groups
+from battery_core.features.names import FEATURES
 
 
 def make_rows(cells=("A", "B"), n: int = 8, seed: int = 0) -> pd.DataFrame:

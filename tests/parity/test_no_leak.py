@@ -18,7 +18,7 @@ import pytest
 
 from battery_core.data.sources.base import CHARGE_STATISTICS
 from battery_core.data.splits import CellSplit
-from battery_core.features.base import FEATURES
+from battery_core.features.names import FEATURES
 from battery_core.jobs import JobSpec
 from battery_core.models.base import MODELS
 from battery_core.models.pipeline import PIPELINE_FILE, Pipeline

@@ -108,15 +108,3 @@ class Source(ABC):
     def roles(self) -> dict[str, Role]:
         """Role of every check-up column, canonical ones included; the source's own word wins."""
         return {**CANONICAL_ROLES, **self.columns}
-
-
-SOURCES: Registry[Source] = Registry(
-    "source",
-    {
-        "simulated": "battery_core.data.sources.simulated:SimulatedSource",
-        "xjtu": "battery_core.data.sources.charge_statistics:XJTU",
-        "tju": "battery_core.data.sources.charge_statistics:TJU",
-        "hust": "battery_core.data.sources.charge_statistics:HUST",
-        "mit": "battery_core.data.sources.charge_statistics:MIT",
-    },
-)

@@ -11,7 +11,8 @@ import pytest
 from battery_core.data.schema import check_cells, check_checkups, check_curves
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources import simulated
-from battery_core.data.sources.base import SOURCES, Role, SourceTables
+from battery_core.data.names import SOURCES
+from battery_core.data.sources.base import Role, SourceTables
 from battery_core.errors import DataError
 
 DOC = Path(__file__).parents[3] / "docs" / "simulated-data.md"

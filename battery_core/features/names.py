@@ -1,0 +1,18 @@
+"""The feature sets by name; a class is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from battery_core.registry import Registry
+
+FEATURES: Registry[Any] = Registry(
+    "feature set",
+    {
+        "summary": "battery_core.features.summary:SummaryFeatures",
+        "charge": "battery_core.features.charge:ChargeFeatures",
+        "condition": "battery_core.features.condition:ConditionFeatures",
+        "first_checkups": "battery_core.features.first_checkups:FirstCheckupFeatures",
+    },
+)
+"""Each is a ``FeatureSet``."""
