@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, Baseline, leak_probe
+from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, leak_probe
 from battery_core.training.metrics import compute_metrics
 
 Scores = dict[str, Any]
@@ -16,12 +16,13 @@ NOT_STATED = "not stated"
 PERCENTAGE_POINTS = 100.0
 
 
-def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any]) -> Scores:
+def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str = "nominal") -> Scores:
     """Errors of one model on the test rows.
 
     Args:
         rows: columns cell_id, checkup_index, soh, ambient_temperature_degC, group; N rows.
         prediction: SOH, shape (N,).
+        reference: with ``first_checkup`` a cell's first row is 1.0 by definition: it counts nowhere but apart.
 
     Returns:
         ``mean_cell_mape`` (%), ``mean_cell_rmse`` and ``worst_cell_rmse`` (SOH points), the worst cell, the pooled
@@ -29,9 +30,13 @@ def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any]) -> Scores:
         finite makes the headline NaN: it cannot be promoted.
     """
     frame = rows.assign(prediction=np.asarray(prediction, dtype=float))
+    start = frame.groupby("cell_id")["checkup_index"].transform("min") if reference == "first_checkup" else 0
+    at_start = frame["checkup_index"] == start
+    first = frame[at_start]
+    if reference == "first_checkup" and not at_start.all():
+        frame = frame[~at_start]
     cells = _per_cell(frame)
     worst = cells.sort_values("rmse", ascending=False, na_position="first").iloc[0]
-    first = frame[frame["checkup_index"] == 0]
     return {
         HEADLINE: float(cells["mape"].mean(skipna=False)),
         "mean_cell_rmse": float(cells["rmse"].mean(skipna=False)),
@@ -47,15 +52,12 @@ def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any]) -> Scores:
     }
 
 
-def score_baselines(train: pd.DataFrame, test: pd.DataFrame) -> tuple[dict[str, Scores], Scores]:
+def score_baselines(
+    train: pd.DataFrame, test: pd.DataFrame, reference: str = "nominal"
+) -> tuple[dict[str, Scores], Scores]:
     """Scores of every honest baseline, and of the leak probe apart."""
-    return {name: score(test, _run(b, train, test)) for name, b in BASELINES.items()}, score(
-        test, _run(leak_probe, train, test)
-    )
-
-
-def _run(baseline: Baseline, train: pd.DataFrame, test: pd.DataFrame) -> np.ndarray[Any, Any]:
-    return baseline(train, test)
+    honest = {name: score(test, baseline(train, test), reference) for name, baseline in BASELINES.items()}
+    return honest, score(test, leak_probe(train, test), reference)
 
 
 def _metrics(frame: pd.DataFrame) -> dict[str, float]:

@@ -34,13 +34,14 @@ def evaluate(
     if not results:
         raise TrainingError("evaluate: no training job left a result - see the failed jobs above")
     cells = CellSplit.from_json(split.path.read_text())
-    rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
+    reference = settings.data.soh_reference
+    rows = labelled_rows(tables.path, cells, reference)
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
     runs = settings.folder("artifacts") / "runs"
     predicted = {result["run_id"]: predictions_for(runs / result["run_id"], test) for result in results}
-    models = [dict(result) | {"test": score(test, predicted[result["run_id"]])} for result in results]
+    models = [dict(result) | {"test": score(test, predicted[result["run_id"]], reference)} for result in results]
     challenger = choose(models)
-    baselines, probe = score_baselines(train, test)
+    baselines, probe = score_baselines(train, test, reference)
     quality = read_json(tables.path / "quality.json") or {}
     report = {
         "source": settings.data.source,
@@ -49,7 +50,7 @@ def evaluate(
         "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
         "tables_version": tables.version,
         "split": {"strategy": cells.strategy, "version": split.version, "test_cells": list(cells.test)},
-        "soh_reference": settings.data.soh_reference,
+        "soh_reference": reference,
         "rows": {key: quality.get(key) for key in ("rows_read", "rows_kept", "rows_quarantined")}
         | {part: int((rows["part"] == part).sum()) for part in ("train", "val", "test", "unused")},
         "models": models,

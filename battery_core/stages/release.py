@@ -144,31 +144,32 @@ def judge(
     seen = set(theirs.facts.get("seen_cells", ())) if theirs else set()
     unseen = test[~test["cell_id"].isin(seen)]
     common = unseen if len(unseen) else test
-    baselines, _ = score_baselines(rows[rows["part"] == "train"], common)
+    reference = settings.data.soh_reference
+    baselines, _ = score_baselines(rows[rows["part"] == "train"], common, reference)
     contest = Contest(
-        challenger=_error(ours, common),
-        champion=None if theirs is None else _error(theirs, unseen),
+        challenger=_error(ours, common, reference),
+        champion=None if theirs is None else _error(theirs, unseen, reference),
         champion_name=f"version {champion.number}" if champion else "",
         baselines={name: float(scores[HEADLINE]) for name, scores in baselines.items()},
         unseen_cells=int(unseen["cell_id"].nunique()),
         test_cells=int(test["cell_id"].nunique()),
         dirty=dirty,
     )
-    if theirs is not None and theirs.facts.get("soh_reference") != settings.data.soh_reference:
+    if theirs is not None and theirs.facts.get("soh_reference") != reference:
         reason = (
             f"{contest.champion_name} predicts SOH relative to '{theirs.facts.get('soh_reference')}', this run to "
-            f"'{settings.data.soh_reference}': not comparable - start a new line with release.registered_model"
+            f"'{reference}': not comparable - start a new line with release.registered_model"
         )
         return Decision(False, reason), asdict(contest)
     return decide(contest, settings.release), asdict(contest)
 
 
-def _error(pipeline: Pipeline, rows: pd.DataFrame) -> float:
+def _error(pipeline: Pipeline, rows: pd.DataFrame, reference: str) -> float:
     """Mean per-cell MAPE in %; NaN where the pipeline cannot predict these rows."""
     if rows.empty:
         return float("nan")
     try:
-        return float(score(rows, pipeline.predict(rows))[HEADLINE])
+        return float(score(rows, pipeline.predict(rows), reference)[HEADLINE])
     except DataError:
         return float("nan")
 
@@ -178,7 +179,7 @@ def log_night(
 ) -> str:
     """One MLflow run for the night with report and figures, and one below it for each model; returns its id.
 
-    All of it is whole in the local folders first; a model that was not trained again keeps the run it has.
+    All of it is whole in the local folders first; a model that was not trained again keeps its run and its night.
     """
     tracker = LocalTracker(folder.parent, use_tensorboard=False)
     tracker.start_run(run_name, settings, run_id=folder.name)
@@ -190,7 +191,7 @@ def log_night(
     for model in report["models"]:
         run = send_run(settings.folder("artifacts") / "runs" / model["run_id"], uri, settings.tracking.experiment)
         client.set_tag(night, f"model.{model['model']}", run)
-        if not model["reused"]:
+        if not model["reused"] or "mlflow.parentRunId" not in client.get_run(run).data.tags:
             client.set_tag(run, "mlflow.parentRunId", night)
             for name, value in {**tags, "model": model["model"]}.items():
                 client.set_tag(run, name, str(value))

@@ -54,6 +54,15 @@ def test_first_checkups_are_reported_apart(rows: pd.DataFrame) -> None:
     assert score(later, PREDICTION[1:4])["first_checkup"] is None
 
 
+def test_a_first_checkup_that_is_one_by_definition_counts_nowhere_else(rows: pd.DataFrame) -> None:
+    scores = score(rows, PREDICTION, "first_checkup")
+    later = (rows["checkup_index"] > 0).to_numpy()
+    apart = score(rows[later], np.asarray(PREDICTION)[later])
+    assert scores["first_checkup"]["mae"] == pytest.approx((0.01 + 0.1) / 2)
+    assert scores["mean_cell_mape"] == apart["mean_cell_mape"] != score(rows, PREDICTION)["mean_cell_mape"]
+    assert scores["n_rows"] == later.sum()
+
+
 def test_conditions_are_means_over_their_cells(rows: pd.DataFrame) -> None:
     scores = score(rows, PREDICTION)
     cold, hot = scores["per_temperature"]
