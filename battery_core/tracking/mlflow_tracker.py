@@ -52,7 +52,7 @@ def send_run(run_dir: Path | str, tracking_uri: str, experiment: str = "soh-trai
     with FileLock(folder / ".mlflow.lock"):
         try:
             return _Sender(folder, about, uri, experiment, artifacts).send()
-        except (OSError, _mlflow_error()) as err:
+        except _store_errors() as err:
             reason = " ".join(str(err).split())[:300]
             raise TrackingError(
                 f"MLflow at '{uri}' did not take run '{about['run_id']}': {reason} - "
@@ -80,10 +80,27 @@ def resolve_uri(tracking_uri: str) -> tuple[str, str | None]:
     return f"sqlite:///{file}", (file.parent / "mlartifacts").as_uri()
 
 
-@cache
 def ensure_store(uri: str) -> None:
-    """Create a SQLite store once, under a lock: processes that open a fresh one together would break it for good."""
+    """Make sure that MLflow answers; a SQLite store that is not there yet is created.
+
+    Raises:
+        TrackingError: the store cannot be opened, or the server does not answer; nothing of the run is lost.
+    """
+    try:
+        _open_store(uri)
+    except _store_errors() as err:
+        reason = " ".join(str(err).split())[:300]
+        raise TrackingError(
+            f"MLflow at '{uri}' cannot be used: {reason} - start the server, or mend or move away the database, and "
+            "run again: what is trained is kept in the artifacts folder and not trained twice"
+        ) from err
+
+
+@cache
+def _open_store(uri: str) -> None:
+    """Under a lock: processes that open a fresh SQLite store together would break it for good."""
     if not uri.startswith("sqlite:///"):
+        _client(uri).search_experiments(max_results=1)
         return
     file = Path(uri.removeprefix("sqlite:///"))
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +118,7 @@ class _Sender:
     def __init__(self, folder: Path, about: dict[str, Any], uri: str, experiment: str, artifacts: str | None) -> None:
         self.folder, self.about, self.uri = folder, about, uri
         self.sent: dict[str, Any] = (read_json(folder / SENT_FILE) or {}).get(uri, {})
-        ensure_store(uri)
+        _open_store(uri)
         self.client = _client(uri)
         self.experiment = _experiment_id(self.client, experiment, artifacts)
 
@@ -188,11 +205,13 @@ def _client(uri: str) -> Any:
     return MlflowClient(uri)
 
 
-def _mlflow_error() -> type[Exception]:
+def _store_errors() -> tuple[type[Exception], ...]:
+    """What a store that is down, broken or out of reach raises."""
     _quiet()
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException
+    return OSError, MlflowException, SQLAlchemyError
 
 
 def _quiet() -> None:

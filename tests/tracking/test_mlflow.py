@@ -19,7 +19,7 @@ from battery_core.tracking.__main__ import main
 from battery_core.tracking.base import TrackingError
 from battery_core.tracking.dual_tracker import DualTracker
 from battery_core.tracking.local_tracker import LocalTracker, read_metrics
-from battery_core.tracking.mlflow_tracker import resolve_uri, send_run
+from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run
 
 NewStore = Callable[[Path], str]
 
@@ -172,6 +172,15 @@ def test_a_server_that_is_down_loses_nothing(
     assert "MLflow run" in capsys.readouterr().out
     assert main([str(tmp_path), "--uri", uri]) == 1
     assert "expected 'run.json' in it, found none - give the folder of a run" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "mlflow.db").write_text("this is no database")
+    for uri in ("http://127.0.0.1:9", f"sqlite:///{tmp_path / 'mlflow.db'}"):
+        with pytest.raises(TrackingError, match=r"cannot be used: .* what is trained is kept") as caught:
+            ensure_store(uri)
+        assert "\n" not in str(caught.value)
 
 
 def test_whatever_breaks_in_mlflow_training_goes_on(
