@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 
 class SectionSettings(BaseModel):
-    """One room's settings: frozen, and a name it does not know is refused. Lists may be written ``a,b``."""
+    """One room's settings: frozen; unknown names and numbers that are not finite are refused. Lists: ``a,b``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

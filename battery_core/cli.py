@@ -49,11 +49,16 @@ def guarded(run: Callable[[], int]) -> NoReturn:
     except BatteryError as err:
         fail(err, EXIT_FAILED)
     except OSError as err:
-        what = f"{err.strerror or err}" + (f": '{err.filename}'" if err.filename else "")
-        fail(f"{what} - check that the folder exists and is writable, and that the disk is not full", EXIT_FAILED)
+        fail(in_words(err), EXIT_FAILED)
     except KeyboardInterrupt:
         fail("interrupted", 130)
     raise SystemExit(code)
+
+
+def in_words(err: OSError) -> str:
+    """What files or the disk refused, and where to look."""
+    what = f"{err.strerror or err}" + (f": '{err.filename}'" if err.filename else "")
+    return f"{what} - check that the folder exists and is writable, and that the disk is not full"
 
 
 def parse_overrides(argv: Sequence[str], prog: str, description: str) -> dict[str, Any]:

@@ -31,8 +31,6 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "k": ("temperature", 1.0, 273.15),
 }
 _HEADER = re.compile(r"^\s*(?P<name>.*?)\s*[\[(](?P<unit>[^\])]*)[\])]\s*$")
-KELVIN_OFFSET = 273.15
-SECONDS_PER_DAY = 86400.0
 
 
 def split_header(header: str) -> tuple[str, str]:

@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from battery_core.cli import EXIT_FAILED, EXIT_WRONG_SETTING, fail, parse_overrides
+from battery_core.cli import EXIT_FAILED, EXIT_WRONG_SETTING, fail, in_words, parse_overrides
 from battery_core.errors import BatteryError, SettingsError
 from battery_core.settings import Settings, resolve
 
@@ -77,6 +78,8 @@ def _recorded(train: Any, overrides: dict[str, Any]) -> Any:
 
 
 def _failed(error: BaseException) -> None:
+    if isinstance(error, OSError):
+        fail(in_words(error), EXIT_FAILED)
     if not isinstance(error, BatteryError):
         raise error
     fail(error, EXIT_WRONG_SETTING if isinstance(error, SettingsError) else EXIT_FAILED)
@@ -100,8 +103,11 @@ def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
     artifacts = settings.folder("artifacts")
     for command, what in (
         ("prefect server start", "run history, http://127.0.0.1:4200"),
-        (f"mlflow server --backend-store-uri {tracking_uri(settings)}", "runs and models, http://127.0.0.1:5000"),
-        (f"tensorboard --logdir {artifacts / 'runs'}", "learning curves, http://127.0.0.1:6006"),
+        (
+            f"mlflow server --backend-store-uri {quote(tracking_uri(settings))}",
+            "runs and models, http://127.0.0.1:5000",
+        ),
+        (f"tensorboard --logdir {quote(str(artifacts / 'runs'))}", "learning curves, http://127.0.0.1:6006"),
     ):
         print(f"  {command:<40}  # {what}")
 

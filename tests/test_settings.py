@@ -41,6 +41,7 @@ def test_lists_are_written_with_commas_everywhere(project: Path, monkeypatch: py
         ({"trianer": {"epochs": 5}}, r"unknown setting 'trianer': did you mean 'trainer'"),
         ({"zzzz": 5}, r"unknown setting 'zzzz': see --help for all names"),
         ({"trainer.epochs": "many"}, r"setting 'trainer.epochs': .*valid integer.*; got 'many'"),
+        ({"trainer.learning_rate": "inf"}, r"setting 'trainer.learning_rate': .*finite number; got 'inf'"),
         ({"trainer.epochs": -1}, r"setting 'trainer.epochs': .*greater than or equal to 0; got -1"),
         ({"trainer.device": "gpu"}, r"setting 'trainer.device': .*'cpu', 'cuda' or 'mps'; got 'gpu'"),
         ({"loss.name": "hubber"}, r"unknown loss 'hubber': did you mean 'huber'\? There are: mse"),

@@ -72,11 +72,6 @@ class ModelRegistry:
         self._client.set_registered_model_alias(self.name, CHALLENGER, made.version)
         return Version(self.name, int(made.version), texts, run_id)
 
-    def note(self, version: Version, **tags: Any) -> None:
-        """Write tags on a version."""
-        for key, value in tags.items():
-            self._client.set_model_version_tag(self.name, str(version.number), key, str(value))
-
     def crown(self, version: Version) -> None:
         """Point ``champion`` at this version, ``previous`` at the one that served until now."""
         until_now = self.holder(CHAMPION)

@@ -76,11 +76,10 @@ def test_versions_are_numbered_and_remember_why(packed: Packed) -> None:
     assert packed.registry.holder(CHALLENGER) == second  # the latest
     assert second.tags["model"] == "mlp"
     assert second.tags["n"] == "3"
-    packed.registry.note(first, looked_at=True)
     packed.registry.crown(first)
     holder = packed.registry.holder(CHAMPION)
     assert holder is not None
-    assert (holder.number, holder.tags["looked_at"]) == (1, "True")
+    assert (holder.number, holder.tags["model"]) == (1, "lgbm")
 
 
 def test_the_crown_goes_on_and_the_one_before_is_kept(packed: Packed, new_store, tmp_path: Path) -> None:
