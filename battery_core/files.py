@@ -41,6 +41,15 @@ def _sweep(target: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
+def sweep_parts(folder: Path) -> None:
+    """Remove half-written files and folders below a folder that nobody else writes to now."""
+    for part in sorted(folder.rglob(".*.part")):
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
 def write_text(file: Path, text: str) -> None:
     """Write a text file in one step."""
     file.parent.mkdir(parents=True, exist_ok=True)

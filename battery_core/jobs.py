@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from battery_core.errors import BatteryError, TrainingError
-from battery_core.files import read_json, write_json
+from battery_core.files import read_json, sweep_parts, write_json
 
 RESULT_FILE = "result.json"
 SPEC_FILE = "spec.json"
@@ -88,6 +88,7 @@ def run_job(spec: JobSpec, timeout_s: float, threads: int = 1, say: Callable[[st
     if _STOPPING.is_set():
         raise TrainingError(f"training job '{spec.run_id}': not started, its run is being stopped")
     spec.folder.mkdir(parents=True, exist_ok=True)
+    sweep_parts(spec.folder)  # what a killed job was writing
     write_json(spec.folder / SPEC_FILE, asdict(spec))
     code, last_lines = _run_process(_command(spec.folder / SPEC_FILE), timeout_s, threads, say)
     result = finished(spec)

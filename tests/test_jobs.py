@@ -106,8 +106,12 @@ def test_a_killed_job_may_be_run_again(job: Callable[[str], JobSpec]) -> None:
         run_job(spec, 30)
     assert (spec.folder / RESULT_FILE).is_file()
     assert finished(spec) is None  # half a result is none
+    half = spec.folder / "checkpoints" / ".last.pt.4859.part"
+    half.parent.mkdir()
+    half.write_bytes(b"half")
     assert run_job(spec, 30)["value"] == 0.5
     assert calls(spec) == 2
+    assert not half.exists()
 
 
 def test_a_job_out_of_time_is_stopped_with_all_it_started(
