@@ -91,7 +91,7 @@ def probe_verdict(best: Scores, probe: Scores) -> str:
     if not probe[HEADLINE] < best[HEADLINE]:
         return ""
     return (
-        f"the leak probe (fraction of life only) scores {probe[HEADLINE]:.2f} %, better than the best model's "
+        f"the leak probe (fraction of life only) scores {probe[HEADLINE]:.2f} %, better than the chosen model's "
         f"{best[HEADLINE]:.2f} %: on these cells a figure obtained with knowledge of a cell's end of life is worthless"
     )
 
