@@ -42,7 +42,7 @@ def make_split(
 ) -> CellSplit:
     """Divide the cells, or carry an earlier division of the same settings on: test cells are frozen.
 
-    With ``previous`` known cells keep their part. New cells go to training, but where a condition is held out a new
+    With ``previous`` known cells keep their part, also those that are not there now. New cells go to training, but where a condition is held out a new
     cell of that condition stays unused: training on it would tell the model what the test asks.
 
     Raises:
@@ -116,7 +116,14 @@ def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | Non
     for cell in new:
         seen = fresh is None or cell in fresh.train or cell in fresh.val
         part[cell] = "train" if seen and not _at_named_val(cell, fresh, settings) else "unused"
-    lists = {name: tuple(c for c in present if part[c] == name) for name in (*PARTS, "unused")}
+    # a cell that is away for a night keeps its place: as a new cell it would come back into training
+    lists = {name: tuple(sorted(c for c in part if part[c] == name)) for name in (*PARTS, "unused")}
+    for name in PARTS:
+        if not set(lists[name]) & set(present):
+            raise SplitError(
+                f"split '{settings.strategy}': none of the {len(lists[name])} cells frozen in {name} is in the data any "
+                "more - bring them back, or delete the split file to divide the cells anew"
+            )
     given = settings.model_dump(mode="json")
     return CellSplit(lists["train"], lists["val"], lists["test"], settings.strategy, given, lists["unused"])
 

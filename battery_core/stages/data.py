@@ -79,7 +79,7 @@ def normalize(settings: Settings, raw: Staged | None = None) -> Staged:
         raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
     raw_version = raw.version if raw else content_version(raw_folder)
     key = stage_key(
-        raw_version, settings.data.model_dump(mode="json", exclude={"reference_root"}), code_version("data")
+        raw_version, settings.data.model_dump(mode="json", exclude={"reference_root"}), code_version("data", "units")
     )
     folder = settings.folder("data") / "normalized" / name
     standing = read_json(folder / STAGE_FILE)
@@ -141,6 +141,8 @@ def split(settings: Settings, tables: Staged | None = None) -> Staged:
         write_text(file, text)
     sizes = f"{len(made.train)} train / {len(made.val)} validation / {len(made.test)} test cells"
     said = "unchanged, skipped" if unchanged else "frozen"
+    if before is not None and before.settings != made.settings:
+        said += f" in place of the split '{before.strategy}' with other settings in '{file}'"
     return Staged(file, file_sha256(file), unchanged, f"split: {made.strategy}: {sizes}, {said}")
 
 

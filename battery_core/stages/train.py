@@ -52,7 +52,7 @@ def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec
             split=str(split.path),
             data_hash=stage_key(tables.version, split.version),
             settings=common | {"data": data} | {section: everything[section] for section in FITTERS[name].sections},
-            code=code_version("data", "features", "models", "training"),
+            code=code_version("data", "features", "models", "training", "stages.train"),
             runs=str(settings.folder("artifacts") / "runs"),
         )
         for name in settings.models

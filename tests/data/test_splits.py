@@ -217,3 +217,12 @@ def test_temperature_split_of_samples_is_that_of_the_guide():
         temperature_split(list(all_samples), [10], [30])
     with pytest.raises(SplitError, match=r"25.0 is in train_temps and in val_temps"):
         temperature_split(all_samples, [10, 25], [25])
+
+
+def test_a_cell_that_is_away_for_a_night_keeps_its_part() -> None:
+    settings, cells = SplitSettings(strategy="random", test_share=0.4), make_cells(6)
+    before = make_split(cells, settings)
+    away = cells[cells["cell_id"] != before.test[0]]
+    assert make_split(cells, settings, previous=make_split(away, settings, previous=before)) == before
+    with pytest.raises(SplitError, match="none of the .* cells frozen in test is in the data any more"):
+        make_split(cells[~cells["cell_id"].isin(before.test)], settings, previous=before)
