@@ -6,27 +6,26 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-
-matplotlib.use("Agg")
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure  # without pyplot: no screen is needed
+from matplotlib.ticker import MaxNLocator
 
 _DPI = 110
-_MEASURED = {"color": "0.25", "marker": "o", "markersize": 3, "linewidth": 0.8, "label": "measured"}
+_TRUTH = {"color": "0.25", "marker": "o", "markersize": 3, "linewidth": 0.8}
 _PREDICTED = {"color": "tab:red", "linewidth": 1.4, "label": "predicted"}
 
 
-def parity(rows: pd.DataFrame, title: str, file: Path) -> Path:
+def parity(rows: pd.DataFrame, title: str, file: Path, truth: str = "measured") -> Path:
     """Predicted against measured SOH of the test cells, coloured by temperature (by group where it is one).
 
     Args:
         rows: columns cell_id, soh, prediction, ambient_temperature_degC, group.
         title: what is shown, such as "lgbm on simulated LG M50T".
         file: PNG to write.
+        truth: what the SOH is: measured, or simulated.
     """
     rows = _finite(rows)
     figure = Figure(figsize=(5.6, 5.6), layout="constrained")
@@ -38,14 +37,14 @@ def parity(rows: pd.DataFrame, title: str, file: Path) -> Path:
     size = 14 if len(rows) < 2000 else 3
     for colour, (name, part) in zip(_colours(rows), _conditions(rows), strict=False):
         axes.scatter(part["soh"], part["prediction"], s=size, alpha=0.7, color=colour, linewidths=0, label=name)
-    axes.set(xlabel="measured SOH", ylabel="predicted SOH", xlim=(low, high), ylim=(low, high))
+    axes.set(xlabel=f"{truth} SOH", ylabel="predicted SOH", xlim=(low, high), ylim=(low, high))
     axes.set_title("\n".join(textwrap.wrap(title, 60)), fontsize=10)
     axes.set_aspect("equal")
     axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=8 / size**0.5)
     return _save(figure, file)
 
 
-def fade(rows: pd.DataFrame, order: list[str], title: str, file: Path) -> Path:
+def fade(rows: pd.DataFrame, order: list[str], title: str, file: Path, truth: str = "measured") -> Path:
     """SOH over check-ups, measured and predicted, of the best, the middle and the worst test cell.
 
     Args:
@@ -53,13 +52,14 @@ def fade(rows: pd.DataFrame, order: list[str], title: str, file: Path) -> Path:
         order: test cells from best to worst.
         title: what is shown.
         file: PNG to write.
+        truth: what the SOH is: measured, or simulated.
     """
     rows = _finite(rows)
     chosen = {"best": order[0], "middle": order[len(order) // 2], "worst": order[-1]}
     figure = Figure(figsize=(10.0, 3.4), layout="constrained")
     panels: np.ndarray[Any, Any] = figure.subplots(1, len(chosen), sharey=True)
     for axes, (which, cell) in zip(panels, chosen.items(), strict=True):
-        _one_cell(axes, rows[rows["cell_id"] == cell].sort_values("checkup_index"))
+        _one_cell(axes, rows[rows["cell_id"] == cell].sort_values("checkup_index"), truth)
         axes.set_title(f"{which}: {cell}", fontsize=9)
     panels[0].set_ylabel("SOH")
     panels[0].legend(frameon=False, fontsize=8)
@@ -72,11 +72,12 @@ def _finite(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(prediction=rows["prediction"].where(np.isfinite(rows["prediction"])))
 
 
-def _one_cell(axes: Axes, cell: pd.DataFrame) -> None:
+def _one_cell(axes: Axes, cell: pd.DataFrame, truth: str) -> None:
     dense = len(cell) > 60
-    axes.plot(cell["checkup_index"], cell["soh"], **(_MEASURED | ({"marker": ""} if dense else {})))  # type: ignore[arg-type]
+    axes.plot(cell["checkup_index"], cell["soh"], label=truth, **(_TRUTH | ({"marker": ""} if dense else {})))  # type: ignore[arg-type]
     axes.plot(cell["checkup_index"], cell["prediction"], **_PREDICTED)  # type: ignore[arg-type]
     axes.set_xlabel("check-up")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="0.92")
 
 

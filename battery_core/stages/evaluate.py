@@ -82,9 +82,10 @@ def draw(folder: Path, rows: pd.DataFrame, challenger: Mapping[str, Any], report
     """The figures of the challenger."""
     from battery_core.evaluation import figures
 
+    truth = "simulated" if report["simulated"] else "measured"
     title = f"{challenger['model']} on {report['label']}: {percent(challenger['test'][HEADLINE])} mean per-cell MAPE"
     order = [cell["cell_id"] for cell in sorted(challenger["test"]["per_cell"], key=lambda cell: cell["mape"])]
     return [
-        figures.parity(rows, title, folder / "parity.png"),
-        figures.fade(rows, order, title, folder / "fade.png"),
+        figures.parity(rows, title, folder / "parity.png", truth),
+        figures.fade(rows, order, title, folder / "fade.png", truth),
     ]
