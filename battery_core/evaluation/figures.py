@@ -32,7 +32,8 @@ def parity(rows: pd.DataFrame, title: str, file: Path, truth: str = "measured") 
     axes = figure.subplots()
     low = float(min(rows["soh"].min(), rows["prediction"].min())) - 0.01
     high = float(max(rows["soh"].max(), rows["prediction"].max())) + 0.01
-    axes.fill_between([low, high], [low * 0.98, high * 0.98], [low * 1.02, high * 1.02], color="0.93", lw=0)
+    ends = np.array([low, high])
+    axes.fill_between(ends, 0.98 * ends, 1.02 * ends, color="0.93", lw=0, label="±2 %")
     axes.plot([low, high], [low, high], color="0.5", lw=0.8)
     size = 14 if len(rows) < 2000 else 3
     for colour, (name, part) in zip(_colours(rows), _conditions(rows), strict=False):
