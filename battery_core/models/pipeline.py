@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pydantic import ValidationError
 
 from battery_core.errors import DataError
 from battery_core.features.base import build_features
@@ -85,12 +86,22 @@ class Pipeline:
         """Read what ``save`` wrote.
 
         Raises:
-            DataError: there is no pipeline in the folder.
+            DataError: there is no pipeline in the folder, or one that this code cannot read.
         """
         file = folder / PIPELINE_FILE
         if not file.is_file():
             raise DataError(f"pipeline: expected '{PIPELINE_FILE}' in '{folder}', found none - train a model first")
-        about = json.loads(file.read_text())
+        try:
+            return cls._from_json(json.loads(file.read_text()), folder)
+        except (KeyError, TypeError, ValidationError) as err:
+            reason = " ".join(str(err).split())[:200]
+            raise DataError(
+                f"pipeline in '{folder}': other code wrote it, this code cannot read it ({reason}) - use the code it "
+                "was made with, or take its alias away in MLflow and train anew"
+            ) from err
+
+    @classmethod
+    def _from_json(cls, about: Mapping[str, Any], folder: Path) -> Pipeline:
         return cls(
             model_name=about["model_name"],
             model=MODELS[about["model_name"]].load(folder / "model"),
