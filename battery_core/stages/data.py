@@ -14,15 +14,15 @@ from battery_core.data import quality, schema
 from battery_core.data.names import SOURCES
 from battery_core.data.sources.base import Source
 from battery_core.data.splits import CellSplit, make_split
+from battery_core.data.splits import resolve as resolve_split
 from battery_core.data.versioning import code_version, content_version, file_sha256
-from battery_core.errors import DataError, SettingsError
+from battery_core.errors import DataError
 from battery_core.files import read_json, whole_folder, write_json, write_text
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 
 ORIGIN_FILE = "ORIGIN.json"
 STAGE_FILE = "stage.json"
-TABLES = ("cells", "checkups", "curves")
 
 
 def source_of(settings: Settings) -> Source:
@@ -127,23 +127,32 @@ def stage_key(*parts: Any) -> str:
 def split(settings: Settings, tables: Staged | None = None) -> Staged:
     """Divide the cells into training, validation and test; known cells keep their part from night to night.
 
+    The frozen split of a source is never overwritten: one with other settings gets a file of its own beside it.
+
     Raises:
         SplitError: the split cannot be made from the cells there are.
     """
     folder = tables.path if tables else settings.folder("data") / "normalized" / settings.data.source
-    file = settings.folder("splits") / f"{settings.data.source}.json"
-    before = CellSplit.from_json(file.read_text()) if file.is_file() else None
-    cells = read_table(folder, "cells")
-    made = make_split(cells, settings.split, source_of(settings), before)
-    text = made.to_json()
-    unchanged = before is not None and before.to_json() == text
+    source = source_of(settings)
+    frozen = settings.folder("splits") / f"{settings.data.source}.json"
+    wanted = resolve_split(settings.split, source).model_dump(mode="json")
+    before, file = _read_split(frozen), frozen
+    if before is not None and before.settings != wanted:
+        file = frozen.with_name(f"{frozen.stem}-{stage_key(wanted)[:8]}.json")
+        before = _read_split(file)
+    made = make_split(read_table(folder, "cells"), settings.split, source, before)
+    unchanged = before == made
     if not unchanged:
-        write_text(file, text)
+        write_text(file, made.to_json())
     sizes = f"{len(made.train)} train / {len(made.val)} validation / {len(made.test)} test cells"
     said = "unchanged, skipped" if unchanged else "frozen"
-    if before is not None and before.settings != made.settings:
-        said += f" in place of the split '{before.strategy}' with other settings in '{file}'"
+    if file != frozen:
+        said += f" in '{file.name}'; '{frozen}' has other settings and stays: delete it to replace it"
     return Staged(file, file_sha256(file), unchanged, f"split: {made.strategy}: {sizes}, {said}")
+
+
+def _read_split(file: Path) -> CellSplit | None:
+    return CellSplit.from_json(file.read_text()) if file.is_file() else None
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
@@ -156,11 +165,3 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     if not file.is_file():
         raise DataError(f"table '{name}': no '{file}' - run the stage normalize first")
     return pd.read_parquet(file)
-
-
-def raw_version(settings: Settings) -> str:
-    """Version of the raw data: the md5 that DVC records for it."""
-    folder = settings.folder("data") / "raw" / settings.data.source
-    if not folder.is_dir():
-        raise SettingsError(f"no raw data of '{settings.data.source}' - run the stage fetch first")
-    return content_version(folder)

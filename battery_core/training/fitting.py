@@ -80,7 +80,7 @@ class FitLGBM:
         from battery_core.models.lgbm import LGBMModel
 
         given = LGBMSettings(**settings["lgbm"])
-        model = LGBMModel(**given.model_copy(update={"seed": seed}).model_dump())
+        model = LGBMModel(**given.model_copy(update={"seed": (seed + given.seed) % _SEEDS}).model_dump())
         model.fit(train.x, train.y, val.x, val.y)
         for name, values in model.history.items():
             for tree, value in enumerate(values):
@@ -104,6 +104,7 @@ class FitMLP:
         loss = LossSettings(**settings["loss"])
         config = TrainerSettings(**settings["trainer"])
         batch = min(config.batch_size, max(_SMALLEST_BATCH, len(train) // _FEWEST_STEPS))
+        seed = (seed + config.seed) % _SEEDS
         config = config.model_copy(update={"seed": seed, "batch_size": batch})
         target = Target() if loss.name == "mape" else Target.of(train)  # a relative loss needs the SOH itself
         seed_everything(seed)  # the initial weights too
@@ -116,6 +117,7 @@ class FitMLP:
         return Fitted(model, history.to_dict(), summary, problem, target)
 
 
+_SEEDS = 2**31
 _SMALLEST_BATCH = 16
 _FEWEST_STEPS = 16  # an epoch over a small set still takes this many optimizer steps
 
