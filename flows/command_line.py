@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,11 +39,10 @@ def check_writable(settings: Settings) -> None:
     """
     for name in ("artifacts", "data", "splits"):
         folder = settings.folder(name)
-        probe = folder / ".writable"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe.write_text("")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=folder) as probe:  # a name of its own: another run may look at once
+                probe.write(b"x")
         except OSError as err:
             raise SettingsError(
                 f"paths.{name}: expected a folder that can be written to, got '{folder}' ({err.strerror}) - "
