@@ -85,7 +85,7 @@ def normalize(settings: Settings, raw: Staged | None = None) -> Staged:
     standing = read_json(folder / STAGE_FILE)
     if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
         return Staged(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
-    tables = source.read(raw_folder)
+    tables = source.read(raw_folder, settings.data)
     clean, found = quality.check_quality(tables.cells, tables.checkups, settings.data)
     findings = [*tables.findings, *found]
     about = quality.summary(tables.rows_read, len(clean), findings)

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from battery_core.data import schema
+from battery_core.data.names import SOURCES
 from battery_core.data.quality import check_quality, summary
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources import public_archive
-from battery_core.data.names import SOURCES
 from battery_core.data.sources.base import Role
 from battery_core.data.sources.charge_statistics_reader import COLUMNS
 from battery_core.errors import DataError
@@ -39,8 +39,9 @@ def read(root: Path, tmp_path: Path, name: str = "xjtu"):
     raw = tmp_path / "raw"
     raw.mkdir()
     source = SOURCES.get(name)
-    source.fetch(raw, DataSettings(source=name, reference_root=root))
-    return source.read(raw)
+    settings = DataSettings(source=name, reference_root=root)
+    source.fetch(raw, settings)
+    return source.read(raw, settings)
 
 
 def test_rows_and_names_come_out_as_canonical_tables(xjtu_root, tmp_path):
@@ -108,7 +109,7 @@ def test_missing_and_empty_folders_are_named(xjtu_root, tmp_path):
     with pytest.raises(DataError, match="source 'hust': no CSV file in"):
         SOURCES.get("hust").origin_key(DataSettings(source="hust", reference_root=xjtu_root))
     with pytest.raises(DataError, match="source 'xjtu': no CSV file in"):
-        SOURCES.get("xjtu").read(tmp_path / "raw")
+        SOURCES.get("xjtu").read(tmp_path / "raw", DataSettings(source="xjtu"))
 
 
 def test_the_origin_key_follows_one_changed_byte_whatever_the_date(xjtu_root):

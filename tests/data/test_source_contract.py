@@ -2,9 +2,9 @@
 
 import pytest
 
+from battery_core.data.names import SOURCES
 from battery_core.data.schema import CELL_COLUMNS, CHECKUP_COLUMNS
 from battery_core.data.settings import DataSettings, SplitSettings
-from battery_core.data.names import SOURCES
 from battery_core.data.sources.base import Role
 from battery_core.errors import SettingsError
 from battery_core.features.names import FEATURES

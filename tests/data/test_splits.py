@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from battery_core.data.names import SOURCES, SPLITS
 from battery_core.data.sample import SampleMeta, Samples
 from battery_core.data.settings import SplitSettings
-from battery_core.data.names import SOURCES
 from battery_core.data.split_drawing import draw
-from battery_core.data.names import SPLITS
 from battery_core.data.splits import CellSplit, make_split, resolve, temperature_split
 from battery_core.errors import SettingsError, SplitError
 

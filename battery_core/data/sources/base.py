@@ -1,16 +1,15 @@
-"""The contract of a data source: from its origin to raw files, from raw files to canonical tables."""
+"""The contract of a data source: from its origin to raw files, from raw files to canonical tables, cell by cell."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.data.quality import Finding
-from battery_core.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,14 +47,16 @@ CHARGE_STATISTICS = (
 
 @dataclass(frozen=True)
 class SourceTables:
-    """The canonical tables read from raw files; every row read is in ``checkups`` or in a quarantined finding.
+    """The canonical tables read from raw files; every row read is in ``checkups`` or in ``quarantined``.
 
     Args:
-        cells: one row a cell.
+        cells: one row a cell; a cell with no check-up left has none, and a finding ``no_checkup``.
         checkups: one row a check-up that could be read.
         curves: time series, or None where the source has none.
-        findings: what the reader flagged or quarantined.
+        findings: what the reader flagged or quarantined; ``row`` of a quarantined one is its ``checkup_index``.
         rows_read: check-up rows in the raw files.
+        quarantined: the rows taken out, with the columns of ``checkups`` as far as they could be read; None where no
+            row was.
     """
 
     cells: pd.DataFrame
@@ -63,6 +64,36 @@ class SourceTables:
     curves: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
     rows_read: int = 0
+    quarantined: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """One cell and the raw files that its tables are read from: it is read again when one of them changes.
+
+    Args:
+        cell_id: the cell.
+        files: paths below the raw folder, sorted; a file that several cells share stands with each of them.
+    """
+
+    cell_id: str
+    files: tuple[Path, ...]
+
+
+def concat_tables(parts: Sequence[SourceTables]) -> SourceTables:
+    """Tables of several cells in one."""
+    import pandas as pd
+
+    curves = [part.curves for part in parts if part.curves is not None]
+    quarantined = [part.quarantined for part in parts if part.quarantined is not None]
+    return SourceTables(
+        cells=pd.concat([part.cells for part in parts], ignore_index=True),
+        checkups=pd.concat([part.checkups for part in parts], ignore_index=True),
+        curves=pd.concat(curves, ignore_index=True) if curves else None,
+        findings=[finding for part in parts for finding in part.findings],
+        rows_read=sum(part.rows_read for part in parts),
+        quarantined=pd.concat(quarantined, ignore_index=True) if quarantined else None,
+    )
 
 
 class Source(ABC):
@@ -94,12 +125,24 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def read(self, raw_dir: Path) -> SourceTables:
-        """The canonical tables of the raw files in a folder.
+    def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
+        """The cells in a raw folder, by name, and the files each is read from; looks at names, not into files.
+
+        Raises:
+            DataError: there is no cell, or one is there twice.
+        """
+
+    @abstractmethod
+    def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
+        """The canonical tables of one cell; depends on nothing but its files and the settings.
 
         Raises:
             DataError: a file is not what the source promises.
         """
+
+    def read(self, raw_dir: Path, settings: DataSettings) -> SourceTables:
+        """The canonical tables of all cells in memory; a run goes cell by cell instead."""
+        return concat_tables([self.read_cell(raw_dir, cell, settings) for cell in self.cell_files(raw_dir, settings)])
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
         """Cell ids that publications on this source test on; empty where there is no such convention."""

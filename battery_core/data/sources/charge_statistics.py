@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.data.sources import public_archive
-from battery_core.data.sources.base import CHARGE_STATISTICS, Role, Source, SourceTables
+from battery_core.data.sources.base import CHARGE_STATISTICS, CellFiles, Role, Source, SourceTables
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,17 +49,31 @@ class ChargeStatistics(Source):
             folder = public_archive.find_folder(settings.reference_root, self.folder, self.name)
             public_archive.copy_csv_files(folder, raw_dir)
 
-    def read(self, raw_dir: Path) -> SourceTables:
-        """One check-up a cycle: checkup_index is the row from 0, cycle_count the row from 1, as the file has them."""
-        from battery_core.data.sources.charge_statistics_reader import read_tables
+    def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
+        """One CSV file a cell, by name.
 
-        files = public_archive.csv_files(raw_dir)
-        if not files:
+        Raises:
+            DataError: there is no CSV file, a name says nothing, or two files are for one cell.
+        """
+        cells: dict[str, CellFiles] = {}
+        for path in public_archive.csv_files(raw_dir):
+            file = path.relative_to(raw_dir)
+            cell = CellFiles(str(self.cell_of(file.as_posix())["cell_id"]), (file,))
+            if cells.setdefault(cell.cell_id, cell) is not cell:
+                raise DataError(f"source '{self.name}': two files for cell '{cell.cell_id}' - remove one")
+        if not cells:
             raise DataError(
                 f"source '{self.name}': no CSV file in {raw_dir}; expected one a cell, as '{self.folder}' has them - "
                 "point data.reference_root at the folder above it, or leave it out to download"
             )
-        return read_tables(self.name, {path: self.cell_of(path.relative_to(raw_dir).as_posix()) for path in files})
+        return [cells[name] for name in sorted(cells)]
+
+    def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
+        """One check-up a cycle: checkup_index is the row from 0, cycle_count the row from 1, as the file has them."""
+        from battery_core.data.sources.charge_statistics_reader import read_cell
+
+        (file,) = cell.files
+        return read_cell(raw_dir / file, self.cell_of(file.as_posix()))
 
     def cell_of(self, path: str) -> dict[str, object]:
         """A row of the cells table from a file's path below the set's folder.

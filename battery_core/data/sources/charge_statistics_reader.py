@@ -41,34 +41,33 @@ _NOT_MEASURED = ("time_days", "throughput_Ah", "resistance_ohm")
 _ORDER = (*CHECKUP_COLUMNS, *CHARGE_STATISTICS)
 
 
-def read_tables(source: str, cell_of_file: Mapping[Path, dict[str, object]]) -> SourceTables:
-    """Tables of all cells of a set, from each file and what its name says of the cell.
+def read_cell(path: Path, cell: Mapping[str, object]) -> SourceTables:
+    """Tables of one cell, from its file and its row of the cells table.
 
     Raises:
-        DataError: a file cannot be read, has no usable label, or is the second of its cell.
+        DataError: the file cannot be read, or has no usable label.
     """
-    ids = [str(cell["cell_id"]) for cell in cell_of_file.values()]
-    if repeated := {c for c in ids if ids.count(c) > 1}:
-        raise DataError(f"source '{source}': two files for cell '{min(repeated)}' - remove one")
-    parts = [_read_cell(source, path, str(cell["cell_id"])) for path, cell in cell_of_file.items()]
-    rows = pd.concat(parts, ignore_index=True)
-    bad = ~np.isfinite(rows[list(COLUMNS.values())].to_numpy())
-    findings = _non_finite(rows, bad)
-    checkups = rows[~bad.any(axis=1)].reset_index(drop=True)
-    cells = pd.DataFrame(list(cell_of_file.values()))[list(CELL_COLUMNS)]
-    bare = ~cells["cell_id"].isin(checkups["cell_id"].unique())
-    findings += [
-        Finding(
-            str(c), None, "no_checkup", "", "", "quarantined", "every row of this cell is quarantined: no cell left"
-        )
-        for c in cells["cell_id"][bare]
-    ]
-    assert len(rows) == len(checkups) + len({(f.cell_id, f.row) for f in findings if f.row is not None})
-    return SourceTables(cells[~bare].reset_index(drop=True), checkups, None, findings, len(rows))
+    name = str(cell["cell_id"])
+    rows = _read_rows(f"cell '{name}', source '{cell['source']}'", path, name)
+    is_bad = ~np.isfinite(rows[list(COLUMNS.values())].to_numpy())
+    out = is_bad.any(axis=1)
+    cells = pd.DataFrame([cell])[list(CELL_COLUMNS)]
+    if not out.any():
+        return SourceTables(cells, rows, rows_read=len(rows))
+    findings = _non_finite(rows, is_bad)
+    if out.all():
+        reason = "every row of this cell is quarantined: no cell left"
+        findings.append(Finding(name, None, "no_checkup", "", "", "quarantined", reason))
+    return SourceTables(
+        cells=cells.iloc[:0] if out.all() else cells,
+        checkups=rows[~out].reset_index(drop=True),
+        findings=findings,
+        rows_read=len(rows),
+        quarantined=rows[out].reset_index(drop=True),
+    )
 
 
-def _read_cell(source: str, path: Path, cell_id: str) -> pd.DataFrame:
-    where = f"cell '{cell_id}', source '{source}'"
+def _read_rows(where: str, path: Path, cell_id: str) -> pd.DataFrame:
     table = _read_csv(where, path)
     if table.num_rows == 0:
         raise DataError(f"{where}: {path.name} has a header but no rows - fetch it again or remove it")

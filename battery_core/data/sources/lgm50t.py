@@ -14,9 +14,17 @@ import pandas as pd
 
 from battery_core.data.quality import Finding
 from battery_core.data.schema import CELL_COLUMNS, CHECKUP_COLUMNS
-from battery_core.data.sources.base import Role, SourceTables
+from battery_core.data.sources.base import CellFiles, Role, SourceTables, concat_tables
 from battery_core.data.sources.lgm50t_curves import read_curves
-from battery_core.data.sources.lgm50t_names import PROTOCOLS, SUMMARY_FILE, cell_id, group_name, named_files
+from battery_core.data.sources.lgm50t_names import (
+    CURVE_FILE,
+    PROTOCOLS,
+    SUMMARY_FILE,
+    cell_id,
+    group_name,
+    named,
+    named_files,
+)
 from battery_core.errors import DataError
 from battery_core.units import convert, split_header
 
@@ -61,31 +69,52 @@ COLUMNS: Mapping[str, Role] = {
 }
 
 
-def read_lgm50t(raw_dir: Path, *, source: str = "lgm50t", chemistry: str = CHEMISTRY) -> SourceTables:
-    """Canonical tables of all cells below a folder laid out like the published archives.
+def lgm50t_cells(raw_dir: Path, source: str = "lgm50t") -> list[CellFiles]:
+    """The cells below a folder laid out like the published archives: a performance summary each, and its curves.
+
+    A curve of a cell that has no summary belongs to no cell.
+
+    Raises:
+        DataError: no performance summary below the folder, or two for one cell.
+    """
+    files: dict[str, list[Path]] = {}
+    for path, match in named_files(raw_dir, SUMMARY_FILE):
+        name = cell_id(match["expt"], match["cell"])
+        if name in files:
+            raise DataError(f"cell '{name}', source '{source}': two performance summaries - remove {path.name}")
+        files[name] = [path]
+    if not files:
+        raise DataError(
+            f"source '{source}': no file 'Expt N - cell X (TTdegC) - Processed Data.csv' below '{raw_dir}' - "
+            "unpack the archives there"
+        )
+    for path, match in named_files(raw_dir, CURVE_FILE):
+        files.get(cell_id(match["expt"], match["cell"]), []).append(path)
+    return [CellFiles(name, tuple(sorted(p.relative_to(raw_dir) for p in files[name]))) for name in sorted(files)]
+
+
+def read_lgm50t_cell(
+    raw_dir: Path, cell: CellFiles, source: str = "lgm50t", chemistry: str = CHEMISTRY
+) -> SourceTables:
+    """Canonical tables of one cell.
 
     ``group`` is the experiment (``expt5``, ``expt2-2``), a cell id the experiment and the letter (``expt5-A``).
     A 0.1 s resistance above 10 Ohm (or not above zero) is a bad reading: it becomes a missing value, with a finding.
 
     Raises:
-        DataError: no performance summary below the folder, two for one cell, or one that cannot be read.
+        DataError: one of its files cannot be read.
     """
-    tables: dict[str, dict[str, Array]] = {}
-    cells: list[dict[str, object]] = []
-    for path, match in named_files(raw_dir, SUMMARY_FILE):
-        name = cell_id(match["expt"], match["cell"])
-        if name in tables:
-            raise DataError(f"cell '{name}', source '{source}': two performance summaries - remove {path.name}")
-        tables[name] = _read_summary(path, f"cell '{name}', source '{source}'")
-        cells.append(_cell(name, match["expt"], match["ambient"], source, chemistry))
-    if not tables:
-        raise DataError(
-            f"source '{source}': no file 'Expt N - cell X (TTdegC) - Processed Data.csv' below '{raw_dir}' - "
-            "unpack the archives there"
-        )
-    checkups, findings = _blank_bad_resistance(_join(tables))
-    curves = read_curves(raw_dir, source)
-    return SourceTables(pd.DataFrame(cells), checkups, curves, findings, len(checkups))
+    where = f"cell '{cell.cell_id}', source '{source}'"
+    ((path, match),) = named(cell.files, SUMMARY_FILE)
+    about = _cell(cell.cell_id, match["expt"], match["ambient"], source, chemistry)
+    checkups, findings = _blank_bad_resistance(_table(cell.cell_id, _read_summary(raw_dir / path, where)))
+    curves = read_curves(raw_dir, cell, source)
+    return SourceTables(pd.DataFrame([about]), checkups, curves, findings, len(checkups))
+
+
+def read_lgm50t(raw_dir: Path, *, source: str = "lgm50t", chemistry: str = CHEMISTRY) -> SourceTables:
+    """Canonical tables of all cells below a folder, in memory."""
+    return concat_tables([read_lgm50t_cell(raw_dir, cell, source, chemistry) for cell in lgm50t_cells(raw_dir, source)])
 
 
 def _cell(name: str, expt: str, ambient: str, source: str, chemistry: str) -> dict[str, object]:
@@ -94,13 +123,12 @@ def _cell(name: str, expt: str, ambient: str, source: str, chemistry: str) -> di
     return dict(zip(CELL_COLUMNS, values, strict=True))
 
 
-def _join(tables: Mapping[str, dict[str, Array]]) -> pd.DataFrame:
-    """One table of all cells' check-ups."""
-    columns = [name for name in (*CHECKUP_COLUMNS, *COLUMNS) if name != "cell_id"]
-    whole = pd.DataFrame({name: np.concatenate([table[name] for table in tables.values()]) for name in columns})
-    whole["checkup_index"] = whole["checkup_index"].astype("int64")
-    whole.insert(0, "cell_id", np.repeat(list(tables), [len(table["checkup_index"]) for table in tables.values()]))
-    return whole
+def _table(name: str, columns: Mapping[str, Array]) -> pd.DataFrame:
+    """One cell's check-ups, columns in canonical order."""
+    table = pd.DataFrame({column: columns[column] for column in (*CHECKUP_COLUMNS, *COLUMNS) if column != "cell_id"})
+    table["checkup_index"] = table["checkup_index"].astype("int64")
+    table.insert(0, "cell_id", name)
+    return table
 
 
 def _read_summary(path: Path, where: str) -> dict[str, Array]:

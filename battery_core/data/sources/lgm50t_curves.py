@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from battery_core.data.schema import CURVE_COLUMNS
-from battery_core.data.sources.lgm50t_names import CURVE_FILE, cell_id, named_files
+from battery_core.data.sources.base import CellFiles
+from battery_core.data.sources.lgm50t_names import CURVE_FILE, named
 from battery_core.errors import DataError
 from battery_core.units import convert, split_header
 
@@ -26,8 +27,8 @@ _COLUMNS = {
 _READ = pacsv.ReadOptions(use_threads=False)  # a file is a few kilobytes: threads cost more than they bring
 
 
-def read_curves(raw_dir: Path, source: str) -> pd.DataFrame | None:
-    """All 0.1C discharge curves below a folder, by cell and check-up; None where there is none.
+def read_curves(raw_dir: Path, cell: CellFiles, source: str) -> pd.DataFrame | None:
+    """All 0.1C discharge curves of a cell, by check-up; None where there is none.
 
     Current stays negative on discharge, as in the files; ``capacity_Ah`` is the charge passed since the curve began,
     counted up from zero whatever sign the file gives it.
@@ -35,18 +36,16 @@ def read_curves(raw_dir: Path, source: str) -> pd.DataFrame | None:
     Raises:
         DataError: a file lacks a column, or holds something that is not a number.
     """
-    found = named_files(raw_dir, CURVE_FILE)
+    found = sorted((int(match["rpt"]), path) for path, match in named(cell.files, CURVE_FILE))
     if not found:
         return None
-    keys = [(cell_id(match["expt"], match["cell"]), int(match["rpt"])) for _, match in found]
-    order = sorted(range(len(found)), key=keys.__getitem__)
-    curves = [_read_curve(found[i][0], f"cell '{keys[i][0]}', source '{source}'") for i in order]
-    lengths = [len(curve["time_s"]) for curve in curves]
+    curves = [_read_curve(raw_dir / path, f"cell '{cell.cell_id}', source '{source}'") for _, path in found]
     table = pd.DataFrame(
         {column: np.concatenate([curve[column] for curve in curves]) for column, _ in _COLUMNS.values()}
     )
-    table["cell_id"] = np.repeat([keys[i][0] for i in order], lengths)
-    table["checkup_index"] = np.repeat(np.array([keys[i][1] for i in order], dtype="int64"), lengths)
+    table["cell_id"] = cell.cell_id
+    indices = np.array([index for index, _ in found], dtype="int64")
+    table["checkup_index"] = np.repeat(indices, [len(curve["time_s"]) for curve in curves])
     table["half_cycle"] = "discharge"
     return table[list(CURVE_COLUMNS)]
 

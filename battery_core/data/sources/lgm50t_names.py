@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PROTOCOLS: Mapping[str, str] = {
@@ -20,7 +20,12 @@ CURVE_FILE = re.compile(_CELL + r"-\s*rpt\s*(?P<rpt>\d+)\s*-\s*0\.1c discharge d
 
 def named_files(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
     """Files below a folder whose whole name is like the pattern, in path order; ``._`` copies never are."""
-    return [(path, match) for path in sorted(folder.rglob("*")) if (match := pattern.fullmatch(path.name))]
+    return named(sorted(folder.rglob("*")), pattern)
+
+
+def named(files: Iterable[Path], pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
+    """Those files whose whole name is like the pattern."""
+    return [(path, match) for path in files if (match := pattern.fullmatch(path.name))]
 
 
 def group_name(expt: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from battery_core.data.sources.base import Role, Source, SourceTables
-from battery_core.data.sources.lgm50t import COLUMNS, read_lgm50t
+from battery_core.data.sources.base import CellFiles, Role, Source, SourceTables
+from battery_core.data.sources.lgm50t import COLUMNS, lgm50t_cells, read_lgm50t_cell
 from battery_core.data.versioning import file_sha256
 from battery_core.errors import DataError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from battery_core.data.settings import DataSettings
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "lgm50t_simulated.zip"
+CHEMISTRY = "NMC811 / graphite (simulated)"
 
 
 class SimulatedSource(Source):
@@ -28,7 +29,10 @@ class SimulatedSource(Source):
     label = "simulated LG M50T cells (PyBaMM, no cell was measured)"
     simulated = True
     columns: ClassVar[Mapping[str, Role]] = COLUMNS
-    default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random", "test_share": 0.25}  # one cell of each condition
+    default_split: ClassVar[Mapping[str, Any]] = {
+        "strategy": "random",
+        "test_share": 0.25,
+    }  # one cell of each condition
 
     def origin_key(self, settings: DataSettings) -> str:
         """Sha256 of the shipped snapshot."""
@@ -39,9 +43,13 @@ class SimulatedSource(Source):
         with zipfile.ZipFile(_snapshot()) as packed:
             packed.extractall(raw_dir)
 
-    def read(self, raw_dir: Path) -> SourceTables:
-        """Read the unpacked snapshot with the reader of the published data."""
-        return read_lgm50t(raw_dir, source=self.name, chemistry="NMC811 / graphite (simulated)")
+    def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
+        """A performance summary and its 0.1C curves a cell."""
+        return lgm50t_cells(raw_dir, self.name)
+
+    def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
+        """Read with the reader of the published data."""
+        return read_lgm50t_cell(raw_dir, cell, self.name, CHEMISTRY)
 
 
 def _snapshot() -> Path:

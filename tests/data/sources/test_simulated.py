@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from battery_core.data.names import SOURCES
 from battery_core.data.schema import check_cells, check_checkups, check_curves
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources import simulated
-from battery_core.data.names import SOURCES
 from battery_core.data.sources.base import Role, SourceTables
 from battery_core.errors import DataError
 
@@ -23,7 +23,7 @@ MEGABYTE = 1_000_000
 def tables(tmp_path_factory: pytest.TempPathFactory) -> SourceTables:
     source, raw = SOURCES.get("simulated"), tmp_path_factory.mktemp("simulated")
     source.fetch(raw, DataSettings())
-    return source.read(raw)
+    return source.read(raw, DataSettings())
 
 
 def test_it_says_simulated_wherever_it_is_named(tables: SourceTables) -> None:
