@@ -22,6 +22,12 @@ class DataSettings(SectionSettings):
 
     source: str = setting("simulated", "where the cells come from")
     reference_root: Path | None = setting(None, "folder with reference data on disk; none: download")
+    zenodo_url: str = setting(
+        "https://zenodo.org/api/records/10637534/files", "address of the lgm50t archives, for a mirror; /NAME/content"
+    )
+    download_cache: Path | None = setting(
+        None, "folder where lgm50t files that arrived whole are kept; none: the user's cache folder"
+    )
     soh_reference: SohReference = setting("nominal", "capacity that counts as SOH 1.0: nominal or first_checkup")
     max_quarantine_share: float = setting(
         0.2, "largest share of quarantined rows that is still trusted", unit="fraction", ge=0.0, le=1.0
@@ -30,6 +36,13 @@ class DataSettings(SectionSettings):
     soh_max: float = setting(1.05, "SOH above this is flagged as implausible", unit="fraction", gt=0.0)
     soh_max_step: float = setting(
         0.05, "larger SOH steps between check-ups are flagged: a knee or a fault", unit="fraction", gt=0.0
+    )
+    max_temperature_offset_K: float = setting(
+        10.0, "a measured temperature further from the cell's set-point is flagged", unit="K", gt=0.0
+    )
+    workers: int = setting(0, "threads that read cells; 0: one a core, at most 4", ge=0, le=64)
+    keep_cells_days: float = setting(
+        30.0, "read cells that no run has used for longer are deleted from data/cells", unit="d", gt=0.0
     )
 
     @field_validator("source")

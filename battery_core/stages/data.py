@@ -88,8 +88,9 @@ def normalize(settings: Settings, raw: Staged | None = None) -> Staged:
     tables = source.read(raw_folder, settings.data)
     clean, found = quality.check_quality(tables.cells, tables.checkups, settings.data)
     findings = [*tables.findings, *found]
-    about = quality.summary(tables.rows_read, len(clean), findings)
-    quality.check_share(tables.rows_read, findings, settings.data.max_quarantine_share)
+    lost = tables.rows_read - len(clean)
+    about = quality.summary(tables.rows_read, len(clean), lost, findings)
+    quality.check_share(tables.rows_read, lost, findings, settings.data.max_quarantine_share)
     written = {"cells": schema.check_cells(tables.cells), "checkups": schema.check_checkups(clean, source.columns)}
     if tables.curves is not None:
         written["curves"] = schema.check_curves(tables.curves)

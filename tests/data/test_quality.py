@@ -27,7 +27,7 @@ def test_only_rows_without_a_usable_label_are_taken_out():
     clean, findings = check_quality(cells, checkups, LOOSE)
     assert clean.query("cell_id == 'A'")["checkup_index"].tolist() == [0, 2, 6]
     assert [(f.row, f.action, f.rule) for f in findings] == [(i, "quarantined", "no_label") for i in (1, 3, 4, 5)]
-    about = summary(len(checkups), len(clean), findings)
+    about = summary(len(checkups), len(clean), 4, findings)
     assert (about["rows_read"], about["rows_kept"], about["rows_quarantined"]) == (9, 5, 4)
 
 
@@ -66,12 +66,12 @@ def test_too_many_quarantined_rows_stop_with_the_commonest_reason():
     with pytest.raises(DataError, match=r"2 of 4 check-ups are quarantined, at most 20%.*no_label in capacity_Ah \(2"):
         check_quality(*tables(A=[2.0, np.nan, np.nan, 1.9]), DataSettings())
     bad = [Finding("A", 0, "x", c, "", "quarantined", "") for c in ("a", "b", "c")]  # one row, three columns
-    check_share(10, bad, limit=0.1)
+    check_share(10, 1, bad, limit=0.1)
 
 
 def test_lost_rows_are_noticed():
     with pytest.raises(DataError, match="1 are unaccounted for"):
-        summary(3, 2, [])
+        summary(3, 2, 0, [])
 
 
 def test_soh_references():

@@ -1,0 +1,198 @@
+"""Rules on the check-ups of whole cells, each judged by its own rows and by nothing from other cells."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from battery_core.data.findings import Finding, first_of_cells, of_rows
+from battery_core.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from battery_core.data.settings import DataSettings
+
+_ROUNDING = 1e-9  # a step of exactly the limit is not over it
+_ONLY_FORWARD = ("cycle_count", "time_days", "throughput_Ah")
+_NOT_MEASURED = {"cell_id", "checkup_index", *_ONLY_FORWARD}
+_LEAST_COLUMNS = 3  # that must agree before two check-ups count as one measurement written twice
+_POSSIBLE = (0.05, 20.0)  # capacity / nominal capacity of any cell, however aged; outside, a unit is wrong
+_THOUSAND = (200.0, 5000.0)
+_KELVIN = (230.0, 400.0)
+_TEMPERATURES = ("temperature_degC", "temperature_mean_degC")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Check-ups after the rules: every row that came in is kept or quarantined.
+
+    Args:
+        kept: rows with a usable label, sorted by cell (as they came) and check-up.
+        quarantined: rows that cannot be scored, or are there twice.
+        findings: everything that looks wrong.
+    """
+
+    kept: pd.DataFrame
+    quarantined: pd.DataFrame
+    findings: list[Finding]
+
+
+def check_rows(cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettings) -> Checked:
+    """Check-ups of one cell or of several, judged cell by cell.
+
+    Only a row that cannot be scored (no finite, positive capacity) or that is there twice is taken out. A suspicious
+    label is flagged and kept: cleaning test rows on the label would make the error look better than it is.
+
+    Raises:
+        DataError: a cell has no usable label at all, or its capacity or temperature is in another unit.
+    """
+    import numpy as np
+
+    capacity = checkups["capacity_Ah"].to_numpy(dtype=float)
+    unusable = ~(np.isfinite(capacity) & (capacity > 0))
+    repeated = checkups.duplicated(["cell_id", "checkup_index"]).to_numpy() & ~unusable
+    nothing, twice = "capacity is not a positive number: nothing to score", "this check-up of this cell is there before"
+    findings = [
+        *of_rows(checkups, unusable, "no_label", "capacity_Ah", "quarantined", nothing),
+        *of_rows(checkups, repeated, "repeated_checkup", "checkup_index", "quarantined", twice),
+    ]
+    out = unusable | repeated
+    kept = _in_order(checkups[~out] if out.any() else checkups)
+    _check_cells_have_labels(checkups, kept)
+    for rule in (_units, _implausible, _backwards, _written_twice, _far_from_set_point):
+        findings += rule(cells, kept, settings)
+    return Checked(kept, checkups[out], findings)
+
+
+def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Cells as they came, each one's check-ups in order."""
+    import numpy as np
+    import pandas as pd
+
+    cells = pd.factorize(rows["cell_id"])[0]
+    order = np.lexsort((rows["checkup_index"].to_numpy(), cells))
+    in_order = bool((order[1:] > order[:-1]).all())
+    return (rows if in_order else rows.iloc[order]).reset_index(drop=True)
+
+
+def _check_cells_have_labels(checkups: pd.DataFrame, kept: pd.DataFrame) -> None:
+    if bare := sorted(set(checkups["cell_id"].unique()) - set(kept["cell_id"].unique())):
+        raise DataError(
+            f"cell '{bare[0]}': no check-up has a usable capacity_Ah (all missing, infinite or not positive)"
+            f"{f', nor in {len(bare) - 1} more cells' if len(bare) > 1 else ''} - "
+            "mend the label column in the raw file or take the file out"
+        )
+
+
+def _units(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+    """Refuses a capacity that no cell of its nominal capacity can have: a unit was mistaken somewhere."""
+    nominal = _by_cell(cells, "nominal_capacity_Ah")
+    for cell, median in _medians(rows, "capacity_Ah").items():
+        ratio = median / nominal.get(cell, math.nan)
+        if ratio < _POSSIBLE[0] or ratio > _POSSIBLE[1]:
+            raise DataError(
+                f"cell '{cell}': median capacity_Ah is {median:.6g}, {ratio:.3g} times the nominal "
+                f"{nominal[cell]:.6g} Ah; expected {_POSSIBLE[0]:g} to {_POSSIBLE[1]:g} times - {_likely(ratio)}"
+            )
+    return []
+
+
+def _likely(ratio: float) -> str:
+    if _THOUSAND[0] <= ratio <= _THOUSAND[1]:
+        return "the capacity is likely in mAh: state the unit in its header or column map"
+    if _THOUSAND[0] <= 1 / ratio <= _THOUSAND[1]:
+        return "the nominal capacity is likely in mAh, or the capacity was divided by 1000 twice: state the units"
+    return "check the unit of the capacity and the nominal capacity of this cell"
+
+
+def _implausible(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+    """Labels outside the plausible range, and steps that are a knee or a fault: kept, but said."""
+    import numpy as np
+
+    from battery_core.data.labels import soh
+
+    value = soh(rows, cells, settings.soh_reference).to_numpy()
+    outside = (value < settings.soh_min) | (value > settings.soh_max)
+    step = _step(rows, value)
+    wide = f"SOH outside {settings.soh_min:g} to {settings.soh_max:g}"
+    steep = f"SOH step of more than {settings.soh_max_step:g} since the check-up before, a knee or a fault,"
+    return [
+        *first_of_cells(rows, outside, value, "soh_range", "capacity_Ah", wide),
+        *first_of_cells(rows, np.abs(step) > settings.soh_max_step + _ROUNDING, step, "soh_step", "capacity_Ah", steep),
+    ]
+
+
+def _backwards(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+    """Time, cycles and throughput never decrease from one check-up to the next."""
+    findings = []
+    for column in _ONLY_FORWARD:
+        values = rows[column].to_numpy(dtype=float) if column in rows else None
+        if values is not None:
+            step = _step(rows, values)
+            findings += first_of_cells(rows, step < -_ROUNDING, step, "runs_backwards", column, f"{column} decreases")
+    return findings
+
+
+def _written_twice(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+    """A check-up whose every measured number is that of the one before: one measurement under two numbers."""
+    import numpy as np
+
+    columns = [name for name in rows.columns if name not in _NOT_MEASURED]
+    if len(columns) < _LEAST_COLUMNS:
+        return []
+    values = rows[columns].to_numpy(dtype=float)
+    now, before = values[1:], values[:-1]
+    there = ~np.isnan(now)
+    same = ((now == before) | (~there & np.isnan(before))).all(axis=1) & (there.sum(axis=1) >= _LEAST_COLUMNS)
+    same = np.concatenate([[False], same]) & ~_is_first(rows)
+    what = "every measured number is that of the check-up before"
+    return first_of_cells(rows, same, rows["capacity_Ah"].to_numpy(), "same_as_before", "capacity_Ah", what)
+
+
+def _far_from_set_point(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+    """The temperature measured while a cell aged, against the chamber's; kelvin is refused."""
+    findings = []
+    set_points = _by_cell(cells, "ambient_temperature_degC")
+    for column in [name for name in rows.columns if name.endswith(_TEMPERATURES)]:
+        for cell, median in _medians(rows, column).items():
+            if _KELVIN[0] <= median <= _KELVIN[1]:
+                raise DataError(
+                    f"cell '{cell}': median {column} is {median:.4g}; expected degC - likely kelvin: state the unit in "
+                    "its header or column map"
+                )
+            off = median - set_points.get(cell, math.nan)
+            if abs(off) > settings.max_temperature_offset_K:
+                reason = f"median {column} is {off:+.1f} K off the set-point of {set_points[cell]:g} degC: kept"
+                findings.append(Finding(cell, None, "off_set_point", column, f"{median:.4g}", "flagged", reason))
+    return findings
+
+
+def _by_cell(cells: pd.DataFrame, column: str) -> dict[str, float]:
+    return dict(zip(cells["cell_id"], cells[column].astype(float), strict=True)) if column in cells else {}
+
+
+def _medians(rows: pd.DataFrame, column: str) -> dict[str, float]:
+    """Median of each cell that has values."""
+    medians = rows.groupby("cell_id", sort=False)[column].median().dropna()
+    return {str(cell): float(value) for cell, value in zip(medians.index, medians.to_numpy(), strict=True)}
+
+
+def _step(rows: pd.DataFrame, values: Any) -> Any:
+    """Change since the cell's check-up before; missing at its first."""
+    import numpy as np
+
+    step = np.full(len(values), np.nan)
+    step[1:] = values[1:] - values[:-1]
+    step[_is_first(rows)] = np.nan
+    return step
+
+
+def _is_first(rows: pd.DataFrame) -> Any:
+    """Where a cell begins in rows that are in order."""
+    import numpy as np
+    import pandas as pd
+
+    cells = pd.factorize(rows["cell_id"])[0]
+    return np.concatenate([[True], cells[1:] != cells[:-1]]) if len(cells) else np.zeros(0, dtype=bool)
