@@ -14,6 +14,7 @@ SOURCES: Registry[Any] = Registry(
         "tju": "battery_core.data.sources.charge_statistics:TJU",
         "hust": "battery_core.data.sources.charge_statistics:HUST",
         "mit": "battery_core.data.sources.charge_statistics:MIT",
+        "lgm50t": "battery_core.data.sources.lgm50t_source:LGM50TSource",
     },
 )
 """Where cells come from; each is a ``Source``."""

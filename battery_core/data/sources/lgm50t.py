@@ -9,26 +9,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from battery_core.data.quality import Finding
 from battery_core.data.schema import CELL_COLUMNS, CHECKUP_COLUMNS
 from battery_core.data.sources.base import CellFiles, Role, SourceTables, concat_tables
-from battery_core.data.sources.lgm50t_curves import read_curves
+from battery_core.data.sources.lgm50t_csv import Array, headers_by_name, name_key, numbers, read_table
+from battery_core.data.sources.lgm50t_curves import check_curves, read_curves
 from battery_core.data.sources.lgm50t_names import (
     CURVE_FILE,
+    CYCLE_FILE,
     PROTOCOLS,
+    SET_FILE,
     SUMMARY_FILE,
     cell_id,
     group_name,
     named,
     named_files,
 )
+from battery_core.data.sources.lgm50t_usage import second_witness
 from battery_core.errors import DataError
-from battery_core.units import convert, split_header
 
-Array = npt.NDArray[np.float64]
 NOMINAL_CAPACITY_Ah = 5.0
 CHEMISTRY = "NMC811 / graphite-SiOx"
 HIGHEST_RESISTANCE_ohm = 10.0  # the published 0.1 s resistances are hundredths of an ohm, or a bad reading
@@ -70,9 +71,9 @@ COLUMNS: Mapping[str, Role] = {
 
 
 def lgm50t_cells(raw_dir: Path, source: str = "lgm50t") -> list[CellFiles]:
-    """The cells below a folder laid out like the published archives: a performance summary each, and its curves.
+    """The cells below a folder laid out like the published archives: a performance summary each, and its other files.
 
-    A curve of a cell that has no summary belongs to no cell.
+    A file of a cell that has no performance summary belongs to no cell.
 
     Raises:
         DataError: no performance summary below the folder, or two for one cell.
@@ -88,8 +89,9 @@ def lgm50t_cells(raw_dir: Path, source: str = "lgm50t") -> list[CellFiles]:
             f"source '{source}': no file 'Expt N - cell X (TTdegC) - Processed Data.csv' below '{raw_dir}' - "
             "unpack the archives there"
         )
-    for path, match in named_files(raw_dir, CURVE_FILE):
-        files.get(cell_id(match["expt"], match["cell"]), []).append(path)
+    for pattern in (CURVE_FILE, SET_FILE, CYCLE_FILE):
+        for path, match in named_files(raw_dir, pattern):
+            files.get(cell_id(match["expt"], match["cell"]), []).append(path)
     return [CellFiles(name, tuple(sorted(p.relative_to(raw_dir) for p in files[name]))) for name in sorted(files)]
 
 
@@ -108,7 +110,9 @@ def read_lgm50t_cell(
     ((path, match),) = named(cell.files, SUMMARY_FILE)
     about = _cell(cell.cell_id, match["expt"], match["ambient"], source, chemistry)
     checkups, findings = _blank_bad_resistance(_table(cell.cell_id, _read_summary(raw_dir / path, where)))
+    checkups, about_usage = second_witness(raw_dir, cell, checkups, where)
     curves = read_curves(raw_dir, cell, source)
+    findings += about_usage + check_curves(checkups, curves)
     return SourceTables(pd.DataFrame([about]), checkups, curves, findings, len(checkups))
 
 
@@ -133,13 +137,13 @@ def _table(name: str, columns: Mapping[str, Array]) -> pd.DataFrame:
 
 def _read_summary(path: Path, where: str) -> dict[str, Array]:
     """One performance summary: columns found by name, each converted from the unit its header states."""
-    raw = _read_csv(path, where)
-    headers = {_key(split_header(str(header))[0]): str(header) for header in raw.columns}
+    raw = read_table(path, where)
+    headers = headers_by_name(raw)
     table = {}
     for name, (column, unit) in {**_REQUIRED, **_FITTED}.items():
-        header = headers.get(_key(name))
+        header = headers.get(name_key(name))
         if header is not None:
-            table[column] = _numbers(raw[header], header, unit, where)
+            table[column] = numbers(raw[header], header, unit, where)
         elif name in _REQUIRED:
             expected, found = (f"{name} [{unit}]" if unit else name), ", ".join(map(str, raw.columns))
             raise DataError(
@@ -148,41 +152,13 @@ def _read_summary(path: Path, where: str) -> dict[str, Array]:
             )
         else:
             table[column] = np.full(len(raw), np.nan)
-    if np.isnan(table["checkup_index"]).any():
-        raise DataError(f'{where}: column "Ageing Sets": expected 0, 1, 2 and so on; found a blank - fill it in')
+    if raw.empty:
+        raise DataError(f"{where}: {path.name} has a header but no rows - fetch it again or remove it")
+    wrong = [value for value in table["checkup_index"] if not (value >= 0 and value.is_integer())]
+    if wrong:
+        found = "a blank" if np.isnan(wrong[0]) else f"{wrong[0]:g}"
+        raise DataError(f'{where}: column "Ageing Sets": expected 0, 1, 2 and so on; found {found} - fill it in')
     return table
-
-
-def _read_csv(path: Path, where: str) -> pd.DataFrame:
-    for encoding in ("utf-8-sig", "cp1252"):  # the degree sign of one header decides
-        try:
-            return pd.read_csv(path, encoding=encoding).dropna(how="all")
-        except UnicodeDecodeError:
-            continue
-        except (pd.errors.EmptyDataError, pd.errors.ParserError) as err:
-            raise DataError(f"{where}: {path.name} is not a CSV table ({err}) - fetch it again") from err
-    raise DataError(f"{where}: {path.name} is not text; expected UTF-8 - fetch it again")
-
-
-def _numbers(values: pd.Series[float], header: str, unit: str, where: str) -> Array:
-    """One column as numbers in the wanted unit; a blank is a missing value, a word is refused."""
-    stated = split_header(header)[1]
-    if unit and not stated:
-        raise DataError(
-            f'{where}: column "{header}": expected its unit, like [{unit}]; found none - add it to the header'
-        )
-    try:
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except ValueError as err:
-        raise DataError(f'{where}: column "{header}": expected numbers; found a word ({err}) - mend it') from err
-    try:
-        return np.asarray(convert(numbers, stated, unit) if unit else numbers, dtype=np.float64)
-    except DataError as err:
-        raise DataError(f'{where}: column "{header}": {err}') from err
-
-
-def _key(name: str) -> str:
-    return " ".join(name.lower().split())
 
 
 def _blank_bad_resistance(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:

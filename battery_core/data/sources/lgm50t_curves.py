@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from battery_core.data.quality import Finding
 from battery_core.data.schema import CURVE_COLUMNS
 from battery_core.data.sources.base import CellFiles
 from battery_core.data.sources.lgm50t_names import CURVE_FILE, named
@@ -24,7 +25,11 @@ _COLUMNS = {
     "Charge": ("capacity_Ah", "Ah"),
     "Temperature": ("temperature_degC", "degC"),
 }
-_READ = pacsv.ReadOptions(use_threads=False)  # a file is a few kilobytes: threads cost more than they bring
+_MOST_APART = 0.02  # share of the C/10 capacity
+_APART = f"more than {_MOST_APART:.0%} from the charge that its 0.1C curve counts: kept"
+_ORPHAN = "a 0.1C curve of a check-up that the performance summary does not have: kept"
+# a file is a few kilobytes: threads cost more than they bring
+_READ, _READ_CP1252 = (pacsv.ReadOptions(use_threads=False, encoding=name) for name in ("utf8", "cp1252"))
 
 
 def read_curves(raw_dir: Path, cell: CellFiles, source: str) -> pd.DataFrame | None:
@@ -50,13 +55,37 @@ def read_curves(raw_dir: Path, cell: CellFiles, source: str) -> pd.DataFrame | N
     return table[list(CURVE_COLUMNS)]
 
 
+def check_curves(checkups: pd.DataFrame, curves: pd.DataFrame | None) -> list[Finding]:
+    """What the curves of one cell say of its check-ups: one without the other, or another C/10 capacity."""
+    if curves is None:
+        return []
+    name, passed = str(checkups["cell_id"].iloc[0]), curves.groupby("checkup_index")["capacity_Ah"].max()
+    capacity = checkups.drop_duplicates("checkup_index").set_index("checkup_index")["capacity_Ah"]
+    both = passed.index.intersection(capacity.dropna().index)
+    apart = (passed[both] / capacity[both] - 1.0).abs()
+    return [
+        *(
+            Finding(name, int(i), "checkup_without_curve", "capacity_Ah", "", "kept", "no 0.1C curve of this check-up")
+            for i in capacity.index.difference(passed.index)
+        ),
+        *(
+            Finding(name, int(i), "curve_without_checkup", "capacity_Ah", f"{passed[i]:.6g}", "flagged", _ORPHAN)
+            for i in passed.index.difference(capacity.index)
+        ),
+        *(
+            Finding(name, int(i), "curve_capacity", "capacity_Ah", f"{capacity[i]:.6g}", "flagged", _APART)
+            for i in both[(apart > _MOST_APART).to_numpy()]
+        ),
+    ]
+
+
 def _read_curve(path: Path, where: str) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     try:
-        table = pacsv.read_csv(path, read_options=_READ)
-        headers, missing = _headers(tuple(table.column_names))
+        table, names = _read_table(path)
+        headers, missing = _headers(names)
         if missing is not None:
             raise DataError(
-                f'{where}: no column "{missing}" in {path.name}; found {", ".join(table.column_names)} - '
+                f'{where}: no column "{missing}" in {path.name}; found {", ".join(names)} - '
                 "rename it or map it in data/sources/lgm50t_curves.py"
             )
         curve = {
@@ -69,6 +98,15 @@ def _read_curve(path: Path, where: str) -> dict[str, np.ndarray[tuple[int], np.d
         ) from err
     curve["capacity_Ah"] = np.abs(curve["capacity_Ah"] - curve["capacity_Ah"][:1])
     return curve
+
+
+def _read_table(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    table = pacsv.read_csv(path, read_options=_READ)
+    try:
+        return table, tuple(table.column_names)
+    except UnicodeDecodeError:  # a degree sign of another encoding
+        table = pacsv.read_csv(path, read_options=_READ_CP1252)
+        return table, tuple(table.column_names)
 
 
 @cache

@@ -16,6 +16,18 @@ PROTOCOLS: Mapping[str, str] = {
 _CELL = r"expt\s*(?P<expt>\d+(?:,\d+)?)\s*-\s*cell\s*(?P<cell>\w+)\s*"
 SUMMARY_FILE = re.compile(_CELL + r"\((?P<ambient>-?\d+)\s*degc\)\s*-\s*processed data\.csv", re.IGNORECASE)
 CURVE_FILE = re.compile(_CELL + r"-\s*rpt\s*(?P<rpt>\d+)\s*-\s*0\.1c discharge data\.csv", re.IGNORECASE)
+SET_FILE = re.compile(_CELL + r"-\s*set_data\.csv", re.IGNORECASE)
+CYCLE_FILE = re.compile(_CELL + r"-\s*cycle_data\.csv", re.IGNORECASE)
+
+
+def is_needed(file_name: str) -> bool:
+    """Whether a file of the archives serves a SOH model: kilobytes of summaries and curves in gigabytes of records.
+
+    Example:
+        >>> is_needed("Expt 5 - Cell A (10degC) - Processed Data.csv"), is_needed("Expt 5 - Cell A - cycling.csv")
+        (True, False)
+    """
+    return any(pattern.fullmatch(file_name) for pattern in (SUMMARY_FILE, SET_FILE, CYCLE_FILE, CURVE_FILE))
 
 
 def named_files(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
