@@ -20,6 +20,10 @@ class DataError(BatteryError):
     """The data are not what their source or table promises."""
 
 
+class DataChangingError(DataError):
+    """A raw file is being written right now: trying again a little later may help."""
+
+
 class SplitError(BatteryError):
     """The requested split of cells cannot be made from the cells there are."""
 

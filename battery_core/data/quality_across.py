@@ -23,12 +23,14 @@ class CellSummary:
         cell_id: the cell.
         rows: its check-ups.
         labels: digest of its capacities, value by value.
+        content: digest of all its numbers.
         ranges: lowest and highest value of each column that has values.
     """
 
     cell_id: str
     rows: int
     labels: str
+    content: str
     ranges: Mapping[str, tuple[float, float]]
 
 
@@ -47,6 +49,7 @@ def summarise(rows: pd.DataFrame) -> list[CellSummary]:
         return []
     columns = [name for name in rows.columns if name not in ("cell_id", "checkup_index")]
     values, capacity = rows[columns].to_numpy(dtype=float), rows["capacity_Ah"].to_numpy(dtype=float)
+    index = rows["checkup_index"].to_numpy(dtype="int64")
     cells = pd.factorize(rows["cell_id"])[0]
     starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
     low, high = np.fmin.reduceat(values, starts).tolist(), np.fmax.reduceat(values, starts).tolist()
@@ -57,6 +60,7 @@ def summarise(rows: pd.DataFrame) -> list[CellSummary]:
             cell_id=str(names[i]),
             rows=end - int(start),
             labels=hashlib.sha256(capacity[start:end].tobytes()).hexdigest(),
+            content=hashlib.sha256(index[start:end].tobytes() + values[start:end].tobytes()).hexdigest(),
             ranges={c: (a, b) for c, a, b in zip(columns, low[i], high[i], strict=True) if a == a},  # a == a: not NaN
         )
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))

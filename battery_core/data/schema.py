@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from battery_core.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 CELL_COLUMNS = (
     "cell_id", "source", "group", "chemistry", "nominal_capacity_Ah", "ambient_temperature_degC", "protocol",
@@ -21,6 +22,8 @@ CHECKUP_COLUMNS = (
 CURVE_COLUMNS = (
     "cell_id", "checkup_index", "half_cycle", "time_s", "voltage_V", "current_A", "capacity_Ah", "temperature_degC",
 )  # fmt: skip
+
+_KINDS = {"cell_id": "text", "half_cycle": "text", "checkup_index": "count"}
 
 
 def check_cells(cells: pd.DataFrame) -> pd.DataFrame:
@@ -48,6 +51,41 @@ def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
         DataError: the first thing that is wrong, and how many more there are.
     """
     return _check("curves", curves, _curves_schema())
+
+
+def cells_arrow() -> pa.Schema:
+    """Types of the table of cells on disk."""
+    return _arrow({name: "text" if name in TEXT_COLUMNS else "number" for name in CELL_COLUMNS})
+
+
+def checkups_arrow(extra: Iterable[str] = ()) -> pa.Schema:
+    """Types of the table of check-ups on disk."""
+    return _arrow({name: _KINDS.get(name, "number") for name in (*CHECKUP_COLUMNS, *extra)})
+
+
+def curves_arrow() -> pa.Schema:
+    """Types of the time series on disk."""
+    return _arrow({name: _KINDS.get(name, "number") for name in CURVE_COLUMNS})
+
+
+def quarantine_arrow(extra: Iterable[str] = ()) -> pa.Schema:
+    """Types of the table of rows taken out: what could be read of each check-up, and what was wrong with it."""
+    kinds = {name: _KINDS.get(name, "number") for name in (*CHECKUP_COLUMNS, *extra)}
+    return _arrow({**kinds, "rule": "text", "reason": "text"})
+
+
+def as_arrow(frame: pd.DataFrame, types: pa.Schema) -> pa.Table:
+    """A table with exactly these columns, in this order; a missing number is null."""
+    import pyarrow as pa
+
+    return pa.Table.from_pandas(frame, schema=types, preserve_index=False, nthreads=1).replace_schema_metadata(None)
+
+
+def _arrow(kinds: Mapping[str, str]) -> pa.Schema:
+    import pyarrow as pa
+
+    types = {"text": pa.large_string(), "count": pa.int64(), "number": pa.float64()}
+    return pa.schema([(name, types[kind]) for name, kind in kinds.items()])
 
 
 def join_rows(cells: pd.DataFrame, checkups: pd.DataFrame) -> pd.DataFrame:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from battery_core.data import quality, schema
-from battery_core.data.names import SOURCES
-from battery_core.data.sources.base import Source
 from battery_core.data.splits import CellSplit, make_split
 from battery_core.data.splits import resolve as resolve_split
-from battery_core.data.versioning import code_version, content_version, file_sha256
+from battery_core.data.versioning import content_version, file_sha256
 from battery_core.errors import DataError
 from battery_core.files import read_json, whole_folder, write_json, write_text
 from battery_core.settings import Settings
 from battery_core.stages import Staged
+from battery_core.stages.artefacts import ORIGIN_FILE, STAGE_FILE, read_table, source_of, stage_key
+from battery_core.stages.normalize import normalize
 
-ORIGIN_FILE = "ORIGIN.json"
-STAGE_FILE = "stage.json"
-
-
-def source_of(settings: Settings) -> Source:
-    """The source the settings name."""
-    source: Source = SOURCES.get(settings.data.source)
-    return source
+__all__ = ["ORIGIN_FILE", "STAGE_FILE", "fetch", "normalize", "read_table", "source_of", "split", "stage_key"]
 
 
 def fetch(settings: Settings) -> Staged:
@@ -67,64 +53,6 @@ def _edited(folder: Path, fetched: dict[str, str]) -> list[str]:
     return sorted(name for name in fetched.keys() | now.keys() if fetched.get(name) != now.get(name))
 
 
-def normalize(settings: Settings, raw: Staged | None = None) -> Staged:
-    """Raw files to the canonical tables, units converted once, every unusable row quarantined and counted.
-
-    Raises:
-        DataError: a file or a table is not what it should be, or too much of it is unusable.
-    """
-    source, name = source_of(settings), settings.data.source
-    raw_folder = settings.folder("data") / "raw" / name
-    if not (raw_folder / ORIGIN_FILE).is_file():
-        raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
-    raw_version = raw.version if raw else content_version(raw_folder)
-    key = stage_key(
-        raw_version, settings.data.model_dump(mode="json", exclude={"reference_root"}), code_version("data", "units")
-    )
-    folder = settings.folder("data") / "normalized" / name
-    standing = read_json(folder / STAGE_FILE)
-    if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
-        return Staged(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
-    tables = source.read(raw_folder, settings.data)
-    clean, found = quality.check_quality(tables.cells, tables.checkups, settings.data)
-    findings = [*tables.findings, *found]
-    lost = tables.rows_read - len(clean)
-    about = quality.summary(tables.rows_read, len(clean), lost, findings)
-    quality.check_share(tables.rows_read, lost, findings, settings.data.max_quarantine_share)
-    written = {"cells": schema.check_cells(tables.cells), "checkups": schema.check_checkups(clean, source.columns)}
-    if tables.curves is not None:
-        written["curves"] = schema.check_curves(tables.curves)
-    with whole_folder(folder) as part:
-        _write_tables(part, written, about, findings, source)
-        files = {file.name: file_sha256(file) for file in _files(part)}
-        version = stage_key(files)
-        write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
-    taken_out = f", {about['rows_quarantined']} quarantined" if about["rows_quarantined"] else ""
-    text = f"normalize: {source.label}: {len(tables.cells)} cells, {len(clean)} check-ups{taken_out}"
-    return Staged(folder, version, False, text)
-
-
-def _write_tables(
-    folder: Path, tables: dict[str, pd.DataFrame], about: dict[str, Any], findings: list[Any], source: Source
-) -> None:
-    for name, table in tables.items():
-        table.to_parquet(folder / f"{name}.parquet", index=False)
-    quarantined = pd.DataFrame([asdict(f) for f in findings], columns=list(quality.Finding.__dataclass_fields__))
-    quarantined.to_csv(folder / "findings.csv", index=False)
-    about |= {"source": source.name, "label": source.label, "simulated": source.simulated}
-    about["roles"] = {column: str(role) for column, role in source.columns.items()}
-    write_json(folder / "quality.json", about)
-
-
-def _whole(folder: Path, files: dict[str, str]) -> bool:
-    return all((folder / name).is_file() and file_sha256(folder / name) == sha for name, sha in files.items())
-
-
-def stage_key(*parts: Any) -> str:
-    """Hash of what a stage depends on."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def split(settings: Settings, tables: Staged | None = None) -> Staged:
     """Divide the cells into training, validation and test; known cells keep their part from night to night.
 
@@ -154,15 +82,3 @@ def split(settings: Settings, tables: Staged | None = None) -> Staged:
 
 def _read_split(file: Path) -> CellSplit | None:
     return CellSplit.from_json(file.read_text()) if file.is_file() else None
-
-
-def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """One of the canonical tables.
-
-    Raises:
-        DataError: it is not there yet.
-    """
-    file = folder / f"{name}.parquet"
-    if not file.is_file():
-        raise DataError(f"table '{name}': no '{file}' - run the stage normalize first")
-    return pd.read_parquet(file)

@@ -1,0 +1,44 @@
+"""How far a long reading is: a bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+_EVERY_S = 10.0
+
+
+class Progress:
+    """Counts steps; says nothing about what is over in a few seconds.
+
+    Args:
+        total: number of steps.
+        what: what is done, for people.
+        say: takes a line where there is no terminal.
+    """
+
+    def __init__(self, total: int, what: str, say: Callable[[str], None]) -> None:
+        self._total, self._what, self._say = total, what, say
+        self._done, self._last = 0, time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=self._total, desc=self._what, disable=None, leave=False, delay=2.0, unit="cell")
+        return self
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        self._bar.update()
+        if self._bar.disable and time.monotonic() - self._last > _EVERY_S:
+            self._last = time.monotonic()
+            self._say(f"{self._what}: {self._done} of {self._total}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()

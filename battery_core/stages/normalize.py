@@ -1,0 +1,182 @@
+"""normalize: raw files of a source to checked tables, cell by cell; only cells that changed are read again."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from battery_core.data import quality, schema
+from battery_core.data.cell_reading import CellReading, ReadCell
+from battery_core.data.cell_store import CellStore
+from battery_core.data.findings import Finding
+from battery_core.data.progress import Progress
+from battery_core.data.quality_across import AcrossCells
+from battery_core.data.settings import DataSettings
+from battery_core.data.sources.base import CellFiles, Source
+from battery_core.data.table_changes import Manifest, TableChanges
+from battery_core.data.table_writer import TableWriter
+from battery_core.data.versioning import code_version, content_version, file_sha256
+from battery_core.errors import DataError
+from battery_core.files import read_json, whole_folder, write_json
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages.artefacts import ORIGIN_FILE, STAGE_FILE, source_of, stage_key
+
+_LOG = logging.getLogger(__name__)
+_TABLES = ("cells", "checkups", "curves", "quarantine")
+_MANIFEST = "tables.json"
+_MOST_WORKERS = 4
+# settings that change no table of a cell: where data come from, how fast they are read, what becomes of them later
+_NO_PART = {
+    "reference_root", "workers", "keep_cells_days", "max_quarantine_share", "zenodo_url", "download_cache", "remote",
+}  # fmt: skip
+
+
+@dataclass
+class _Outcome:
+    """What became of the cells, counted as they pass."""
+
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    manifest: dict[str, tuple[int, str]] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    across: AcrossCells = field(default_factory=AcrossCells)
+    rows_read: int = 0
+    rows_kept: int = 0
+    rows_quarantined: int = 0
+    cells_read: int = 0
+
+
+def normalize(settings: Settings, raw: Staged | None = None, say: Callable[[str], None] = _LOG.info) -> Staged:
+    """Raw files to the canonical tables, units converted once, every unusable row quarantined and counted.
+
+    The version is that of the tables' content: the same cells give the same version, whatever the order, the number
+    of workers and what was read before.
+
+    Raises:
+        DataError: a file or a table is not what it should be, or too much of it is unusable.
+        DataChangingError: a raw file is being written; a retry may heal it.
+    """
+    source, name = source_of(settings), settings.data.source
+    raw_folder = settings.folder("data") / "raw" / name
+    if not (raw_folder / ORIGIN_FILE).is_file():
+        raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
+    raw_version = raw.version if raw else content_version(raw_folder)
+    said, code = settings.data.model_dump(mode="json", exclude=_NO_PART), code_version("data", "units")
+    key = stage_key(raw_version, said, settings.data.max_quarantine_share, code, code_version("stages.normalize"))
+    folder = settings.folder("data") / "normalized" / name
+    standing = read_json(folder / STAGE_FILE)
+    if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
+        return Staged(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
+    place = settings.folder("data") / "cells" / name
+    store = CellStore(place)
+    cells = sorted(source.cell_files(raw_folder, settings.data), key=lambda cell: cell.cell_id)
+    workers = settings.data.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+    reading = CellReading(source, raw_folder, settings.data, store, stage_key(name, said, code), workers)
+    with whole_folder(folder) as part:
+        with Progress(len(cells), f"normalize: {source.label}: cells", say) as progress:
+            outcome = _write_tables(part, source, reading, cells, progress)
+        _write_findings(part, source, outcome, settings.data)
+        files = {file.name: file_sha256(file) for file in sorted(part.iterdir())}
+        version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
+        write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
+    changes = _changes(place / _MANIFEST, folder, version, outcome)
+    store.prune(settings.data.keep_cells_days, outcome.keys)
+    return Staged(folder, version, False, f"normalize: {source.label}: {_in_words(outcome, changes)}")
+
+
+def changes_file(tables: Path) -> Path:
+    """Where it is kept what was new in the tables of a folder; beside it, for the tables do not depend on the past."""
+    return tables.with_name(f"{tables.name}.changes.json")
+
+
+def _whole(folder: Path, files: dict[str, str]) -> bool:
+    return all((folder / name).is_file() and file_sha256(folder / name) == sha for name, sha in files.items())
+
+
+def _write_tables(
+    folder: Path, source: Source, reading: CellReading, cells: list[CellFiles], progress: Progress
+) -> _Outcome:
+    """Every cell's rows to the end of the tables, in order of the cells' names."""
+    outcome = _Outcome()
+    with (
+        TableWriter(folder / "checkups.parquet", schema.checkups_arrow(source.columns)) as checkups,
+        TableWriter(folder / "quarantine.parquet", schema.quarantine_arrow(source.columns)) as quarantine,
+        TableWriter(folder / "curves.parquet", schema.curves_arrow(), rows=1, optional=True) as curves,
+    ):
+        for cell in reading.cells(cells):
+            checkups.add(cell.tables.checkups)
+            if cell.tables.quarantined is not None:
+                quarantine.add(cell.tables.quarantined)
+            if cell.tables.curves is not None:
+                curves.add(cell.tables.curves)
+            _count(outcome, cell)
+            progress.step()
+    table = schema.check_cells(pd.DataFrame(outcome.cells, columns=list(schema.CELL_COLUMNS)))
+    with TableWriter(folder / "cells.parquet", schema.cells_arrow()) as writer:
+        writer.add(schema.as_arrow(table, schema.cells_arrow()))
+    return outcome
+
+
+def _count(outcome: _Outcome, cell: ReadCell) -> None:
+    tables = cell.tables
+    outcome.keys.add(cell.key)
+    outcome.cells_read += cell.was_read
+    outcome.rows_read += tables.rows_read
+    outcome.rows_kept += tables.checkups.num_rows
+    outcome.rows_quarantined += 0 if tables.quarantined is None else tables.quarantined.num_rows
+    outcome.findings += tables.findings
+    if tables.cell is not None and tables.summary is not None:
+        outcome.cells.append(dict(tables.cell))
+        outcome.manifest[cell.cell_id] = (tables.checkups.num_rows, tables.content)
+        outcome.across.add(tables.summary)
+
+
+def _write_findings(folder: Path, source: Source, outcome: _Outcome, settings: DataSettings) -> None:
+    """quality.json and findings.csv; stops when there is too much in them.
+
+    Raises:
+        DataError: more rows are quarantined than can be trusted, no cell is left, or rows were lost.
+    """
+    findings = outcome.findings + outcome.across.findings()
+    about = quality.summary(outcome.rows_read, outcome.rows_kept, outcome.rows_quarantined, findings)
+    quality.check_share(outcome.rows_read, outcome.rows_quarantined, findings, settings.max_quarantine_share)
+    if not outcome.cells:
+        raise DataError(
+            f"normalize: every row of all {len(outcome.keys)} cell(s) is quarantined: no cell is left - mend the raw "
+            "files; the findings name row and reason"
+        )
+    with (folder / "findings.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([column.name for column in fields(Finding)])
+        table.writerows(astuple(finding) for finding in findings)
+    about |= {"source": source.name, "label": source.label, "simulated": source.simulated}
+    about["roles"] = {column: str(role) for column, role in source.columns.items()}
+    write_json(folder / "quality.json", about)
+
+
+def _changes(file: Path, folder: Path, version: str, outcome: _Outcome) -> TableChanges:
+    """What is new since the tables that were made before these; kept for the report."""
+    before = Manifest.from_json(read_json(file))
+    now = Manifest(version, outcome.manifest)
+    changes = now.since(before)
+    if before is None or before.version != version:
+        write_json(changes_file(folder), {"version": version, **changes.as_json()})
+        write_json(file, now.as_json())
+    return changes
+
+
+def _in_words(outcome: _Outcome, changes: TableChanges) -> str:
+    taken_out = f", {outcome.rows_quarantined} quarantined" if outcome.rows_quarantined else ""
+    unchanged = len(outcome.keys) - outcome.cells_read
+    return (
+        f"{len(outcome.cells)} cells, {outcome.rows_kept} check-ups{taken_out}; {outcome.cells_read} cells read, "
+        f"{unchanged} unchanged; {changes.in_words()}"
+    )
