@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from battery_core.base_settings import SectionSettings, setting
+from battery_core.data.extraction.settings import ExtractionSettings
 
 SohReference = Literal["nominal", "first_checkup"]
 
@@ -27,6 +28,9 @@ class DataSettings(SectionSettings):
     )
     download_cache: Path | None = setting(
         None, "folder where lgm50t files that arrived whole are kept; none: the user's cache folder"
+    )
+    extraction: ExtractionSettings = Field(
+        default_factory=ExtractionSettings, description="measurements taken from raw curves"
     )
     soh_reference: SohReference = setting("nominal", "capacity that counts as SOH 1.0: nominal or first_checkup")
     max_quarantine_share: float = setting(

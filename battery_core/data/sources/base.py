@@ -5,27 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.data.quality import Finding
+from battery_core.data.roles import CHARGE_STATISTICS as CHARGE_STATISTICS
+from battery_core.data.roles import Role as Role
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from battery_core.data.settings import DataSettings
-
-
-class Role(StrEnum):
-    """What a column tells about a cell, and so whether a model may see it."""
-
-    USAGE = "usage"
-    """How the cell was used: throughput, time, temperature, cycle number."""
-    MEASUREMENT = "measurement"
-    """Measured without knowing the capacity: a partial charge, a resistance."""
-    LABEL_EQUIVALENT = "label-equivalent"
-    """Nearly the label itself: refused as a feature for SOH of the same check-up."""
 
 
 CANONICAL_ROLES: Mapping[str, Role] = {
@@ -35,14 +25,6 @@ CANONICAL_ROLES: Mapping[str, Role] = {
     "capacity_Ah": Role.LABEL_EQUIVALENT,
     "resistance_ohm": Role.MEASUREMENT,
 }
-
-CHARGE_STATISTICS = (
-    "voltage_mean_V", "voltage_std_V", "voltage_kurtosis", "voltage_skewness",
-    "cc_charge_Ah", "cc_time_s", "voltage_slope_V_per_s", "voltage_entropy",
-    "current_mean_A", "current_std_A", "current_kurtosis", "current_skewness",
-    "cv_charge_Ah", "cv_time_s", "current_slope_A_per_s", "current_entropy",
-)  # fmt: skip
-"""Statistics of the end of a charge (cc: constant current, cv: constant voltage), as Wang et al. 2024 order them."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""Resistance from current steps: how far the voltage moves when a resting cell is put under load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from battery_core.data.extraction.base import HalfCycle, Measurement
+from battery_core.data.extraction.settings import ExtractionSettings
+from battery_core.data.roles import Role
+
+_REST_PER_H = 0.02  # a smaller current is rest, per nominal capacity
+
+
+class StepResistance(Measurement):
+    """dV/dI from the last sample at rest to the first one ``step_delay_s`` later or more; median over steps, in ohm.
+
+    Only steps larger than ``step_min_per_h`` count, that are read no later than ``step_max_delay_s`` (a cycler that
+    writes every 10 s gives a 10 s resistance), and only while the half cycle has passed less than ``step_max_charge``
+    of the nominal capacity: how many steps a whole discharge has would tell its length, which is the label.
+    """
+
+    name = "resistance"
+    columns = {  # noqa: RUF012 - the contract's ClassVar
+        "step_resistance_charge_ohm": Role.MEASUREMENT,
+        "step_resistance_discharge_ohm": Role.MEASUREMENT,
+    }
+
+    def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
+        """From the beginning of each half cycle."""
+        found = {name: step_resistances(half, settings) for name, half in curves.items()}
+        return {f"step_resistance_{name}_ohm": float(np.median(r)) for name, r in found.items() if r}
+
+
+def step_resistances(half: HalfCycle, settings: ExtractionSettings) -> list[float]:
+    """Resistance of each step from rest to load, in order, in ohm.
+
+    Example:
+        >>> half = HalfCycle(*np.array([[0.0, 10.0, 11.0], [4.2, 4.2, 4.0], [0.0, 0.0, -2.0]]), 2.0)
+        >>> [round(r, 3) for r in step_resistances(half, ExtractionSettings())]
+        [0.1]
+    """
+    time, voltage, current = half.time_s, half.voltage_V, half.current_A
+    rests = np.abs(current) <= _REST_PER_H * half.nominal_capacity_Ah
+    early = np.abs(half.charge_Ah()) <= settings.step_max_charge * half.nominal_capacity_Ah
+    found = []
+    for rest in np.flatnonzero(rests[:-1] & ~rests[1:] & early[1:]).tolist():
+        read = int(np.searchsorted(time, time[rest] + settings.step_delay_s))
+        read = max(read, rest + 1)
+        if read >= len(time) or time[read] - time[rest] > settings.step_max_delay_s or rests[rest + 1 : read + 1].any():
+            continue
+        step = float(current[read] - current[rest])
+        if abs(step) >= settings.step_min_per_h * half.nominal_capacity_Ah:
+            found.append(float(voltage[read] - voltage[rest]) / step)
+    return [r for r in found if r > 0]
