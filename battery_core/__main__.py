@@ -11,6 +11,7 @@ from battery_core.errors import SettingsError, unknown_name
 from battery_core.settings import resolve
 
 STAGES = {
+    "inspect": "show what a folder of your own cycler data is understood to be, before anything is trained",
     "fetch": "bring the raw files of the source",
     "normalize": "raw files to checked tables",
     "split": "cells into training, validation and test",
@@ -35,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(str(unknown_name("stage", name, STAGES)))
     if name == "simulate":
         return _simulate(rest)
+    if name == "inspect":
+        return _inspect(rest)
     overrides = parse_overrides(rest, f"python -m battery_core {name}", STAGES[name])
     settings = resolve(overrides)
     from battery_core.stages.chain import run_stage
@@ -65,6 +68,19 @@ def _simulate(rest: Sequence[str]) -> int:
     count = simulate(given.folder, seed=given.seed, workers=given.workers, progress=progress)
     print(f"simulate: {count} cells in {given.folder}")
     return 0
+
+
+def _inspect(rest: Sequence[str]) -> int:
+    folder, options = (rest[0], rest[1:]) if rest and not rest[0].startswith("-") else ("", rest)
+    overrides = parse_overrides(options, "python -m battery_core inspect [FOLDER]", STAGES["inspect"])
+    named = {"data.cycler.folder": folder} if folder else {}
+    settings = resolve({**overrides, **named, "data.source": "cycler_folder"})
+    from battery_core.stages.inspect import inspect
+    from battery_core.stages.inspect_report import show
+
+    inspection = inspect(settings)
+    show(inspection, settings.data.cycler.folder or Path())
+    return 0 if inspection.is_ready else 1
 
 
 if __name__ == "__main__":

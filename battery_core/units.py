@@ -21,6 +21,7 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     "ohms": ("resistance", 1.0, 0.0),
     "mohm": ("resistance", 1e3, 0.0),
     "mohms": ("resistance", 1e3, 0.0),
+    "ms": ("time", 1e3, 0.0),
     "s": ("time", 1.0, 0.0),
     "min": ("time", 1 / 60, 0.0),
     "h": ("time", 1 / 3600, 0.0),

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from battery_core.base_settings import SectionSettings, setting
+from battery_core.data.cycler_settings import CyclerSettings
 from battery_core.data.extraction.settings import ExtractionSettings
 
 SohReference = Literal["nominal", "first_checkup"]
@@ -45,9 +46,16 @@ class DataSettings(SectionSettings):
         10.0, "a measured temperature further from the cell's set-point is flagged", unit="K", gt=0.0
     )
     workers: int = setting(0, "threads that read cells; 0: one a core, at most 4", ge=0, le=64)
+    remote: str = setting(
+        "", "second place for data versions: a folder, s3://bucket/path or a remote of .dvc/config; empty: none"
+    )
+    remote_timeout_s: float = setting(
+        1800.0, "one try to copy to or from the remote that takes longer is stopped", unit="s", gt=0.0
+    )
     keep_cells_days: float = setting(
         30.0, "read cells that no run has used for longer are deleted from data/cells", unit="d", gt=0.0
     )
+    cycler: CyclerSettings = Field(default_factory=CyclerSettings, description="one's own cycler data (cycler_folder)")
 
     @field_validator("source")
     @classmethod

@@ -34,9 +34,13 @@ _TABLES = ("cells", "checkups", "curves", "quarantine")
 _MANIFEST = "tables.json"
 _MOST_WORKERS = 4
 # settings that change no table of a cell: where data come from, how fast they are read, what becomes of them later
-_NO_PART = {
-    "reference_root", "workers", "keep_cells_days", "max_quarantine_share", "zenodo_url", "download_cache", "remote",
-}  # fmt: skip
+_NO_PART: dict[str, Any] = dict.fromkeys(
+    (
+        "reference_root", "workers", "keep_cells_days", "max_quarantine_share",
+        "zenodo_url", "download_cache", "remote", "remote_timeout_s",
+    ),
+    True,
+) | {"cycler": {"folder", "ignore"}}  # fmt: skip
 
 
 @dataclass

@@ -1,0 +1,233 @@
+"""The cells of a cycler folder: what cells.csv or cells.yaml says of each, and which files are its own."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from battery_core.data.cycler_settings import CyclerSettings
+from battery_core.errors import DataError, nearest
+from battery_core.units import convert, split_header
+
+TABLES = ("cells.csv", "cells.yaml", "cells.yml")
+# header without unit, letters and digits only -> (fact, its unit)
+_FACTS = {
+    "id": ("cell_id", ""),
+    "cell": ("cell_id", ""),
+    "cellid": ("cell_id", ""),
+    "chemistry": ("chemistry", ""),
+    "nominalcapacity": ("nominal_capacity_Ah", "Ah"),
+    "temperature": ("ambient_temperature_degC", "degC"),
+    "ambienttemperature": ("ambient_temperature_degC", "degC"),
+    "protocol": ("protocol", ""),
+    "group": ("group", ""),
+    "lowercutoff": ("lower_cutoff_V", "V"),
+    "uppercutoff": ("upper_cutoff_V", "V"),
+    "files": ("files", ""),
+}
+_AS_WRITTEN = "id, chemistry, nominal capacity [Ah], temperature [degC], protocol, group, files"
+_SUFFIX = re.compile(r"_(mAh|Ah|degC|mV|V|K)$")
+_GOOD_ID = re.compile(r"[^\s./\\][^/\\]*")
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What is known of a cell before any file is read; a cut-off that is None is a setting or measured."""
+
+    cell_id: str
+    nominal_capacity_Ah: float
+    chemistry: str = ""
+    ambient_temperature_degC: float | None = None
+    protocol: str = ""
+    group: str = ""
+    lower_cutoff_V: float | None = None
+    upper_cutoff_V: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FolderCell:
+    """A cell and its files in the order of their names (numbers count as numbers)."""
+
+    facts: CellFacts
+    files: tuple[Path, ...]
+
+
+def folder_cells(settings: CyclerSettings) -> list[FolderCell]:
+    """The cells that the folder's table names, by id.
+
+    Raises:
+        DataError: no folder, no table, a cell without files, a file of two cells or of none.
+    """
+    folder = checked_folder(settings)
+    rows = _rows(folder)
+    if not rows:
+        raise DataError(f"'{folder / cells_table(folder)}': no cells; expected a row each: {_AS_WRITTEN}")
+    owner: dict[Path, str] = {}
+    cells: list[FolderCell] = []
+    for number, row in enumerate(rows, start=1):
+        facts, pattern = _facts(row, f"'{cells_table(folder)}', cell number {number}")
+        if facts.cell_id in (known.facts.cell_id for known in cells):
+            raise DataError(f"'{cells_table(folder)}': cell '{facts.cell_id}' is there twice - give each cell one row")
+        files = _files(folder, pattern or f"{_literal(facts.cell_id)}/**/*", settings)
+        if not files:
+            expected = f"some like '{pattern}'" if pattern else f"a sub-folder '{facts.cell_id}'"
+            raise DataError(
+                f"cell '{facts.cell_id}': no file of it in '{folder}'; expected {expected} - put them there, or "
+                f"correct the column files of {cells_table(folder)}"
+            )
+        for file in files:
+            if (other := owner.setdefault(file, facts.cell_id)) != facts.cell_id:
+                raise DataError(
+                    f"file '{file.relative_to(folder)}': of cell '{other}' and '{facts.cell_id}' - give it one"
+                )
+        cells.append(FolderCell(facts, files))
+    if strays := [file for file in _files(folder, "**/*", settings) if file not in owner]:
+        raise DataError(
+            f"file '{strays[0].relative_to(folder)}': of no cell in {cells_table(folder)} ({len(strays)} such file(s)) "
+            "- give its cell a row, or name it in data.cycler.ignore"
+        )
+    return sorted(cells, key=lambda cell: natural(cell.facts.cell_id))
+
+
+def checked_folder(settings: CyclerSettings) -> Path:
+    """The folder that the settings name.
+
+    Raises:
+        DataError: none is named, or it is not there.
+    """
+    if settings.folder is None:
+        raise DataError("source 'cycler_folder': which folder? - set data.cycler.folder (see docs/your-own-data.md)")
+    if not settings.folder.is_dir():
+        raise DataError(f"source 'cycler_folder': no folder '{settings.folder}' - correct data.cycler.folder")
+    return settings.folder
+
+
+def cells_table(folder: Path) -> str:
+    """Name of the table of cells in a folder.
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    found = [name for name in TABLES if (folder / name).is_file()]
+    if not found:
+        raise DataError(f"'{folder}': no cells.csv or cells.yaml - write one with a row a cell: {_AS_WRITTEN}")
+    if len(found) > 1:
+        raise DataError(f"'{folder}': {' and '.join(found)} - keep one of them")
+    return found[0]
+
+
+def natural(name: str) -> tuple[Any, ...]:
+    """A name as people sort it: ``run_2`` before ``run_10``.
+
+    Example:
+        >>> sorted(["run_10", "run_2"], key=natural)
+        ['run_2', 'run_10']
+    """
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name))
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"([\[?*])", r"[\1]", text)
+
+
+def _files(folder: Path, pattern: str, settings: CyclerSettings) -> tuple[Path, ...]:
+    try:
+        found = [path for path in folder.glob(pattern) if path.is_file()]
+    except (ValueError, NotImplementedError) as err:
+        raise DataError(f"'{pattern}' is no file pattern below the folder ({err}) - as 'A1_*.csv'") from err
+    kept = [
+        path
+        for path in found
+        if path.name not in TABLES
+        and not any(part.startswith((".", "~")) for part in path.relative_to(folder).parts)
+        and not any(fnmatch(path.name, name) for name in settings.ignore)
+    ]
+    return tuple(sorted(kept, key=lambda path: natural(path.relative_to(folder).as_posix())))
+
+
+def _rows(folder: Path) -> list[Mapping[str, str]]:
+    """The table's rows as text, by header."""
+    file = folder / cells_table(folder)
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = file.read_bytes().decode("cp1252", errors="replace")
+    if file.suffix != ".csv":
+        return _yaml_rows(text, file.name)
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    rows = [row for row in csv.DictReader(text.splitlines(), delimiter=delimiter) if any(map(_text, row.values()))]
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise DataError(f"'{file.name}', cell number {number}: not as many fields as the header - mend the row")
+    point = {ord(","): "."} if delimiter == ";" else {}
+    return [{name: _text(value).translate(point) for name, value in row.items()} for row in rows]
+
+
+def _yaml_rows(text: str, name: str) -> list[Mapping[str, str]]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as err:
+        raise DataError(f"'{name}' is not valid YAML: {' '.join(str(err).split())}") from err
+    if isinstance(content, dict) and isinstance(content.get("cells"), list):
+        content = content["cells"]
+    if isinstance(content, dict) and all(isinstance(facts, dict) for facts in content.values()):
+        content = [{"id": cell, **facts} for cell, facts in content.items()]
+    if not isinstance(content, list) or not all(isinstance(facts, dict) for facts in content):
+        raise DataError(f"'{name}': expected a list of cells, each with: {_AS_WRITTEN}")
+    return [{str(key): _text(value) for key, value in facts.items()} for facts in content]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _facts(row: Mapping[str, str], where: str) -> tuple[CellFacts, str]:
+    """One row in canonical units, and its file pattern."""
+    given: dict[str, Any] = {}
+    for header, value in row.items():
+        name, unit = split_header(header)
+        if not unit and (suffix := _SUFFIX.search(name)):
+            name, unit = name[: suffix.start()], suffix[1]
+        fact = _FACTS.get(re.sub(r"[^a-z0-9]", "", name.lower()))
+        if fact is None:
+            near = nearest(name.lower(), ["id", "chemistry", "nominal capacity", "temperature", "protocol", "group"])
+            hint = f"did you mean {near}? " if near else ""
+            raise DataError(
+                f"{where}: unknown column '{header}': {hint}There are: {_AS_WRITTEN}, lower/upper cutoff [V]"
+            )
+        if value:
+            given[fact[0]] = _number(value, unit, fact[1], header, where) if fact[1] else value
+    pattern = given.pop("files", "")
+    for needed, written in (("cell_id", "id"), ("nominal_capacity_Ah", "nominal capacity [Ah]")):
+        if needed not in given:
+            raise DataError(f"{where}: no {written}; expected one in each row - fill it in")
+    if not _GOOD_ID.fullmatch(given["cell_id"]):
+        raise DataError(f"{where}: id '{given['cell_id']}' cannot name a folder - leave out / and a leading dot")
+    if given["nominal_capacity_Ah"] <= 0:
+        raise DataError(
+            f"{where}: nominal capacity {given['nominal_capacity_Ah']:g} Ah; expected more than 0 - mend it"
+        )
+    return CellFacts(**given), pattern
+
+
+def _number(value: str, stated: str, unit: str, header: str, where: str) -> float:
+    if not stated:
+        raise DataError(f"{where}: column '{header}': expected its unit - write '{header} [{unit}]'")
+    try:
+        return float(convert(float(value), stated, unit))
+    except ValueError as err:
+        raise DataError(f"{where}: column '{header}': expected a number, got '{value}' - mend it") from err
+    except DataError as err:
+        raise DataError(f"{where}: column '{header}': {err}") from err
