@@ -54,17 +54,24 @@ class Pipeline:
         Raises:
             DataError: a measured column is missing.
         """
+        x = self.scaler.transform(self.features(rows).to_numpy(dtype=np.float64))
+        output = np.asarray(self.model.predict(x), dtype=np.float64).reshape(len(rows))
+        return output * self.target_scale + self.target_mean
+
+    def features(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What the model is told of each row before scaling, shape (N, F), in the order of ``feature_names``.
+
+        Raises:
+            DataError: a measured column is missing.
+        """
         missing = [name for name in self.raw_columns if name not in rows]
         if missing:
             raise DataError(
                 f"prediction with '{self.model_name}': missing columns {missing}; found {list(rows.columns)} - "
                 "give the measured columns of the model's signature, in the units of their names"
             )
-        seen = rows[list(self.raw_columns)]
-        features = build_features(seen, self.feature_settings.sets, self.feature_settings)
-        x = self.scaler.transform(features.reindex(columns=list(self.feature_names)).to_numpy(dtype=np.float64))
-        output = np.asarray(self.model.predict(x), dtype=np.float64).reshape(len(rows))
-        return output * self.target_scale + self.target_mean
+        features = build_features(rows[list(self.raw_columns)], self.feature_settings.sets, self.feature_settings)
+        return features.reindex(columns=list(self.feature_names))
 
     def save(self, folder: Path) -> None:
         """Write the pipeline as JSON, model text and weights; nothing is pickled."""

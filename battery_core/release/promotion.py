@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from battery_core.release.settings import ReleaseSettings
+import numpy as np
+
+from battery_core.evaluation.resampling import Gain, paired_gain
+from battery_core.release.settings import WORST_CELL, ReleaseSettings
+
+Errors = Mapping[str, float]
+"""Mean absolute percentage error of each test cell, %."""
 
 
 @dataclass(frozen=True)
@@ -19,58 +25,119 @@ class Decision:
 
 @dataclass(frozen=True)
 class Contest:
-    """What is compared: mean per-cell MAPE in % on the same test rows, scored at the same moment.
+    """What is compared: errors of the same test cells, scored at the same moment.
 
     Args:
-        challenger: the newcomer's error.
-        champion: the serving version's error on the same rows; None when nothing serves yet.
+        challenger: the newcomer's error of each cell.
+        champion: the serving version's error of the same cells; None when nothing serves yet.
         champion_name: how to call it, such as "version 3".
-        baselines: error of each baseline on the same rows.
+        baselines: mean per-cell error of each baseline on the same rows, %.
         unseen_cells: test cells the champion was not trained on; the contest is on these.
         test_cells: all test cells.
+        slices: what is guarded: temperature or group -> its condition -> the cells.
+        objection: why there must be no contest: a leak that was found, labels that mean something else.
         dirty: code in the working tree differs from the commit the run will be remembered by.
     """
 
-    challenger: float
-    champion: float | None
+    challenger: Errors
+    champion: Errors | None
     champion_name: str
     baselines: Mapping[str, float]
     unseen_cells: int
     test_cells: int
+    slices: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    objection: str = ""
     dirty: bool = False
 
 
 def decide(contest: Contest, policy: ReleaseSettings) -> Decision:
     """Promote or not. NaN never promotes, neither does a model that a simple baseline beats.
 
+    A champion is replaced only by a model that is better by ``min_gain`` with the stated confidence, over cells, and
+    that is not worse beyond the tolerance at any guarded condition.
+
     Example:
-        >>> contest = Contest(0.8, 1.0, "version 3", {"train_mean": 4.0, "linear_throughput": 2.0}, 5, 5)
-        >>> decide(contest, ReleaseSettings())
-        Decision(promote=True, reason='0.80 % is 20.0 % below version 3 (1.00 %) on 5 test cells')
-    """
+        >>> errors = {"A": 0.8, "B": 1.6, "C": 0.4, "D": 1.2, "E": 0.6}
+        >>> twice = {cell: 2 * error for cell, error in errors.items()}
+        >>> decide(Contest(errors, twice, "version 3", {"train_mean": 4, "linear_throughput": 3}, 5, 5), ReleaseSettings())
+        Decision(promote=True, reason='0.92 % is 50.0 % below version 3 (1.84 %) on 5 test cells; at least 50.0 % with \
+95 % confidence, 2.0 % needed')
+    """  # noqa: E501
     refusal = _refusal(contest, policy)
     if refusal:
         return Decision(False, refusal)
-    ours, theirs = contest.challenger, contest.champion
-    cells = f"on {contest.unseen_cells} test cells"
-    if theirs is None:
+    ours, cells = mean(contest.challenger), f"on {contest.unseen_cells} test cells"
+    if contest.champion is None:
         beaten = ", ".join(f"{name} {contest.baselines[name]:.2f} %" for name in policy.must_beat)
-        return Decision(True, f"first champion: {ours:.2f} % {cells} beats {beaten}")
-    if not math.isfinite(theirs):
+        return Decision(True, f"first champion: {ours:.2f} % {cells}" + (f" beats {beaten}" if beaten else ""))
+    if not math.isfinite(mean(contest.champion)):
         return Decision(True, f"{contest.champion_name} no longer gives finite predictions; {ours:.2f} % {cells}")
-    gain = 100 * (1 - ours / theirs) if theirs > 0 else 0.0
-    if gain < 100 * policy.min_gain or gain <= 0:
-        change = f"{abs(gain):.1f} % {'below' if gain > 0 else 'above'}" if gain else "equal to"
-        needed = f"at least {100 * policy.min_gain:.1f} % less is needed"
-        return Decision(False, f"{ours:.2f} % is {change} {contest.champion_name} ({theirs:.2f} %) {cells}; {needed}")
-    return Decision(True, f"{ours:.2f} % is {gain:.1f} % below {contest.champion_name} ({theirs:.2f} %) {cells}")
+    return _against_champion(contest, contest.champion, policy)
+
+
+def mean(errors: Errors) -> float:
+    """Mean over cells; NaN without cells."""
+    return float(np.mean(list(errors.values()))) if errors else math.nan
+
+
+def _against_champion(contest: Contest, champion: Errors, policy: ReleaseSettings) -> Decision:
+    order = sorted(contest.challenger)
+    gain = paired_gain(
+        [contest.challenger[c] for c in order], [champion[c] for c in order], policy.min_gain, policy.confidence
+    )
+    said = _comparison(contest, champion, gain)
+    sure = f"{policy.confidence:.0%}".replace("%", " %")
+    needed = f"{100 * policy.min_gain:.1f} % needed"
+    if not (gain.gain > 0 and gain.gain >= policy.min_gain):
+        return Decision(False, f"{said}; {needed}")
+    if gain.low < policy.min_gain or gain.p_value > 1 - policy.confidence:
+        chance = f"chance alone does as well with probability {gain.p_value:.2f}"
+        few = "" if 0.5**gain.n_cells <= 1 - policy.confidence else "; so few cells can never show it"
+        return Decision(False, f"{said}, but only {100 * gain.low:.1f} % is sure at {sure}, {chance}; {needed}{few}")
+    for worse in _worse_slices(contest, champion, policy):
+        return Decision(False, f"{said}, but {worse}")
+    return Decision(True, f"{said}; at least {100 * gain.low:.1f} % with {sure} confidence, {needed}")
+
+
+def _comparison(contest: Contest, champion: Errors, gain: Gain) -> str:
+    percent = 100 * gain.gain
+    change = f"{abs(percent):.1f} % {'below' if percent > 0 else 'above'}" if percent else "equal to"
+    return (
+        f"{mean(contest.challenger):.2f} % is {change} {contest.champion_name} ({mean(champion):.2f} %) "
+        f"on {contest.unseen_cells} test cells"
+    )
+
+
+def _worse_slices(contest: Contest, champion: Errors, policy: ReleaseSettings) -> Iterator[str]:
+    """Guarded conditions at which the newcomer is worse than the tolerance allows."""
+    allowed = f"at most {policy.guard_tolerance:.0%} more is allowed".replace("%", " %")
+    for guard in policy.guards:
+        if guard == WORST_CELL:
+            pairs = {"": (max(contest.challenger.values()), max(champion.values()))}
+        else:
+            pairs = {
+                f" {condition}": (
+                    mean({c: contest.challenger[c] for c in cells}),
+                    mean({c: champion[c] for c in cells}),
+                )
+                for condition, cells in contest.slices.get(guard, {}).items()
+            }
+        for condition, (ours, theirs) in pairs.items():
+            if ours > theirs * (1 + policy.guard_tolerance):
+                yield f"{guard.replace('_', ' ')}{condition}: {ours:.2f} % against {theirs:.2f} %; {allowed}"
+
+
+def _mean_of(errors: Errors, cells: tuple[str, ...]) -> float:
+    return mean({cell: errors[cell] for cell in cells})
 
 
 def _refusal(contest: Contest, policy: ReleaseSettings) -> str:
     """Why there is no contest at all; empty when there is one."""
-    ours = contest.challenger
+    ours = mean(contest.challenger)
     if not math.isfinite(ours):
         return f"the challenger's error is {ours}: its predictions are not all finite"
+    if contest.objection:
+        return contest.objection
     for name in policy.must_beat:
         if not ours < contest.baselines[name]:
             return f"{ours:.2f} % does not beat the baseline {name} ({contest.baselines[name]:.2f} %)"

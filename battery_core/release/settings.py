@@ -8,14 +8,29 @@ from battery_core.base_settings import SectionSettings, setting
 from battery_core.errors import unknown_name
 from battery_core.evaluation.baselines import BASELINES
 
+WORST_CELL = "worst_cell"
+GUARDS = ("temperature", "group", WORST_CELL)
+
 
 class ReleaseSettings(SectionSettings):
     """When the newcomer becomes champion."""
 
     registered_model: str = setting("", "name in the model registry; empty: soh-<source>")
     min_gain: float = setting(0.02, "a challenger must lower the champion's error by this share", unit="fraction", ge=0)
+    confidence: float = setting(
+        0.95, "how sure that must be, over test cells, before it serves", unit="fraction", ge=0.5, lt=1.0
+    )
+    guards: tuple[str, ...] = setting(
+        ("temperature", "group", WORST_CELL), "where it must not be worse: temperature, group, worst_cell"
+    )
+    guard_tolerance: float = setting(
+        0.25, "error there may grow by this share, not more; few cells stand behind each", unit="fraction", ge=0.0
+    )
     must_beat: tuple[str, ...] = setting(
         ("train_mean", "linear_throughput"), "baselines that no champion may be worse than"
+    )
+    retrain_only_if_new: bool = setting(
+        False, "stop after split when data, split, settings and code are those of the champion or the last candidate"
     )
     allow_dirty: bool = setting(False, "promote although code in the working tree is not committed")
 
@@ -25,4 +40,12 @@ class ReleaseSettings(SectionSettings):
         for name in names:
             if name not in BASELINES:
                 raise ValueError(str(unknown_name("baseline", name, BASELINES)))
+        return names
+
+    @field_validator("guards")
+    @classmethod
+    def _are_known_guards(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in GUARDS:
+                raise ValueError(str(unknown_name("guard", name, GUARDS)))
         return names

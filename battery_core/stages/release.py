@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 
 from battery_core.data.splits import CellSplit
-from battery_core.errors import DataError
-from battery_core.evaluation.report import HEADLINE, score, score_baselines
+from battery_core.evaluation.report import HEADLINE
 from battery_core.files import read_json, write_json
 from battery_core.models.pipeline import Pipeline
+from battery_core.release.contest import contest_of
 from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version, local_database, mlflow_client
 from battery_core.release.packaging import log_pipeline
-from battery_core.release.promotion import Contest, Decision, decide
+from battery_core.release.promotion import Decision, decide
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
 from battery_core.stages import Staged
@@ -137,41 +137,16 @@ def judge(
         champion: the version that serves, or None.
         dirty: whether the code differs from its commit.
     """
-    test = rows[rows["part"] == "test"]
     runs = settings.folder("artifacts") / "runs"
-    ours = Pipeline.load(runs / report["challenger"] / PIPELINE_FOLDER)
-    theirs = registry.pipeline(champion) if champion else None
-    seen = set(theirs.facts.get("seen_cells", ())) if theirs else set()
-    unseen = test[~test["cell_id"].isin(seen)]
-    common = unseen if len(unseen) else test
-    reference = settings.data.soh_reference
-    baselines, _ = score_baselines(rows[rows["part"] == "train"], common, reference)
-    contest = Contest(
-        challenger=_error(ours, common, reference),
-        champion=None if theirs is None else _error(theirs, unseen, reference),
-        champion_name=f"version {champion.number}" if champion else "",
-        baselines={name: float(scores[HEADLINE]) for name, scores in baselines.items()},
-        unseen_cells=int(unseen["cell_id"].nunique()),
-        test_cells=int(test["cell_id"].nunique()),
-        dirty=dirty,
+    contest = contest_of(
+        Pipeline.load(runs / report["challenger"] / PIPELINE_FOLDER),
+        registry.pipeline(champion) if champion else None,
+        f"version {champion.number}" if champion else "",
+        rows,
+        settings.data.soh_reference,
+        dirty,
     )
-    if theirs is not None and theirs.facts.get("soh_reference") != reference:
-        reason = (
-            f"{contest.champion_name} predicts SOH relative to '{theirs.facts.get('soh_reference')}', this run to "
-            f"'{reference}': not comparable - start a new line with release.registered_model"
-        )
-        return Decision(False, reason), asdict(contest)
     return decide(contest, settings.release), asdict(contest)
-
-
-def _error(pipeline: Pipeline, rows: pd.DataFrame, reference: str) -> float:
-    """Mean per-cell MAPE in %; NaN where the pipeline cannot predict these rows."""
-    if rows.empty:
-        return float("nan")
-    try:
-        return float(score(rows, pipeline.predict(rows), reference)[HEADLINE])
-    except DataError:
-        return float("nan")
 
 
 def log_night(

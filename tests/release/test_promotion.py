@@ -12,50 +12,89 @@ from battery_core.release.settings import ReleaseSettings
 
 NAN, INF = float("nan"), float("inf")
 BASELINES = {"train_mean": 4.0, "linear_throughput": 2.0, "persistence": 0.5}
-USUAL = Contest(1.0, 1.25, "version 3", BASELINES, unseen_cells=5, test_cells=5)
+CELLS = ("a", "b", "c", "d", "e", "f")
+SPREAD = (0.6, 0.8, 1.0, 1.0, 1.2, 1.4)  # mean 1
+
+
+def errors(mean: float) -> dict[str, float]:
+    return {cell: mean * part for cell, part in zip(CELLS, SPREAD, strict=True)}
+
+
+def mixed(*factors: float) -> dict[str, float]:
+    """Each cell's error times its own factor."""
+    return {cell: error * factor for (cell, error), factor in zip(errors(1.0).items(), factors, strict=True)}
+
+
+SLICES = {"temperature": {"10 degC": ("a", "b"), "25 degC": ("c", "d", "e", "f")}}
+USUAL = Contest(errors(1.0), errors(1.25), "version 3", BASELINES, unseen_cells=6, test_cells=6, slices=SLICES)
 
 
 @pytest.mark.parametrize(
     ("changes", "policy", "promote", "reason"),
     [
-        ({}, {}, True, "1.00 % is 20.0 % below version 3 (1.25 %) on 5 test cells"),
+        ({}, {}, True,
+         "1.00 % is 20.0 % below version 3 (1.25 %) on 6 test cells; at least 20.0 % with 95 % confidence"),
         # the challenger itself
-        ({"challenger": NAN}, {}, False, "the challenger's error is nan: its predictions are not all finite"),
-        ({"challenger": INF}, {}, False, "the challenger's error is inf: its predictions are not all finite"),
-        ({"challenger": NAN, "champion": None}, {}, False, "the challenger's error is nan"),
-        ({"challenger": NAN, "champion": NAN}, {}, False, "the challenger's error is nan"),
+        ({"challenger": errors(NAN)}, {}, False, "the challenger's error is nan: its predictions are not all finite"),
+        ({"challenger": errors(INF)}, {}, False, "the challenger's error is inf: its predictions are not all finite"),
+        ({"challenger": mixed(1, 1, 1, NAN, 1, 1)}, {}, False, "the challenger's error is nan"),
+        ({"challenger": errors(NAN), "champion": None}, {}, False, "the challenger's error is nan"),
+        ({"challenger": errors(NAN), "champion": errors(NAN)}, {}, False, "the challenger's error is nan"),
+        # what the leak tests found
+        ({"objection": "predictions change"}, {}, False, "predictions change"),
+        ({"objection": "predictions change", "champion": None}, {}, False, "predictions change"),
         # baselines
-        ({"challenger": 4.5}, {}, False, "4.50 % does not beat the baseline train_mean (4.00 %)"),
-        ({"challenger": 3.0}, {}, False, "3.00 % does not beat the baseline linear_throughput (2.00 %)"),
-        ({"challenger": 2.0, "champion": 9.0}, {}, False, "does not beat the baseline linear_throughput"),
-        ({"challenger": 3.0, "champion": None}, {}, False, "does not beat the baseline linear_throughput"),
+        ({"challenger": errors(4.5)}, {}, False, "4.50 % does not beat the baseline train_mean (4.00 %)"),
+        ({"challenger": errors(3.0)}, {}, False, "3.00 % does not beat the baseline linear_throughput (2.00 %)"),
+        ({"challenger": errors(2.0), "champion": errors(9.0)}, {}, False,
+         "does not beat the baseline linear_throughput"),
+        ({"challenger": errors(3.0), "champion": None}, {}, False, "does not beat the baseline linear_throughput"),
         ({"baselines": BASELINES | {"train_mean": NAN}}, {}, False, "does not beat the baseline train_mean (nan %)"),
         ({}, {"must_beat": ("persistence",)}, False, "1.00 % does not beat the baseline persistence (0.50 %)"),
-        ({"challenger": 3.0, "champion": 3.9}, {"must_beat": ()}, True, "3.00 % is 23.1 % below version 3"),
+        ({"challenger": errors(3.0), "champion": errors(3.9)}, {"must_beat": ()}, True,
+         "3.00 % is 23.1 % below version 3"),
         # the first champion
         ({"champion": None, "champion_name": ""}, {}, True,
-         "first champion: 1.00 % on 5 test cells beats train_mean 4.00 %, linear_throughput 2.00 %"),
+         "first champion: 1.00 % on 6 test cells beats train_mean 4.00 %, linear_throughput 2.00 %"),
+        ({"champion": None, "champion_name": ""}, {"must_beat": ()}, True, "first champion: 1.00 % on 6 test cells"),
         # margins
-        ({"champion": 1.0}, {}, False, "1.00 % is equal to version 3 (1.00 %) on 5 test cells; at least 2.0 % less"),
-        ({"champion": 1.0}, {"min_gain": 0.0}, False, "1.00 % is equal to version 3"),
-        ({"champion": 1.01}, {}, False, "1.00 % is 1.0 % below version 3 (1.01 %) on 5 test cells; at least 2.0 %"),
-        ({"champion": 1.01}, {"min_gain": 0.0}, True, "1.00 % is 1.0 % below version 3 (1.01 %)"),
-        ({"champion": 1.03}, {}, True, "1.00 % is 2.9 % below version 3 (1.03 %) on 5 test cells"),
-        ({"champion": 0.8}, {}, False, "1.00 % is 25.0 % above version 3 (0.80 %) on 5 test cells"),
-        ({"champion": 0.0}, {}, False, "version 3 (0.00 %)"),
+        ({"champion": errors(1.0)}, {}, False, "1.00 % is equal to version 3 (1.00 %) on 6 test cells; 2.0 % needed"),
+        ({"champion": errors(1.0)}, {"min_gain": 0.0}, False, "1.00 % is equal to version 3"),
+        ({"champion": errors(1.01)}, {}, False,
+         "1.00 % is 1.0 % below version 3 (1.01 %) on 6 test cells; 2.0 % needed"),
+        ({"champion": errors(1.01)}, {"min_gain": 0.0}, True, "1.00 % is 1.0 % below version 3 (1.01 %)"),
+        ({"champion": errors(1.03)}, {}, True, "1.00 % is 2.9 % below version 3 (1.03 %) on 6 test cells"),
+        ({"champion": errors(0.8)}, {}, False, "1.00 % is 25.0 % above version 3 (0.80 %) on 6 test cells"),
+        ({"champion": errors(0.0)}, {}, False, "version 3 (0.00 %)"),
+        # better on the whole, but by chance: two cells gain much, the others lose
+        ({"champion": mixed(0.95, 0.95, 0.95, 0.95, 1.6, 1.6)}, {}, False,
+         "1.00 % is 18.8 % below version 3 (1.23 %) on 6 test cells, but only"),
+        ({"champion": mixed(0.95, 0.95, 0.95, 0.95, 1.6, 1.6)}, {"confidence": 0.5}, True, "18.8 % below version 3"),
+        # too few cells to show anything at this confidence
+        ({"challenger": {"a": 1.0, "b": 1.0}, "champion": {"a": 2.0, "b": 2.0}, "unseen_cells": 2, "slices": {}},
+         {}, False,
+         "chance alone does as well with probability 0.25; 2.0 % needed; so few cells can never show it"),
+        # guarded conditions
+        ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5}, False,
+         "but temperature 10 degC: 0.70 % against 0.35 %; at most 25 % more is allowed"),
+        ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5, "guard_tolerance": 1.01}, True,
+         "below version 3"),
+        ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5, "guards": ("worst_cell",)}, True,
+         "below version 3"),
+        ({"champion": mixed(1.8, 1.38, 1.1, 1.1, 0.92, 0.78)}, {"confidence": 0.5, "guards": ("worst_cell",)}, False,
+         "but worst cell: 1.40 % against "),
         # the champion knows the test cells
-        ({"unseen_cells": 0, "champion": NAN}, {}, False,
-         "version 3 was trained on all 5 test cells: its score there is a leak; keep the frozen split"),
-        ({"unseen_cells": 2}, {}, True, "1.00 % is 20.0 % below version 3 (1.25 %) on 2 test cells"),
-        ({"unseen_cells": 2, "champion": 0.9}, {}, False, "above version 3 (0.90 %) on 2 test cells"),
+        ({"unseen_cells": 0, "champion": {}}, {}, False,
+         "version 3 was trained on all 6 test cells: its score there is a leak; keep the frozen split"),
         # the champion no longer predicts
-        ({"champion": NAN}, {}, True, "version 3 no longer gives finite predictions; 1.00 % on 5 test cells"),
-        ({"champion": NAN, "challenger": 3.0}, {}, False, "does not beat the baseline linear_throughput"),
+        ({"champion": errors(NAN)}, {}, True, "version 3 no longer gives finite predictions; 1.00 % on 6 test cells"),
+        ({"champion": errors(NAN), "challenger": errors(3.0)}, {}, False,
+         "does not beat the baseline linear_throughput"),
         # uncommitted code
         ({"dirty": True}, {}, False, "the working tree has code that is not committed: nobody could rebuild"),
         ({"dirty": True, "champion": None}, {}, False, "the working tree has code that is not committed"),
         ({"dirty": True}, {"allow_dirty": True}, True, "1.00 % is 20.0 % below version 3"),
-        ({"dirty": True, "challenger": NAN}, {"allow_dirty": True}, False, "the challenger's error is nan"),
+        ({"dirty": True, "challenger": errors(NAN)}, {"allow_dirty": True}, False, "the challenger's error is nan"),
     ],
 )  # fmt: skip
 def test_decisions(changes: dict[str, Any], policy: dict[str, Any], promote: bool, reason: str) -> None:

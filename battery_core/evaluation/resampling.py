@@ -1,0 +1,110 @@
+"""How sure a figure over test cells is: the cells are what was drawn, so the cells are drawn again.
+
+Check-ups of one cell err together; resampling rows would make every interval far too narrow.
+
+Reference: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 15 (permutation tests).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+_DRAWS = 4000
+_ALL_SIGNS_UP_TO = 14  # 2**14 sign patterns are counted one by one, more are sampled
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over cells and the range that its resampled means fall in."""
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much lower the mean error of one model is than that of another on the same cells.
+
+    Args:
+        gain: 1 - mean error / mean error of the other; 0.1 is 10 % better.
+        low: lower bound of the gain at the one-sided confidence asked for.
+        high: upper bound at the same confidence.
+        p_value: chance of so large a gain over ``margin`` if the two were alike (sign flips of the paired differences).
+        n_cells: cells compared.
+    """
+
+    gain: float
+    low: float
+    high: float
+    p_value: float
+    n_cells: int
+
+
+def interval_over_cells(errors: npt.ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """Percentile interval of the mean of per-cell errors, shape (C,); rough below some ten cells, absent for one.
+
+    Example:
+        >>> interval_over_cells([1.0, 2.0, 3.0]).mean
+        2.0
+        >>> interval_over_cells([1.0]).low
+        nan
+    """
+    values = np.asarray(errors, dtype=np.float64)
+    mean = float(values.mean())
+    if len(values) < 2 or not np.isfinite(values).all():
+        return Interval(mean, float("nan"), float("nan"), confidence)
+    means = values[_drawn_cells(len(values), seed)].mean(axis=1)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(mean, float(low), float(high), confidence)
+
+
+def paired_gain(
+    ours: npt.ArrayLike, theirs: npt.ArrayLike, margin: float = 0.0, confidence: float = 0.95, seed: int = 0
+) -> Gain:
+    """Gain of one model over another from their errors on the same cells, shape (C,) each, in the same order.
+
+    The bounds come from a paired bootstrap over cells; percentile bounds are too narrow for a handful of cells, so
+    the p-value beside them comes from a test that is exact at any number: under "alike but for the margin" each
+    paired difference is as likely to have the other sign. With C cells it cannot be below 2**-C.
+
+    Example:
+        >>> paired_gain([0.9, 1.8, 2.7, 3.6, 4.5], [1.0, 2.0, 3.0, 4.0, 5.0])
+        Gain(gain=0.1, low=0.1, high=0.1, p_value=0.03125, n_cells=5)
+    """
+    ours, theirs = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if ours.shape != theirs.shape or ours.ndim != 1 or len(ours) == 0:
+        raise ValueError(f"paired_gain: expected two errors a cell, got shapes {ours.shape} and {theirs.shape}")
+    gain = _gain(ours.mean(), theirs.mean())
+    drawn = _drawn_cells(len(ours), seed)
+    gains = _gain(ours[drawn].mean(axis=1), theirs[drawn].mean(axis=1))
+    low, high = np.quantile(gains, [1 - confidence, confidence], method="inverted_cdf")  # no mean of infinities
+    p_value = _sign_flip((1 - margin) * theirs - ours, seed)
+    return Gain(*(round(float(v), 12) for v in (gain, low, high)), p_value=p_value, n_cells=len(ours))
+
+
+def _gain(ours: npt.ArrayLike, theirs: npt.ArrayLike) -> Array:
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    with np.errstate(divide="ignore", invalid="ignore"):  # two models without any error gain nothing on each other
+        return np.where(theirs > 0, 1 - ours / theirs, np.where(ours > 0, -np.inf, 0.0))
+
+
+def _drawn_cells(n: int, seed: int) -> npt.NDArray[np.int64]:
+    """Cells drawn with replacement, shape (draws, C)."""
+    return np.random.default_rng(seed).integers(0, n, size=(_DRAWS, n))
+
+
+def _sign_flip(differences: Array, seed: int) -> float:
+    """One-sided p-value of the mean of paired differences under random signs."""
+    n = len(differences)
+    if n <= _ALL_SIGNS_UP_TO:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        means = (1 - 2 * bits) @ differences
+        return float((means >= differences.sum() - 1e-12).mean())
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(_DRAWS, n))
+    return float((1 + (signs @ differences >= differences.sum() - 1e-12).sum()) / (1 + _DRAWS))

@@ -1,0 +1,91 @@
+"""Newcomer and champion scored at the same moment on the same cells, ready to be decided on."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from battery_core.errors import DataError
+from battery_core.evaluation.leaks import future_cut, life_fraction_columns
+from battery_core.evaluation.report import HEADLINE, score, score_baselines
+from battery_core.models.pipeline import Pipeline
+from battery_core.release.promotion import Contest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def contest_of(
+    newcomer: Pipeline, champion: Pipeline | None, champion_name: str, rows: pd.DataFrame, reference: str, dirty: bool
+) -> Contest:
+    """Score both on the test cells that the champion was not trained on, and look for leaks.
+
+    Args:
+        newcomer: the fitted pipeline of the challenger.
+        champion: the one that serves, or None.
+        champion_name: how to call it, such as "version 3".
+        rows: labelled rows with the part of the split they are in.
+        reference: what SOH is relative to.
+        dirty: whether the code differs from its commit.
+    """
+    test = rows[rows["part"] == "test"]
+    seen = set(champion.facts.get("seen_cells", ())) if champion else set()
+    unseen = test[~test["cell_id"].isin(seen)]
+    common = unseen if len(unseen) else test
+    baselines, _ = score_baselines(rows[rows["part"] == "train"], common, reference)
+    errors = cell_errors(newcomer, common, reference)
+    predicts = all(map(math.isfinite, errors.values()))
+    return Contest(
+        challenger=errors,
+        champion=None if champion is None else cell_errors(champion, unseen, reference),
+        champion_name=champion_name,
+        baselines={name: float(scores[HEADLINE]) for name, scores in baselines.items()},
+        unseen_cells=int(unseen["cell_id"].nunique()),
+        test_cells=int(test["cell_id"].nunique()),
+        slices=conditions(common),
+        objection=objection(newcomer, champion, champion_name, common, reference) if predicts else "",
+        dirty=dirty,
+    )
+
+
+def cell_errors(pipeline: Pipeline, rows: pd.DataFrame, reference: str) -> dict[str, float]:
+    """Mean absolute percentage error of each cell, %; NaN throughout where the pipeline cannot predict these rows."""
+    if rows.empty:
+        return {}
+    try:
+        scores = score(rows, pipeline.predict(rows), reference)
+    except DataError:
+        return dict.fromkeys(map(str, rows["cell_id"].unique()), float("nan"))
+    return {str(cell["cell_id"]): float(cell["mape"]) for cell in scores["per_cell"]}
+
+
+def conditions(rows: pd.DataFrame) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The cells of each temperature and of each group; what there is only one of guards nothing."""
+    cells = rows.drop_duplicates("cell_id")
+    temperature = cells["ambient_temperature_degC"].map(lambda t: f"{t:g} degC", na_action="ignore")
+    slices = {}
+    for name, labels in {"temperature": temperature, "group": cells["group"]}.items():
+        parts = {str(label): tuple(map(str, part)) for label, part in cells["cell_id"].groupby(labels)}
+        if len(parts) > 1:
+            slices[name] = parts
+    return slices
+
+
+def objection(
+    newcomer: Pipeline, champion: Pipeline | None, champion_name: str, rows: pd.DataFrame, reference: str
+) -> str:
+    """Why there must be no contest: the newcomer knows the future, or the two predict different things."""
+    theirs = reference if champion is None else champion.facts.get("soh_reference")
+    if theirs != reference:
+        return (
+            f"{champion_name} predicts SOH relative to '{theirs}', this run to '{reference}': not comparable - start a "
+            "new line with release.registered_model"
+        )
+    if found := future_cut(newcomer.predict, rows):
+        return f"{found}; mend the feature set that looks ahead"
+    if revealed := life_fraction_columns(newcomer.features(rows), rows):
+        return (
+            f"feature '{revealed[0]}' is the fraction of life, known only after a cell's end: a leak; scale it on "
+            "training cells or take it out"
+        )
+    return ""
