@@ -15,6 +15,7 @@ SOURCES: Registry[Any] = Registry(
         "hust": "battery_core.data.sources.charge_statistics:HUST",
         "mit": "battery_core.data.sources.charge_statistics:MIT",
         "lgm50t": "battery_core.data.sources.lgm50t_source:LGM50TSource",
+        "nasa_pcoe": "battery_core.data.sources.nasa_pcoe:NasaPcoe",
         "cycler_folder": "battery_core.data.sources.cycler_folder:CyclerFolder",
     },
 )

@@ -13,6 +13,8 @@ FEATURES: Registry[Any] = Registry(
         "charge": "battery_core.features.charge:ChargeFeatures",
         "condition": "battery_core.features.condition:ConditionFeatures",
         "first_checkups": "battery_core.features.first_checkups:FirstCheckupFeatures",
+        "ica": "battery_core.features.ica:ICAFeatures",
+        "resistance": "battery_core.features.resistance:ResistanceFeatures",
     },
 )
 """Each is a ``FeatureSet``."""

@@ -9,13 +9,14 @@ from battery_core.data.sources.base import CHARGE_STATISTICS, Role
 from battery_core.errors import DataError, SettingsError
 from battery_core.features.base import FeatureSet, FeatureSettings, build_features, feature_names
 from battery_core.features.condition import with_known_groups
+from battery_core.features.ica import PEAK
 from battery_core.features.names import FEATURES
 
 
 def make_rows(cells=("A", "B"), n: int = 8, seed: int = 0) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
     rows = pd.DataFrame([(c, i) for c in cells for i in range(n)], columns=["cell_id", "checkup_index"])
-    for name in (*CHARGE_STATISTICS, "resistance_ohm"):
+    for name in (*CHARGE_STATISTICS, "resistance_ohm", *PEAK):
         rows[name] = generator.uniform(0.5, 1.5, len(rows))
     rows["cycle_count"] = rows["checkup_index"] * 78.0
     rows["time_days"] = rows["checkup_index"] * 40.0
@@ -64,7 +65,7 @@ def test_no_feature_is_the_fraction_of_life(name):
     """A cell that lives on: the features of its first half are what they were."""
     short, long = make_rows(n=6), make_rows(n=12)
     for frame in (short, long):
-        for j, column in enumerate((*CHARGE_STATISTICS, "resistance_ohm")):
+        for j, column in enumerate((*CHARGE_STATISTICS, "resistance_ohm", *PEAK)):
             frame[column] = 1.0 + 0.01 * j * frame["checkup_index"]
     first = long["checkup_index"] < 6
     expected = build_features(short, [name]).to_numpy()
@@ -96,6 +97,26 @@ def test_charge_has_the_16_statistics_and_the_raw_cycle_number():
     features = build_features(make_rows(), ["charge"])
     assert list(features) == [*CHARGE_STATISTICS, "cycle_count"]
     assert features["cycle_count"].max() == 7 * 78
+
+
+def test_the_peak_is_taken_as_measured_and_the_whole_area_never():
+    rows = make_rows().assign(ica_full_area_Ah=4.9)
+    features = build_features(rows, ["ica"], roles={"ica_full_area_Ah": Role.LABEL_EQUIVALENT})
+    assert list(features) == list(PEAK)
+    assert features["ica_peak_area_Ah"].tolist() == rows["ica_peak_area_Ah"].tolist()
+    with pytest.raises(DataError, match=r"'ica': none of ica_peak_voltage_V.* has a value - set data.extraction"):
+        build_features(rows.drop(columns=[*PEAK]), ["ica"])
+
+
+def test_a_missing_resistance_is_the_last_one_of_the_same_cell_never_a_later_one():
+    rows = make_rows(n=4)
+    rows["impedance_re_ohm"] = [np.nan, 0.02, np.nan, 0.03, np.nan, np.nan, 0.05, np.nan]
+    features = build_features(rows, ["resistance"])
+    assert list(features) == ["resistance_ohm", "impedance_re_ohm"]
+    expected = [np.nan, 0.02, 0.02, 0.03, np.nan, np.nan, 0.05, 0.05]
+    np.testing.assert_array_equal(features["impedance_re_ohm"], expected)
+    with pytest.raises(DataError, match=r"'resistance': none of resistance_ohm.* has a value - choose other"):
+        build_features(rows[["cell_id", "checkup_index"]], ["resistance"])
 
 
 def test_conditions_are_those_of_training():

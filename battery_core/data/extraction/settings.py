@@ -29,7 +29,7 @@ class ExtractionSettings(SectionSettings):
     )
     sample_s: float = setting(1.0, "charge statistics are of samples at this distance", unit="s", gt=0.0)
     ica_window_V: tuple[float, float] = setting(
-        (3.6, 4.1), "the main dQ/dV peak of a charge is looked for here", unit="V"
+        (3.75, 4.15), "the main dQ/dV peak of a charge is looked for here", unit="V"
     )
     ica_grid_V: float = setting(0.005, "distance of the voltage levels of dQ/dV", unit="V", gt=0.0, le=0.1)
     ica_smooth_V: float = setting(0.06, "width of the Savitzky-Golay window of dQ/dV", unit="V", gt=0.0, le=0.5)
