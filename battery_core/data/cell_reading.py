@@ -138,16 +138,15 @@ def read_cells(source: Source, raw_dir: Path, cells: Sequence[CellFiles], settin
     if not cells:
         return []
     parts = [source.read_cell(raw_dir, cell, settings) for cell in cells]
-    for cell, part in zip(cells, parts, strict=True):
-        _check_cell(source, cell, part)
     whole = concat_tables(parts)
+    _check_cells(source, cells, parts, whole)
     checked = check_rows(whole.cells, whole.checkups, settings)
     kept = schema.check_checkups(checked.kept, source.columns)
     if whole.curves is not None:
         schema.check_curves(whole.curves)
     table = schema.as_arrow(kept, schema.checkups_arrow(source.columns))
     summaries = {summary.cell_id: summary for summary in summarise(kept)}
-    taken_out = {str(name): rows for name, rows in checked.quarantined.groupby("cell_id", sort=False)}
+    taken_out = dict(iter(checked.quarantined.groupby("cell_id", sort=False))) if len(checked.quarantined) else {}
     found: dict[str, list[Finding]] = {}
     for finding in checked.findings:
         found.setdefault(finding.cell_id, []).append(finding)
@@ -160,22 +159,27 @@ def read_cells(source: Source, raw_dir: Path, cells: Sequence[CellFiles], settin
         where = f"cell '{cell.cell_id}', source '{source.name}'"
         check_count(where, part.rows_read, rows, 0 if out is None else out.num_rows)
         curves = None if part.curves is None else schema.as_arrow(part.curves, schema.curves_arrow())
-        about = {str(k): v for k, v in part.cells.iloc[0].to_dict().items()} if summary else None
+        about = dict(zip(part.cells.columns, part.cells.to_numpy()[0].tolist(), strict=True)) if summary else None
         content = _content(about, summary.content if summary else "", part.curves)
-        tables.append(
-            CellTables(about, table.slice(start, rows), out, curves, findings, part.rows_read, summary, content)
-        )
+        kept_rows = table.slice(start, rows)
+        tables.append(CellTables(about, kept_rows, out, curves, findings, part.rows_read, summary, content))
         start += rows
     return tables
 
 
-def _check_cell(source: Source, cell: CellFiles, part: SourceTables) -> None:
-    """A reader gives the cell it was asked for, and no other."""
-    names = {*part.cells["cell_id"], *part.checkups["cell_id"].unique()}
-    if names - {cell.cell_id} or len(part.cells) > 1 or (part.cells.empty and not part.checkups.empty):
+def _check_cells(
+    source: Source, cells: Sequence[CellFiles], parts: Sequence[SourceTables], whole: SourceTables
+) -> None:
+    """A reader gives the cell it was asked for, and no other; a cell without a check-up has no row of its own."""
+    asked = [cell.cell_id for cell, part in zip(cells, parts, strict=True) for _ in range(len(part.checkups) > 0)]
+    given, lengths = whole.cells["cell_id"].tolist(), [len(part.checkups) for part in parts]
+    owners = np.repeat([cell.cell_id for cell in cells], lengths).astype(object)
+    if given != asked or (whole.checkups["cell_id"].to_numpy(dtype=object) != owners).any():
+        strange = sorted({*given, *whole.checkups["cell_id"].unique()} ^ set(asked)) or ["a cell's rows under another"]
         raise DataError(
-            f"cell '{cell.cell_id}', source '{source.name}': the reader gave {len(part.cells)} cell(s), rows of "
-            f"{', '.join(sorted(map(str, names))) or 'none'}; expected this one - mend the source's read_cell"
+            f"source '{source.name}': expected the cells {', '.join(asked[:3])}{' ...' * (len(asked) > 3)} with their "
+            f"own check-ups, one row each; the reader gave also, or not, {', '.join(map(str, strange[:3]))} - mend its "
+            "read_cell"
         )
 
 

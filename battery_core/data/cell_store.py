@@ -14,7 +14,7 @@ import os
 import struct
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 _DIGEST = 32
 _PARTS = ("checkups", "quarantined", "curves")
 _DAY_S = 24 * 3600
-_COMPRESS_FROM = 1 << 20  # curves of a cell are megabytes; check-ups are smaller and quicker as they are
+_COMPRESS_FROM = 1 << 14  # rows: curves of a cell are megabytes; check-ups are few and quicker as they are
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,20 @@ class CellStore:
         streams = {name: _packed(table) for name in _PARTS if (table := getattr(tables, name)) is not None}
         header = {
             "cell": tables.cell,
-            "findings": [asdict(finding) for finding in tables.findings],
+            "findings": [vars(finding) for finding in tables.findings],
             "rows_read": tables.rows_read,
-            "summary": asdict(tables.summary) if tables.summary else None,
+            "summary": vars(tables.summary) if tables.summary else None,
             "content": tables.content,
             "parts": {name: len(stream) for name, stream in streams.items()},
         }
         text = json.dumps(header).encode()
         body = b"".join([struct.pack("<I", len(text)), text, *streams.values()])
         file = self._file(key)
-        part = file.with_name(f".{file.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(hashlib.sha256(body).digest() + body)
-        except FileNotFoundError:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(hashlib.sha256(body).digest() + body)
-        part.replace(file)
+        part = f"{file}.{os.getpid()}.part"
+        os.makedirs(file.parent, exist_ok=True)
+        with open(part, "wb", buffering=0) as stream:
+            stream.writelines([hashlib.sha256(body).digest(), body])
+        os.replace(part, file)
 
     def load(self, key: str) -> CellTables | None:
         """The tables of a key; None where they are not kept, or the entry is damaged."""
@@ -116,7 +114,7 @@ def _packed(table: pa.Table) -> bytes:
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="lz4" if table.nbytes > _COMPRESS_FROM else None)
+    options = pa.ipc.IpcWriteOptions(compression="lz4" if table.num_rows > _COMPRESS_FROM else None)
     with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
         stream.write_table(table)
     return bytes(sink.getvalue())
@@ -132,9 +130,7 @@ def _unpacked(body: memoryview) -> CellTables:
     for name, size in header["parts"].items():
         tables[name] = pa.ipc.open_stream(pa.py_buffer(body[start : start + size])).read_all()
         start += size
-    summary = header["summary"] and CellSummary(**header["summary"])
-    if summary:
-        summary = replace(summary, ranges={name: (limits[0], limits[1]) for name, limits in summary.ranges.items()})
+    summary = CellSummary(**header["summary"]) if header["summary"] else None
     return CellTables(
         cell=header["cell"],
         findings=tuple(Finding(**finding) for finding in header["findings"]),

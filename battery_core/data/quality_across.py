@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ class CellSummary:
     rows: int
     labels: str
     content: str
-    ranges: Mapping[str, tuple[float, float]]
+    ranges: Mapping[str, Sequence[float]]
 
 
 def summarise(rows: pd.DataFrame) -> list[CellSummary]:
@@ -40,7 +40,7 @@ def summarise(rows: pd.DataFrame) -> list[CellSummary]:
     Example:
         >>> import pandas as pd
         >>> summarise(pd.DataFrame({"cell_id": "A", "checkup_index": [0, 1], "capacity_Ah": [2.0, 1.9]}))[0].ranges
-        {'capacity_Ah': (1.9, 2.0)}
+        {'capacity_Ah': [1.9, 2.0]}
     """
     import numpy as np
     import pandas as pd
@@ -61,7 +61,7 @@ def summarise(rows: pd.DataFrame) -> list[CellSummary]:
             rows=end - int(start),
             labels=hashlib.sha256(capacity[start:end].tobytes()).hexdigest(),
             content=hashlib.sha256(index[start:end].tobytes() + values[start:end].tobytes()).hexdigest(),
-            ranges={c: (a, b) for c, a, b in zip(columns, low[i], high[i], strict=True) if a == a},  # a == a: not NaN
+            ranges={c: [a, b] for c, a, b in zip(columns, low[i], high[i], strict=True) if a == a},  # a == a: not NaN
         )
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]

@@ -60,21 +60,54 @@ def check_rows(cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettin
     ]
     out = unusable | repeated
     kept = _in_order(checkups[~out] if out.any() else checkups)
-    _check_cells_have_labels(checkups, kept)
+    _check_cells_have_labels(checkups, kept.rows)
     for rule in (_units, _implausible, _backwards, _written_twice, _far_from_set_point):
         findings += rule(cells, kept, settings)
-    return Checked(kept, checkups[out], findings)
+    return Checked(kept.rows, checkups[out], findings)
 
 
-def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+@dataclass(frozen=True)
+class _Cells:
+    """Rows of cells one after the other, each one's check-ups in order.
+
+    Args:
+        rows: the check-ups.
+        names: the cells, as they come.
+        starts: where each cell begins.
+    """
+
+    rows: pd.DataFrame
+    names: list[str]
+    starts: Any
+
+    def medians(self, column: str) -> dict[str, float]:
+        """Median of each cell that has values."""
+        import numpy as np
+
+        parts = np.split(self.rows[column].to_numpy(dtype=float), self.starts[1:])
+        there = {name: part[~np.isnan(part)] for name, part in zip(self.names, parts, strict=True)}
+        return {name: float(np.median(part)) for name, part in there.items() if len(part)}
+
+    def step(self, values: Any) -> Any:
+        """Change since the cell's check-up before; missing at its first."""
+        import numpy as np
+
+        step = np.diff(values, prepend=np.nan)
+        step[self.starts] = np.nan
+        return step
+
+
+def _in_order(rows: pd.DataFrame) -> _Cells:
     """Cells as they came, each one's check-ups in order."""
     import numpy as np
     import pandas as pd
 
-    cells = pd.factorize(rows["cell_id"])[0]
+    cells, names = pd.factorize(rows["cell_id"])
     order = np.lexsort((rows["checkup_index"].to_numpy(), cells))
-    in_order = bool((order[1:] > order[:-1]).all())
-    return (rows if in_order else rows.iloc[order]).reset_index(drop=True)
+    if not bool((order[1:] > order[:-1]).all()):
+        rows, cells = rows.iloc[order], cells[order]
+    starts = np.flatnonzero(np.diff(cells, prepend=-1))
+    return _Cells(rows.reset_index(drop=True), [str(name) for name in names], starts)
 
 
 def _check_cells_have_labels(checkups: pd.DataFrame, kept: pd.DataFrame) -> None:
@@ -86,10 +119,10 @@ def _check_cells_have_labels(checkups: pd.DataFrame, kept: pd.DataFrame) -> None
         )
 
 
-def _units(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+def _units(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
     """Refuses a capacity that no cell of its nominal capacity can have: a unit was mistaken somewhere."""
     nominal = _by_cell(cells, "nominal_capacity_Ah")
-    for cell, median in _medians(rows, "capacity_Ah").items():
+    for cell, median in kept.medians("capacity_Ah").items():
         ratio = median / nominal.get(cell, math.nan)
         if ratio < _POSSIBLE[0] or ratio > _POSSIBLE[1]:
             raise DataError(
@@ -107,15 +140,16 @@ def _likely(ratio: float) -> str:
     return "check the unit of the capacity and the nominal capacity of this cell"
 
 
-def _implausible(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+def _implausible(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
     """Labels outside the plausible range, and steps that are a knee or a fault: kept, but said."""
     import numpy as np
 
     from battery_core.data.labels import soh
 
+    rows = kept.rows
     value = soh(rows, cells, settings.soh_reference).to_numpy()
     outside = (value < settings.soh_min) | (value > settings.soh_max)
-    step = _step(rows, value)
+    step = kept.step(value)
     wide = f"SOH outside {settings.soh_min:g} to {settings.soh_max:g}"
     steep = f"SOH step of more than {settings.soh_max_step:g} since the check-up before, a knee or a fault,"
     return [
@@ -124,21 +158,23 @@ def _implausible(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings
     ]
 
 
-def _backwards(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+def _backwards(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
     """Time, cycles and throughput never decrease from one check-up to the next."""
     findings = []
     for column in _ONLY_FORWARD:
-        values = rows[column].to_numpy(dtype=float) if column in rows else None
-        if values is not None:
-            step = _step(rows, values)
-            findings += first_of_cells(rows, step < -_ROUNDING, step, "runs_backwards", column, f"{column} decreases")
+        if column in kept.rows:
+            step = kept.step(kept.rows[column].to_numpy(dtype=float))
+            findings += first_of_cells(
+                kept.rows, step < -_ROUNDING, step, "runs_backwards", column, f"{column} decreases"
+            )
     return findings
 
 
-def _written_twice(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+def _written_twice(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
     """A check-up whose every measured number is that of the one before: one measurement under two numbers."""
     import numpy as np
 
+    rows = kept.rows
     columns = [name for name in rows.columns if name not in _NOT_MEASURED]
     if len(columns) < _LEAST_COLUMNS:
         return []
@@ -146,17 +182,18 @@ def _written_twice(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettin
     now, before = values[1:], values[:-1]
     there = ~np.isnan(now)
     same = ((now == before) | (~there & np.isnan(before))).all(axis=1) & (there.sum(axis=1) >= _LEAST_COLUMNS)
-    same = np.concatenate([[False], same]) & ~_is_first(rows)
+    same = np.concatenate([[False], same])
+    same[kept.starts] = False
     what = "every measured number is that of the check-up before"
     return first_of_cells(rows, same, rows["capacity_Ah"].to_numpy(), "same_as_before", "capacity_Ah", what)
 
 
-def _far_from_set_point(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataSettings) -> list[Finding]:
+def _far_from_set_point(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
     """The temperature measured while a cell aged, against the chamber's; kelvin is refused."""
     findings = []
     set_points = _by_cell(cells, "ambient_temperature_degC")
-    for column in [name for name in rows.columns if name.endswith(_TEMPERATURES)]:
-        for cell, median in _medians(rows, column).items():
+    for column in [name for name in kept.rows.columns if name.endswith(_TEMPERATURES)]:
+        for cell, median in kept.medians(column).items():
             if _KELVIN[0] <= median <= _KELVIN[1]:
                 raise DataError(
                     f"cell '{cell}': median {column} is {median:.4g}; expected degC - likely kelvin: state the unit in "
@@ -171,28 +208,3 @@ def _far_from_set_point(cells: pd.DataFrame, rows: pd.DataFrame, settings: DataS
 
 def _by_cell(cells: pd.DataFrame, column: str) -> dict[str, float]:
     return dict(zip(cells["cell_id"], cells[column].astype(float), strict=True)) if column in cells else {}
-
-
-def _medians(rows: pd.DataFrame, column: str) -> dict[str, float]:
-    """Median of each cell that has values."""
-    medians = rows.groupby("cell_id", sort=False)[column].median().dropna()
-    return {str(cell): float(value) for cell, value in zip(medians.index, medians.to_numpy(), strict=True)}
-
-
-def _step(rows: pd.DataFrame, values: Any) -> Any:
-    """Change since the cell's check-up before; missing at its first."""
-    import numpy as np
-
-    step = np.full(len(values), np.nan)
-    step[1:] = values[1:] - values[:-1]
-    step[_is_first(rows)] = np.nan
-    return step
-
-
-def _is_first(rows: pd.DataFrame) -> Any:
-    """Where a cell begins in rows that are in order."""
-    import numpy as np
-    import pandas as pd
-
-    cells = pd.factorize(rows["cell_id"])[0]
-    return np.concatenate([[True], cells[1:] != cells[:-1]]) if len(cells) else np.zeros(0, dtype=bool)

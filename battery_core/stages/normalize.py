@@ -15,12 +15,13 @@ import pandas as pd
 from battery_core.data import quality, schema
 from battery_core.data.cell_reading import CellReading, ReadCell
 from battery_core.data.cell_store import CellStore
+from battery_core.data.changes import Changes, in_words
 from battery_core.data.findings import Finding
 from battery_core.data.progress import Progress
 from battery_core.data.quality_across import AcrossCells
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources.base import CellFiles, Source
-from battery_core.data.table_changes import Manifest, TableChanges
+from battery_core.data.table_changes import Manifest, changes_since
 from battery_core.data.table_writer import TableWriter
 from battery_core.data.versioning import code_version, content_version, file_sha256
 from battery_core.errors import DataError
@@ -49,7 +50,7 @@ class _Outcome:
 
     cells: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    manifest: dict[str, tuple[int, str]] = field(default_factory=dict)
+    manifest: dict[str, tuple[str, str]] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     across: AcrossCells = field(default_factory=AcrossCells)
     rows_read: int = 0
@@ -91,7 +92,7 @@ def normalize(settings: Settings, raw: Staged | None = None, say: Callable[[str]
         files = {file.name: file_sha256(file) for file in sorted(part.iterdir())}
         version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
         write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
-    changes = _changes(place / _MANIFEST, folder, version, outcome)
+    changes = _changes(place / _MANIFEST, folder, version, outcome, store)
     store.prune(settings.data.keep_cells_days, outcome.keys)
     return Staged(folder, version, False, f"normalize: {source.label}: {_in_words(outcome, changes)}")
 
@@ -139,7 +140,7 @@ def _count(outcome: _Outcome, cell: ReadCell) -> None:
     outcome.findings += tables.findings
     if tables.cell is not None and tables.summary is not None:
         outcome.cells.append(dict(tables.cell))
-        outcome.manifest[cell.cell_id] = (tables.checkups.num_rows, tables.content)
+        outcome.manifest[cell.cell_id] = (cell.key, tables.content)
         outcome.across.add(tables.summary)
 
 
@@ -166,21 +167,21 @@ def _write_findings(folder: Path, source: Source, outcome: _Outcome, settings: D
     write_json(folder / "quality.json", about)
 
 
-def _changes(file: Path, folder: Path, version: str, outcome: _Outcome) -> TableChanges:
+def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, store: CellStore) -> Changes:
     """What is new since the tables that were made before these; kept for the report."""
-    before = Manifest.from_json(read_json(file))
-    now = Manifest(version, outcome.manifest)
-    changes = now.since(before)
+    before, now = Manifest.from_json(read_json(file)), Manifest(version, outcome.manifest)
+    changes = changes_since(before, now, store)
     if before is None or before.version != version:
-        write_json(changes_file(folder), {"version": version, **changes.as_json()})
+        write_json(changes_file(folder), {"version": version, **changes})
         write_json(file, now.as_json())
     return changes
 
 
-def _in_words(outcome: _Outcome, changes: TableChanges) -> str:
+def _in_words(outcome: _Outcome, changes: Changes) -> str:
     taken_out = f", {outcome.rows_quarantined} quarantined" if outcome.rows_quarantined else ""
-    unchanged = len(outcome.keys) - outcome.cells_read
+    before = changes["previous_version"]
+    news = f"new since version {before[:12]}: {in_words(changes) or 'nothing'}" if before else "the first version"
     return (
         f"{len(outcome.cells)} cells, {outcome.rows_kept} check-ups{taken_out}; {outcome.cells_read} cells read, "
-        f"{unchanged} unchanged; {changes.in_words()}"
+        f"{len(outcome.keys) - outcome.cells_read} unchanged; {news}"
     )

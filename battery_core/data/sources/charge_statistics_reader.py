@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -37,7 +38,7 @@ COLUMNS: Mapping[str, str] = {
     "current entropy": "current_entropy",
     "capacity": "capacity_Ah",
 }
-_NOT_MEASURED = ("time_days", "throughput_Ah", "resistance_ohm")
+Array = npt.NDArray[np.float64]
 _ORDER = (*CHECKUP_COLUMNS, *CHARGE_STATISTICS)
 
 
@@ -48,10 +49,11 @@ def read_cell(path: Path, cell: Mapping[str, object]) -> SourceTables:
         DataError: the file cannot be read, or has no usable label.
     """
     name = str(cell["cell_id"])
-    rows = _read_rows(f"cell '{name}', source '{cell['source']}'", path, name)
-    is_bad = ~np.isfinite(rows[list(COLUMNS.values())].to_numpy())
-    out = is_bad.any(axis=1)
-    cells = pd.DataFrame([cell])[list(CELL_COLUMNS)]
+    numbers = _read_numbers(f"cell '{name}', source '{cell['source']}'", path)
+    rows = _table(name, numbers)
+    cells = pd.DataFrame([[cell[column] for column in CELL_COLUMNS]], columns=list(CELL_COLUMNS), dtype=object)
+    is_bad = ~np.isfinite(np.stack(list(numbers.values()), axis=1))
+    out: npt.NDArray[np.bool_] = np.any(is_bad, axis=1)
     if not out.any():
         return SourceTables(cells, rows, rows_read=len(rows))
     findings = _non_finite(rows, is_bad)
@@ -67,19 +69,25 @@ def read_cell(path: Path, cell: Mapping[str, object]) -> SourceTables:
     )
 
 
-def _read_rows(where: str, path: Path, cell_id: str) -> pd.DataFrame:
+def _table(cell_id: str, numbers: Mapping[str, Array]) -> pd.DataFrame:
+    """One check-up a cycle, columns in canonical order; made in one go, for there are hundreds of such files."""
+    index = np.arange(len(numbers["capacity_Ah"]))
+    known = {"cell_id": cell_id, "checkup_index": index, "cycle_count": index + 1.0, **numbers}
+    return pd.DataFrame({column: known.get(column, np.nan) for column in _ORDER})
+
+
+def _read_numbers(where: str, path: Path) -> dict[str, Array]:
+    """Each column of a file by its canonical name."""
     table = _read_csv(where, path)
     if table.num_rows == 0:
         raise DataError(f"{where}: {path.name} has a header but no rows - fetch it again or remove it")
-    data = {COLUMNS[name]: table.column(name).to_numpy() for name in COLUMNS}
-    if not np.isfinite(data["capacity_Ah"]).any():
+    numbers = {COLUMNS[name]: table.column(name).to_numpy() for name in COLUMNS}
+    if not np.isfinite(numbers["capacity_Ah"]).any():
         raise DataError(
             f"{where}: column 'capacity' has no finite value in {table.num_rows} rows; expected Ah - without a "
             "label the cell cannot be used: mend or remove the file"
         )
-    index = np.arange(table.num_rows)
-    frame = pd.DataFrame({**data, **dict.fromkeys(_NOT_MEASURED, np.nan)})
-    return frame.assign(cell_id=cell_id, checkup_index=index, cycle_count=index + 1.0)[list(_ORDER)]
+    return numbers
 
 
 def _read_csv(where: str, path: Path) -> pa.Table:
