@@ -9,13 +9,14 @@ from prefect import get_client, runtime
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
+from battery_core.errors import DataChangingError
 from battery_core.jobs import JobKilled
 from battery_core.tracking.base import TrackingError
 
 RUN_IDS: set[UUID] = set()
 """Ids of the task runs of this process that have ended."""
 
-_CAN_HEAL = (JobKilled, TimeoutError, TrackingError)
+_CAN_HEAL = (JobKilled, TimeoutError, TrackingError, DataChangingError)
 _CANNOT_HEAL = (FileNotFoundError, PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError)
 
 

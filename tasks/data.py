@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.data.quarantine import quarantine_shown
 from battery_core.settings import Settings
 from battery_core.stages import Staged, data
 from tasks.common import OPTIONS
@@ -25,8 +29,20 @@ def fetch(settings: Settings) -> Staged:
     name="normalize", task_run_name="normalize {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS
 )
 def normalize(settings: Settings, raw: Staged) -> Staged:
-    """Raw files to checked tables."""
-    return _told(data.normalize(settings, raw))
+    """Raw files to checked tables; what was taken out is shown on the run page."""
+    tables = data.normalize(settings, raw, say=get_run_logger().info)
+    show_quarantine(settings.data.source, tables.path)
+    return _told(tables)
+
+
+def show_quarantine(source: str, tables: Path) -> None:
+    """Rows taken out as a table on the run page, or a line that there is none."""
+    words, rows = quarantine_shown(tables)
+    key = f"quarantine-{source.replace('_', '-')}"
+    if rows:
+        create_table_artifact(table=rows, key=key, description=words)
+    else:
+        create_markdown_artifact(markdown=words, key=key, description=f"Quarantine of {source}")
 
 
 @task(name="split", task_run_name="split {settings.data.source}", tags=["data"], timeout_seconds=600, **OPTIONS)
