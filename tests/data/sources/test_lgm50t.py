@@ -135,6 +135,9 @@ def test_tables_pass_the_schema_at_the_door(raw: Path) -> None:
         ("C/10 Capacity [mA h]", "C/10 Capacity [V]", r"cell 'expt5-A'.*unit 'V' measures voltage, not charge"),
         ("4700", "broken", r"'expt5-A', source 'lgm50t': column \"C/10 Capacity \[mA h\]\": expected numbers.*broken"),
         ("1,1,78", "1,,78", r"column \"Ageing Sets\": expected 0, 1, 2 and so on; found a blank"),
+        ("1,1,78", "1,1.5,78", r"column \"Ageing Sets\": expected 0, 1, 2 and so on; found 1\.5"),
+        ("1,1,78", "1,-1,78", r"column \"Ageing Sets\": expected 0, 1, 2 and so on; found -1"),
+        (ROWS, "", r"'expt5-A', source 'lgm50t': Expt 5 .* has a header but no rows - fetch it again or remove it"),
     ],
 )  # fmt: skip
 def test_a_wrong_file_gives_one_clear_line(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -204,7 +204,7 @@ def test_files_on_disk_give_the_same_table(
 def test_an_experiment_that_is_packed_and_unpacked_is_read_once(
     source: LGM50TSource, on_disk: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings = on_disk(tmp_path / "lgm50t", "unpacked")
+    settings = on_disk(tmp_path / "lgm50t" / "unpacked", "unpacked")
     name = next(iter(CELLS))
     (tmp_path / "lgm50t" / f"{name}.zip").write_bytes(zipped(files_of(name), monkeypatch))
     assert_as_by_hand(fetched(source, settings, tmp_path / "raw"))

@@ -116,6 +116,11 @@ def test_a_column_that_never_agrees_is_not_used_and_said(read) -> None:
     assert said(tables) == [("unmatched_usage", None, "throughput_Ah", "")]
 
 
+def test_one_check_up_that_agrees_may_be_chance(read) -> None:
+    few = summary(Charge=[0, 82, np.nan, 246, 328]).iloc[:3]
+    assert np.isnan(read({SUMMARY: few, SETS: sets()}).checkups["throughput_Ah"][2])
+
+
 def test_a_summary_that_cannot_be_read_is_said_and_stops_nothing(read) -> None:
     tables = read({SUMMARY: summary(), CYCLES: cycles().astype({"Charge (mAh)": object}).replace(4200.0, "broken")})
     assert len(tables.checkups) == 5

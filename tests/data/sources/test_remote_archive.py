@@ -263,6 +263,21 @@ def test_without_network_it_is_one_clear_line(waits: list[float], tmp_path: Path
     assert waits == [1.0, 2.0]
 
 
+def test_a_disk_that_fills_up_leaves_no_half_file(remote: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def half(path: Path, content: bytes) -> int:
+        with path.open("wb") as stream:
+            stream.write(content[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", half)
+        with pytest.raises(OSError, match="No space left"):
+            fetch(remote(), tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    fetch(remote(), tmp_path)
+    assert is_right(tmp_path)
+
+
 def test_a_name_that_leads_out_of_the_folder_is_refused(remote: Any, range_server: Any, tmp_path: Path) -> None:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
