@@ -18,6 +18,8 @@ STAGES = {
     "train": "train every model the settings name",
     "evaluate": "models and baselines on the test cells",
     "release": "register the challenger and promote it if it wins",
+    "history": "who has served, since when and why",
+    "rollback": "put the champion before this one back into service",
     "simulate": "make the simulated LG M50T data anew (needs the simulate extra)",
 }
 
@@ -38,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
         return _simulate(rest)
     if name == "inspect":
         return _inspect(rest)
+    if name in ("history", "rollback"):
+        return _by_hand(name, rest)
     overrides = parse_overrides(rest, f"python -m battery_core {name}", STAGES[name])
     settings = resolve(overrides)
     from battery_core.stages.chain import run_stage
@@ -52,6 +56,32 @@ def _train_job(rest: Sequence[str]) -> int:
     from battery_core.stages.train import train
 
     return job_process(Path(rest[0]), train)
+
+
+def _by_hand(name: str, rest: Sequence[str]) -> int:
+    parser = Parser(add_help=False)
+    if name == "rollback":
+        parser.add_argument(
+            "--to", type=int, help="version to put into service (default: the champion before this one)"
+        )
+        parser.add_argument("--reason", default="", help="why, for the people who read the history")
+    own, rest = parser.parse_known_args(list(rest))
+    settings = resolve(parse_overrides(rest, f"python -m battery_core {name}", STAGES[name] + _options(parser)))
+    from battery_core.stages import rollback as stage
+
+    if name == "rollback":
+        print(stage.rollback(settings, own.reason or "no reason given", own.to))
+        return 0
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160).print(stage.history(settings))
+    return 0
+
+
+def _options(parser: Parser) -> str:
+    """A stage's own options, for the text above all settings."""
+    own = [f"{action.option_strings[0]}: {action.help}" for action in parser._actions]
+    return f"; {'; '.join(own)}" if own else ""
 
 
 def _simulate(rest: Sequence[str]) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,37 @@ from battery_core.release.packaging import load_pipeline
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous"
+ROLLBACK = "rollback"
+ERROR_TAG = "test_mean_cell_mape"
+JOB_TAG = "job"
+WITHDRAWN_TAG = "withdrawn"
+_REIGN = "champion."
+_LONGEST_REASON = 3000  # MLflow keeps 5000 characters of a tag
+
+
+@dataclass(frozen=True)
+class Reign:
+    """One change of champion.
+
+    Args:
+        version: who came into service.
+        before: who served until then, or None.
+        how: ``night`` or ``rollback``.
+        when: UTC, ISO 8601.
+        reason: in words.
+        model: name of the model.
+        data_version: of its training data.
+        error: mean per-cell MAPE on the test cells of its own night, %.
+    """
+
+    version: int
+    before: int | None
+    how: str
+    when: str
+    reason: str
+    model: str = ""
+    data_version: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +89,7 @@ class ModelRegistry:
             if err.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
             raise
-        return Version(self.name, int(found.version), dict(found.tags), str(found.run_id))
+        return self._version(found)
 
     def add(self, model_uri: str, run_id: str, tags: dict[str, Any], description: str) -> Version:
         """Register a logged model as the next version and point ``challenger`` at it."""
@@ -72,12 +105,75 @@ class ModelRegistry:
         self._client.set_registered_model_alias(self.name, CHALLENGER, made.version)
         return Version(self.name, int(made.version), texts, run_id)
 
-    def crown(self, version: Version) -> None:
-        """Point ``champion`` at this version, ``previous`` at the one that served until now."""
-        until_now = self.holder(CHAMPION)
-        if until_now is not None:
-            self._client.set_registered_model_alias(self.name, PREVIOUS, str(until_now.number))
+    def of_run(self, run_id: str) -> Version | None:
+        """The version that a night's MLflow run has made already, or None: however often it tries, it makes one."""
+        found = self._client.search_model_versions(f"name='{self.name}' and run_id='{run_id}'")
+        return self._version(found[0]) if found else None
+
+    def version(self, number: int) -> Version:
+        """A version by its number.
+
+        Raises:
+            DataError: there is none.
+        """
+        versions = {int(v.version): v for v in self._client.search_model_versions(f"name='{self.name}'")}
+        if number not in versions:
+            known = ", ".join(map(str, sorted(versions))) or "none"
+            raise DataError(f"model '{self.name}': no version {number}; there are: {known} - name one of them")
+        return self._version(versions[number])
+
+    def crown(self, version: Version, reason: str, how: str = "night") -> None:
+        """Point ``champion`` at this version, ``previous`` at the one that served before it, and write it down.
+
+        Called under the lock of the registry; whoever serves at any moment is one alias, moved in one step.
+        """
+        before = self.holder(CHAMPION)
+        if before is not None and before.number == version.number:
+            return
+        earlier = self.before(version) if how == ROLLBACK else before
+        if earlier is not None:
+            self._client.set_registered_model_alias(self.name, PREVIOUS, str(earlier.number))
+        elif self.holder(PREVIOUS) is not None:
+            self._client.delete_registered_model_alias(self.name, PREVIOUS)
         self._client.set_registered_model_alias(self.name, CHAMPION, str(version.number))
+        reigns = self.reigns()
+        entry = Reign(
+            version.number, before.number if before else None, how, _now(), reason[:_LONGEST_REASON],
+            version.tags.get("model", ""), version.tags.get("data_version", ""), version.tags.get(ERROR_TAG, ""),
+        )  # fmt: skip
+        key = f"{_REIGN}{len(reigns) + 1:05d}"
+        self._client.set_registered_model_tag(self.name, key, json.dumps(asdict(entry)))
+
+    def reigns(self) -> list[Reign]:
+        """Who has served, the oldest first."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tags = self._client.get_registered_model(self.name).tags
+        except MlflowException as err:
+            if err.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return []
+            raise
+        return [Reign(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_REIGN)]
+
+    def before(self, version: Version) -> Version | None:
+        """Who served before this version came into service for the first time."""
+        first = next((reign for reign in self.reigns() if reign.version == version.number), None)
+        return self.version(first.before) if first is not None and first.before is not None else None
+
+    def tag(self, version: Version, name: str, value: str) -> None:
+        """Write a word to a version."""
+        self._client.set_model_version_tag(self.name, str(version.number), name, value)
+
+    def withdrawn(self, job: str) -> Version | None:
+        """The version that was made by this very training job and taken out of service by hand, or None."""
+        for found in self._client.search_model_versions(f"name='{self.name}'"):
+            if job and found.tags.get(JOB_TAG) == job and WITHDRAWN_TAG in found.tags:
+                return self._version(found)
+        return None
+
+    def _version(self, found: Any) -> Version:
+        return Version(self.name, int(found.version), dict(found.tags), str(found.run_id))
 
     def pipeline(self, version: Version) -> Any:
         """The fitted pipeline of a version.
@@ -96,6 +192,10 @@ class ModelRegistry:
                 f"model '{self.name}' version {version.number}: its files are gone from the artifact store - restore "
                 "them, or give its alias to another version or take the alias away"
             ) from err
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def mlflow_client(uri: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ from battery_core.evaluation.report import HEADLINE
 from battery_core.files import read_json, write_json
 from battery_core.models.pipeline import Pipeline
 from battery_core.release.contest import contest_of
-from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version, local_database, mlflow_client
+from battery_core.release.model_registry import (
+    CHAMPION,
+    ERROR_TAG,
+    JOB_TAG,
+    WITHDRAWN_TAG,
+    ModelRegistry,
+    Version,
+    local_database,
+    mlflow_client,
+)
 from battery_core.release.packaging import log_pipeline
 from battery_core.release.promotion import Decision, decide
 from battery_core.release.provenance import code_state
@@ -22,8 +31,8 @@ from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.evaluate import REPORT_FILE
 from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
-from battery_core.tracking.local_tracker import LocalTracker
-from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run
+from battery_core.tracking.local_tracker import RUN_FILE, LocalTracker
+from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run, store_answers
 
 OUTCOME_FILE = "outcome.json"
 
@@ -76,15 +85,22 @@ def open_registry(settings: Settings) -> str:
 
 
 def release(settings: Settings, tables: Staged, split: Staged, report: Staged, run_name: str) -> Outcome:
-    """Register the challenger and promote it if it wins on the same rows, scored at the same moment."""
-    content = read_json(report.path)
+    """Register the challenger and promote it if it wins on the same rows, scored at the same moment.
+
+    May be called again for the same night: it has one model version, whatever went wrong in between.
+
+    Raises:
+        TrackingError: the registry does not answer.
+    """
     uri = open_registry(settings)
+    with store_answers(uri):
+        return _release(settings, tables, split, report, run_name, uri)
+
+
+def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, run_name: str, uri: str) -> Outcome:
+    content, folder = read_json(report.path), report.path.parent
     registry = ModelRegistry(uri, registered_name(settings))
-    cells = CellSplit.from_json(split.path.read_text())
-    rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
-    champion = registry.holder(CHAMPION)
     code = code_state()
-    decision, scores = judge(settings, content, rows, registry, champion, code.dirty)
     tags = {
         "source": content["source"],
         "label": content["label"],
@@ -95,23 +111,43 @@ def release(settings: Settings, tables: Staged, split: Staged, report: Staged, r
         "git_dirty": code.dirty,
         "flow_run": run_name,
     }
-    mlflow_run = log_night(settings, content, report.path.parent, run_name, uri, tags)
-    challenger = challenger_of(content)
-    model_uri = _log_challenger(settings, challenger, mlflow_run, uri)
-    facts = {
-        "model": challenger["model"],
-        "test_mean_cell_mape": challenger["test"][HEADLINE],
-        "reason": decision.reason,
-    }
-    version = registry.add(model_uri, mlflow_run, tags | facts | {"promoted": decision.promote}, decision.reason)
+    mlflow_run = log_night(settings, content, folder, run_name, uri, tags)
+    version = registry.of_run(mlflow_run)
+    if version is None:
+        rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), settings.data.soh_reference)
+        decision, scores = judge(settings, content, rows, registry, registry.holder(CHAMPION), code.dirty)
+        version = _register(settings, registry, content, decision, tags, mlflow_run, uri)
+    else:  # an earlier try of this night came as far as this
+        decision, scores = Decision(version.tags["promoted"] == "True", version.tags["reason"]), {}
     if decision.promote:
-        registry.crown(version)
+        registry.crown(version, decision.reason)
     serving = registry.holder(CHAMPION)
     number = serving.number if serving else None
-    folder = report.path.parent
     outcome = Outcome(version.number, registry.name, decision.promote, decision.reason, number, mlflow_run, folder)
     write_json(folder / OUTCOME_FILE, asdict(outcome) | {"contest": scores, "tags": tags})
     return outcome
+
+
+def _register(
+    settings: Settings,
+    registry: ModelRegistry,
+    report: Mapping[str, Any],
+    decision: Decision,
+    tags: Mapping[str, Any],
+    mlflow_run: str,
+    uri: str,
+) -> Version:
+    """The challenger as the next version, with all that is known of it."""
+    challenger = challenger_of(report)
+    facts = {
+        "model": challenger["model"],
+        ERROR_TAG: challenger["test"][HEADLINE],
+        JOB_TAG: challenger["key"],
+        "reason": decision.reason,
+        "promoted": decision.promote,
+    }
+    model_uri = _log_challenger(settings, challenger, mlflow_run, uri)
+    return registry.add(model_uri, mlflow_run, {**tags, **facts}, decision.reason)
 
 
 def challenger_of(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,6 +182,9 @@ def judge(
         settings.data.soh_reference,
         dirty,
     )
+    if gone := registry.withdrawn(challenger_of(report)["key"]):
+        again = f"the same model as version {gone.number}, withdrawn {gone.tags[WITHDRAWN_TAG]}"
+        contest = replace(contest, objection=f"{again}; take its tag '{WITHDRAWN_TAG}' away in MLflow to allow it")
     return decide(contest, settings.release), asdict(contest)
 
 
@@ -156,11 +195,12 @@ def log_night(
 
     All of it is whole in the local folders first; a model that was not trained again keeps its run and its night.
     """
-    tracker = LocalTracker(folder.parent, use_tensorboard=False)
-    tracker.start_run(run_name, settings, run_id=folder.name)
-    tracker.set_tags(tags)
-    tracker.log_metrics(_metrics(challenger_of(report)["test"]))
-    tracker.end_run()
+    if (read_json(folder / RUN_FILE) or {}).get("status") != "FINISHED":  # else an earlier try of this night wrote it
+        tracker = LocalTracker(folder.parent, use_tensorboard=False)
+        tracker.start_run(run_name, settings, run_id=folder.name)
+        tracker.set_tags(tags)
+        tracker.log_metrics(_metrics(challenger_of(report)["test"]))
+        tracker.end_run()
     night = send_run(folder, uri, settings.tracking.experiment)
     client = mlflow_client(uri)
     for model in report["models"]:

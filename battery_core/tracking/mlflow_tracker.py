@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -93,6 +94,25 @@ def ensure_store(uri: str) -> None:
         raise TrackingError(
             f"MLflow at '{uri}' cannot be used: {reason} - start the server, or mend or move away the database, and "
             "run again: what is trained is kept in the artifacts folder and not trained twice"
+        ) from err
+
+
+@contextmanager
+def store_answers(uri: str) -> Iterator[None]:
+    """Say in one line that the store did not answer, whatever was asked of it; trying again later may help.
+
+    Raises:
+        TrackingError: instead of what MLflow or its database raise.
+    """
+    try:
+        yield
+    except _store_errors() as err:
+        if isinstance(err, OSError):  # a file of ours, and its name says more
+            raise
+        reason = " ".join(str(err).split())[:300]
+        raise TrackingError(
+            f"MLflow at '{uri}' did not answer: {reason} - look at the server or the database and run again: what is "
+            "trained is kept and not trained twice"
         ) from err
 
 

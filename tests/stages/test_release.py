@@ -72,6 +72,9 @@ class Stub:
     def pipeline(self, version: Version) -> Any:
         return self.champion
 
+    def withdrawn(self, job: str) -> None:
+        return None
+
 
 @pytest.fixture
 def judged(night, prepared) -> Callable[..., tuple[Any, dict[str, Any], pd.DataFrame]]:
