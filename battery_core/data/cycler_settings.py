@@ -69,7 +69,7 @@ class CyclerSettings(SectionSettings):
     upper_cutoff_V: float | None = setting(
         None, "a full charge ends here; none: highest voltage of the cell's first file", unit="V", gt=0.0
     )
-    cutoff_tolerance_V: float = setting(0.03, "a cut-off counts as reached this close to it", unit="V", ge=0.0)
+    cutoff_tolerance_V: float = setting(0.05, "a cut-off counts as reached this close to it", unit="V", ge=0.0)
     rest_current: float = setting(0.002, "smaller currents are rest, as C-rate", unit="1/h", gt=0.0)
     min_half_cycle: float = setting(
         0.05, "a change of direction that passes less charge is no new half cycle", unit="of nominal", gt=0.0, lt=1.0

@@ -33,6 +33,7 @@ class CyclerFolder(Source):
     name = "cycler_folder"
     label = "own cycler data"
     columns: ClassVar[Mapping[str, Role]] = {"temperature_degC": Role.USAGE, **ROLES}
+    default_features = ("summary", "charge")
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
 
     def origin_key(self, settings: DataSettings) -> str:

@@ -144,6 +144,8 @@ def _from_vendor(path: Path, settings: CyclerSettings, here: str, head: tuple[st
     headers = {n: found[texts.key(o)] for n, names in _BDF_COLUMNS.items() for o in names if texts.key(o) in found}
     if missing := sorted(_NEEDED - headers.keys()):
         raise DataError(f"{here}: looks like {guess.id}, but has no {missing[0]}; found {', '.join(found.values())}")
+    if "ambient_degC" in headers:  # what vendors call temperature; some name the electronics' "surface"
+        headers.pop("temperature_degC", None)
     values = {name: pd.to_numeric(table[header], errors="coerce") for name, header in headers.items()}
     return _export(path, f"{guess.id} (batterydf)", values, headers, {}, settings, here, ())
 
@@ -154,7 +156,8 @@ def _headers(head: tuple[str, str, bool] | None) -> list[str]:
         return []
     rows = [line.split(mark) for line in head[0].splitlines()[:200] for mark in texts.DELIMITERS if mark in line]
     words = [row for row in rows if not any(texts.is_number(field) for field in row)]
-    return [field.strip() for field in max(words or rows or [[]], key=len)[:12]]
+    first = [line for line in head[0].splitlines()[:1] if line.strip()]  # separated by something unknown
+    return [field.strip()[:200] for field in max(words or rows or [first], key=len)[:12]]
 
 
 def _no_format(found: list[str], what: str, settings: CyclerSettings) -> str:

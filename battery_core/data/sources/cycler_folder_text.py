@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Mapping
@@ -205,8 +206,7 @@ def read_columns(path: Path, layout: Layout, where: str) -> tuple[dict[str, Arra
         raise DataError(f"{where}: not a table with one header and even rows ({str(err).strip()}) - mend it") from err
     except UnicodeDecodeError as err:
         raise DataError(f"{where}: not {layout.encoding} text from start to end ({err}) - save it as UTF-8") from err
-    if table.empty:
-        raise DataError(f"{where}: a header and no rows below it - is the export finished?")
+    _check_width(path, layout, where)
     is_cut = _last_row_is_cut(path, layout, table)
     if is_cut:
         table = table.iloc[:-1]
@@ -215,6 +215,20 @@ def read_columns(path: Path, layout: Layout, where: str) -> tuple[dict[str, Arra
         values = table[position]
         columns[name] = values.astype(str) if name == "date_time" else _numbers(values, name, position, layout, where)
     return columns, is_cut
+
+
+def _check_width(path: Path, layout: Layout, where: str) -> None:
+    """No row has more fields than the header: pandas would pass the rest over in silence."""
+    most = len(layout.headers) - 1
+    with gzip.open(path, "rb") if layout.is_gzip else path.open("rb") as stream:
+        for number, line in enumerate(io.TextIOWrapper(stream, encoding=layout.encoding, errors="replace"), start=1):
+            if number > layout.first_row and line.count(layout.delimiter) > most:
+                fields = _fields(line, layout.delimiter)
+                if "".join(fields[most + 1 :]).strip():
+                    raise DataError(
+                        f"{where}, line {number}: {len(fields)} fields, the header has {most + 1} - mend the row, or "
+                        "export it again"
+                    )
 
 
 def _last_row_is_cut(path: Path, layout: Layout, table: pd.DataFrame) -> bool:

@@ -1,0 +1,435 @@
+"""A folder of cycler exports becomes the same canonical tables, however its files are written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from battery_core.data.settings import DataSettings
+from battery_core.data.sources import cycler_folder
+from battery_core.data.sources.base import Role
+from battery_core.data.sources.cycler_folder import CyclerFolder
+from battery_core.data.sources.cycler_folder_cells import CellFacts
+from battery_core.data.sources.cycler_folder_tables import read_tables
+from battery_core.errors import DataChangingError, DataError
+
+HEADERS = {"time_s": "t [{}]", "voltage_V": "U [{}]", "current_A": "I [{}]", "temperature_degC": "T [degC]"}
+PER = {"s": 1.0, "min": 1 / 60, "h": 1 / 3600, "V": 1.0, "mV": 1e3, "A": 1.0, "mA": 1e3, "degC": 1.0}
+FACTS = CellFacts("A1", 2.0, ambient_temperature_degC=25.0, lower_cutoff_V=2.8, upper_cutoff_V=4.2)
+
+
+def write(file: Path, record: pd.DataFrame, time="s", voltage="V", current="A", sign=1.0, shift=0.0) -> Path:
+    """A plain table in the units and with the sign given."""
+    table = {
+        f"t [{time}]": (record["time_s"] + shift) * PER[time],
+        f"U [{voltage}]": record["voltage_V"] * PER[voltage],
+        f"I [{current}]": sign * record["current_A"] * PER[current],
+        "T [degC]": record["temperature_degC"],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(table).to_csv(file, index=False)
+    return file
+
+
+def of(time="s", voltage="V", current="A", **more) -> DataSettings:
+    """Settings whose column map fits ``write``."""
+    units = {"time_s": time, "voltage_V": voltage, "current_A": current, "temperature_degC": "degC"}
+    headers = {name: header.format(units[name]) for name, header in HEADERS.items()}
+    return DataSettings(source="cycler_folder", cycler={"columns": headers, **more})
+
+
+@pytest.fixture(scope="module")
+def cell(synthetic_cell):
+    return synthetic_cell.cycled(5)
+
+
+@pytest.fixture(scope="module")
+def tables(cell, tmp_path_factory):
+    file = write(tmp_path_factory.mktemp("plain") / "a.csv", cell.record)
+    return read_tables(FACTS, [file], of())
+
+
+def same(tables, expected, rtol=1e-4):
+    pd.testing.assert_frame_equal(tables.checkups, expected.checkups, check_dtype=False, rtol=rtol, atol=1e-4)
+    pd.testing.assert_frame_equal(tables.cells, expected.cells)
+    pd.testing.assert_frame_equal(tables.curves, expected.curves, rtol=rtol, atol=1e-4)
+
+
+def test_check_ups_are_what_the_cell_did(tables, cell):
+    rows = tables.checkups
+    np.testing.assert_allclose(rows["capacity_Ah"], cell.capacities_Ah, rtol=1e-3)
+    assert rows["checkup_index"].tolist() == [0, 1, 2, 3, 4]
+    assert rows["cycle_count"].tolist() == [0, 1, 2, 3, 4]
+    assert rows["time_days"].iloc[0] == 0.0
+    assert rows["throughput_Ah"].iloc[0] == 0.0
+    passed = np.abs(np.diff(cell.record["time_s"]) * (cell.record["current_A"].to_numpy()[1:])).sum() / 3600
+    assert rows["throughput_Ah"].iloc[-1] == pytest.approx(passed * 4 / 5, rel=0.03)
+    np.testing.assert_allclose(rows["temperature_degC"], 25.0, atol=0.1)
+    assert rows["cc_charge_Ah"].notna().all()  # measured from the charge before
+    assert (tables.rows_read, tables.quarantined) == (5, None)
+    assert tables.cells.loc[0, ["cell_id", "nominal_capacity_Ah", "group"]].tolist() == ["A1", 2.0, "all"]
+
+
+def test_curves_have_the_charge_and_the_discharge_of_each_check_up_from_zero(tables):
+    curves = tables.curves
+    assert curves.groupby("checkup_index")["half_cycle"].unique().map(list).tolist() == [["charge", "discharge"]] * 5
+    firsts = curves.groupby(["checkup_index", "half_cycle"])[["time_s", "capacity_Ah"]].first()
+    assert (firsts == 0.0).all(axis=None)
+    ends = curves[curves["half_cycle"] == "discharge"].groupby("checkup_index")["capacity_Ah"].last()
+    np.testing.assert_allclose(ends, tables.checkups["capacity_Ah"], rtol=1e-9)
+
+
+def test_no_column_that_is_the_label_is_called_a_measurement(tables):
+    roles = CyclerFolder().roles()
+    assert set(tables.checkups.columns) - {"cell_id", "checkup_index"} == set(roles)
+    assert roles["capacity_Ah"] == Role.LABEL_EQUIVALENT
+    allowed = [c for c in tables.checkups if roles.get(c) in (Role.MEASUREMENT, Role.USAGE)]
+    label = tables.checkups["capacity_Ah"].to_numpy()
+    for column in allowed:
+        values = tables.checkups[column].to_numpy(dtype=float)
+        assert not np.allclose(values, label, rtol=0.02), column
+
+
+UNITS = st.tuples(st.sampled_from(["s", "min", "h"]), st.sampled_from(["V", "mV"]), st.sampled_from(["A", "mA"]))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(units=UNITS, turned=st.booleans(), shift=st.floats(0.0, 1e6))
+def test_units_sign_and_origin_of_time_change_nothing(units, turned, shift, tables, cell, tmp_path):
+    time, voltage, current = units
+    file = write(tmp_path / "a.csv", cell.record, time, voltage, current, -1.0 if turned else 1.0, shift)
+    said = {"current_sign": "charge_negative" if turned else "charge_positive"}
+    same(read_tables(FACTS, [file], of(time, voltage, current, **said)), tables)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(step=st.floats(5.0, 30.0))
+def test_resampling_changes_capacities_by_less_than_a_sample(step, tables, cell, tmp_path):
+    time = np.arange(0.0, cell.record["time_s"].iloc[-1], step)
+    names = ("voltage_V", "current_A", "temperature_degC")
+    again = pd.DataFrame({"time_s": time} | {n: np.interp(time, cell.record["time_s"], cell.record[n]) for n in names})
+    rows = read_tables(FACTS, [write(tmp_path / "a.csv", again)], of(cutoff_tolerance_V=0.3)).checkups
+    expected = tables.checkups
+    np.testing.assert_allclose(rows["capacity_Ah"], expected["capacity_Ah"], atol=2.0 * step / 3600)
+    np.testing.assert_allclose(rows["throughput_Ah"], expected["throughput_Ah"], rtol=2e-3, atol=0.01)
+    np.testing.assert_allclose(rows["cycle_count"], expected["cycle_count"])
+
+
+def test_an_undeclared_sign_is_turned_where_the_voltage_leaves_no_doubt_and_said(tables, cell, tmp_path):
+    found = read_tables(FACTS, [write(tmp_path / "a.csv", cell.record, sign=-1.0)], of())
+    same(found, tables)
+    assert [f.rule for f in found.findings] == ["sign_turned"]
+    with pytest.raises(
+        DataError, match=r"current_sign says charge_positive, but the voltage falls .* set it to charge_neg"
+    ):
+        read_tables(FACTS, [tmp_path / "a.csv"], of(current_sign="charge_positive"))
+    write(tmp_path / "a.csv", cell.record.assign(current_A=cell.record["current_A"].abs()))
+    with pytest.raises(DataError, match="expected charge and discharge to differ in sign, got one sign while"):
+        read_tables(FACTS, [tmp_path / "a.csv"], of())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"time": "min"}, r"column 't \[s\]'.*if it is min, set data.cycler.units.time_s: min"),
+        ({"time": "h"}, r"column 't \[s\]'.*if it is h, set data.cycler.units.time_s: h"),
+        ({"current": "mA"}, r"column 'I \[A\]'.*if it is mA, set data.cycler.units.current_A: mA"),
+        ({"voltage": "mV"}, r"column 'U \[V\]'.*if it is mV, set data.cycler.units.voltage_V: mV"),
+    ],
+)
+def test_a_header_that_lies_about_its_unit_is_found_out_and_mended_by_the_setting(
+    wrong, message, tables, cell, tmp_path
+):
+    file = write(tmp_path / "a.csv", cell.record, **wrong)
+    lying = file.read_text().replace("[min]", "[s]").replace("[h]", "[s]").replace("[mA]", "[A]").replace("[mV]", "[V]")
+    file.write_text(lying)
+    with pytest.raises(DataError, match=message):
+        read_tables(FACTS, [file], of())
+    (quantity, unit), *_ = wrong.items()
+    column = {"time": "time_s", "current": "current_A", "voltage": "voltage_V"}[quantity]
+    same(read_tables(FACTS, [file], of(units={column: unit})), tables)
+
+
+def in_parts(folder: Path, record: pd.DataFrame, cut: int, gap=0.0, restart=True) -> list[Path]:
+    first, second = record.iloc[:cut], record.iloc[cut:]
+    shift = gap - (second["time_s"].iloc[0] if restart else 0.0)
+    return [write(folder / "run_2.csv", first), write(folder / "run_10.csv", second, shift=shift)]
+
+
+def test_files_that_go_on_in_time_are_one_record(tables, cell, tmp_path):
+    for cut in (300, 777):  # also in the middle of a half cycle
+        files = in_parts(tmp_path, cell.record, cut, restart=False)
+        found = read_tables(FACTS, files, of())
+        same(found, tables)
+        assert found.findings == []
+
+
+def test_time_that_starts_anew_is_joined_and_said(tables, cell, tmp_path):
+    found = read_tables(FACTS, in_parts(tmp_path, cell.record, 777), of())
+    assert [f.rule for f in found.findings] == ["time_restarts"]
+    np.testing.assert_allclose(found.checkups["capacity_Ah"], tables.checkups["capacity_Ah"], rtol=0.02)
+
+
+def test_the_same_file_twice_and_a_wrong_order_are_refused(cell, tmp_path):
+    first = write(tmp_path / "run_1.csv", cell.record.iloc[:500])
+    longer = write(tmp_path / "run_2.csv", cell.record)
+    with pytest.raises(
+        DataError, match=r"file 'run_2.csv': it begins with the same rows as 'run_1.csv' - keep the longer"
+    ):
+        read_tables(FACTS, [first, longer], of())
+
+
+def dated(file: Path, record: pd.DataFrame, start: str) -> Path:
+    stamps = pd.Timestamp(start) + pd.to_timedelta(record["time_s"] - record["time_s"].iloc[0], unit="s")
+    columns = {"time_s": "Test Time / s", "voltage_V": "Voltage / V", "current_A": "Current / A"}
+    table = record[list(columns)].rename(columns=columns)
+    table["Unix Time / s"] = (stamps - pd.Timestamp(0)).dt.total_seconds()
+    table.to_csv(file, index=False)
+    return file
+
+
+def test_dates_count_the_days_between_files_and_show_a_wrong_order(cell, tmp_path):
+    part = cell.record[cell.record["cycle"] <= 2]
+    files = [
+        dated(tmp_path / "a.csv", part, "2026-01-01"),
+        dated(tmp_path / "b.csv", part * [1, 1, 1, 1, 1.0], "2026-02-01"),
+    ]
+    with pytest.raises(DataError, match="begins with the same rows"):
+        read_tables(FACTS, files, of())
+    later = cell.record[cell.record["cycle"] > 2]
+    found = read_tables(FACTS, [files[0], dated(tmp_path / "b.csv", later, "2026-02-01")], of())
+    assert found.checkups["time_days"].iloc[2] == pytest.approx(31.0, abs=0.01)
+    with pytest.raises(
+        DataError, match=r"file 'b.csv': it begins .* h before 'a.csv' ends - files are taken in order of"
+    ):
+        read_tables(FACTS, [files[0], dated(tmp_path / "b.csv", later, "2025-12-01")], of())
+
+
+def test_the_cyclers_own_cycle_numbers_count_from_zero_over_files_that_start_anew(cell, tmp_path):
+    columns = {
+        "time_s": "Test Time / s",
+        "voltage_V": "Voltage / V",
+        "current_A": "Current / A",
+        "cycle": "Cycle Count / 1",
+    }
+    table = cell.record.rename(columns=columns)[list(columns.values())]
+    table["Cycle Count / 1"] = table["Cycle Count / 1"] * 3  # as where it counts pauses, too
+    table.iloc[:777].to_csv(tmp_path / "a.csv", index=False)
+    rest = table.iloc[777:].copy()
+    rest["Cycle Count / 1"] -= rest["Cycle Count / 1"].iloc[0] - 1
+    rest.to_csv(tmp_path / "b.csv", index=False)
+    rows = read_tables(FACTS, [tmp_path / "a.csv", tmp_path / "b.csv"], of()).checkups
+    counts = rows["cycle_count"].tolist()
+    assert counts[:3] == [0.0, 3.0, 6.0]
+    assert np.all(np.diff(counts) > 0)
+
+
+def test_a_discharge_with_a_hole_is_quarantined_and_counted(cell, tmp_path):
+    fast = np.flatnonzero(cell.record["current_A"] < -1.9)
+    holed = cell.record.drop(index=fast[70:90])
+    found = read_tables(FACTS, [write(tmp_path / "a.csv", holed)], of())
+    assert (found.rows_read, len(found.checkups), len(found.quarantined)) == (5, 4, 1)
+    assert found.checkups["checkup_index"].tolist() == [0, 2, 3, 4]
+    out = [f for f in found.findings if f.action == "quarantined"]
+    assert [(f.row, f.rule) for f in out] == [(1, "hole_in_discharge")]
+    assert any(f.rule == "hole" for f in found.findings)
+
+
+def test_rates_that_differ_are_said_and_the_slow_rule_takes_the_slow_ones(synthetic_cell, tmp_path):
+    mixed = synthetic_cell.cycled(5, slow_every=3)
+    file = write(tmp_path / "a.csv", mixed.record)
+    (finding,) = read_tables(FACTS, [file], of()).findings
+    assert finding.rule == "rates_differ"
+    assert "from 0.1 C to 1 C" in finding.reason
+    slow = read_tables(FACTS, [file], of(checkup_rule="low_rate"))
+    np.testing.assert_allclose(slow.checkups["capacity_Ah"], np.array(mixed.capacities_Ah)[[0, 3]], rtol=1e-3)
+    assert slow.checkups["cycle_count"].tolist() == [0, 3]
+    assert slow.findings == []
+
+
+def test_a_cell_without_a_check_up_says_why(cell, tmp_path):
+    file = write(tmp_path / "a.csv", cell.record)
+    missed = CellFacts("A1", 2.0, lower_cutoff_V=2.5, upper_cutoff_V=4.2)
+    for facts, how, why in (
+        (missed, {}, r"5 discharge\(s\), none from 4.200 to 2.500 V \(seen: 4.20\d to 2.80\d V\)"),
+        (
+            FACTS,
+            {"checkup_rule": "low_rate"},
+            "the slowest of 5 full discharges runs at 1 C: raise data.cycler.low_rate",
+        ),
+    ):
+        found = read_tables(facts, [file], of(**how))
+        assert (len(found.cells), len(found.checkups), found.rows_read) == (0, 0, 0)
+        with pytest.raises(DataError, match=why):
+            raise DataError(found.findings[-1].reason)
+
+
+def test_cut_offs_that_are_not_stated_are_those_of_the_first_file(tables, cell, tmp_path):
+    found = read_tables(
+        CellFacts("A1", 2.0, ambient_temperature_degC=25.0), [write(tmp_path / "a.csv", cell.record)], of()
+    )
+    assert [f.rule for f in found.findings] == ["window_from_data"]
+    np.testing.assert_allclose(found.checkups["capacity_Ah"], tables.checkups["capacity_Ah"])
+
+
+def test_charge_and_discharge_that_cannot_belong_together_are_refused(cell, tmp_path):
+    lame = cell.record.assign(
+        current_A=cell.record["current_A"].where(cell.record["current_A"] < 0, 0.5 * cell.record["current_A"])
+    )
+    with pytest.raises(
+        DataError, match=r"column 'I \[A\]': expected as much charge in as out .* got 0.49 in for 1 out"
+    ):
+        read_tables(FACTS, [write(tmp_path / "a.csv", lame)], of())
+
+
+# the folder and its table of cells
+
+CELLS = "id,chemistry,nominal capacity [mAh],temperature [°C],protocol,lower cutoff [V],upper cutoff [V]\n"
+
+
+@pytest.fixture
+def lab(cell, tmp_path):
+    """Two cells in sub-folders, and settings for them."""
+    folder = tmp_path / "lab 25 °C"
+    for name, shift in (("A1", 0.0), ("B 2", 500.0)):
+        write(folder / name / "run 1.csv", cell.record, shift=shift)
+    (folder / "cells.csv").write_text(CELLS + "A1,NMC,2000,25,1C,2.8,4.2\nB 2,NMC,2000,,,2.8,4.2\n", encoding="utf-8")
+    (folder / "README.md").write_text("notes")
+    return folder, of(folder=folder)
+
+
+def fetched(lab_settings, place: Path) -> Path:
+    """As the stage does: into a new folder that then takes the standing one's place."""
+    part = place / ".part"
+    part.mkdir(parents=True)
+    CyclerFolder().fetch(part, lab_settings)
+    raw = place / "cycler_folder"
+    if raw.exists():
+        raw.rename(place / ".old")
+    part.rename(raw)
+    return raw
+
+
+def test_fetch_copies_what_changed_and_links_what_stands(lab, cell, tmp_path):
+    folder, how = lab
+    raw = fetched(how, tmp_path / "raw")
+    names = [file.relative_to(raw).as_posix() for file in sorted(raw.rglob("*.*")) if file.is_file()]
+    assert names == ["A1/cell.json", "A1/files/A1/run 1.csv", "B 2/cell.json", "B 2/files/B 2/run 1.csv"]
+    inodes = {name: (raw / name).stat().st_ino for name in names}
+    assert inodes["A1/files/A1/run 1.csv"] != (folder / "A1" / "run 1.csv").stat().st_ino  # a copy, safe from edits
+
+    write(folder / "A1" / "run 1.csv", cell.record, shift=7.0)
+    again = fetched(how, tmp_path / "raw")
+    assert (again / names[1]).stat().st_ino != inodes[names[1]]
+    assert (again / names[3]).stat().st_ino == inodes[names[3]]
+    assert (again / names[1]).read_bytes() == (folder / "A1" / "run 1.csv").read_bytes()
+
+
+def test_the_origin_is_new_when_a_file_is_new_changed_or_gone_and_only_then(lab, cell):
+    folder, how = lab
+    source = CyclerFolder()
+    first = source.origin_key(how)
+    assert source.origin_key(how) == first
+    (folder / "notes.md").write_text("not data")
+    assert source.origin_key(how) == first
+    extra = write(folder / "A1" / "run 2.csv", cell.record)
+    assert source.origin_key(how) != first
+    extra.unlink()
+    assert source.origin_key(how) == first
+    os.utime(folder / "A1" / "run 1.csv", (1, 1))
+    assert source.origin_key(how) != first
+
+
+def test_a_cell_depends_on_its_own_files_only(lab, tmp_path):
+    _, how = lab
+    raw = fetched(how, tmp_path / "raw")
+    cells = CyclerFolder().cell_files(raw, how)
+    assert [cell.cell_id for cell in cells] == ["A1", "B 2"]
+    assert all(file.parts[0] == cell.cell_id for cell in cells for file in cell.files)
+    tables = CyclerFolder().read(raw, how)
+    assert tables.cells["cell_id"].tolist() == ["A1", "B 2"]
+    assert tables.cells["nominal_capacity_Ah"].tolist() == [2.0, 2.0]
+    assert tables.cells["ambient_temperature_degC"].isna().tolist() == [False, True]
+
+
+def test_files_of_a_cell_are_read_in_the_order_people_count(lab, cell, tmp_path):
+    folder, how = lab
+    (folder / "A1" / "run 1.csv").unlink()
+    in_parts(folder / "A1", cell.record, 777, restart=False)  # run_2 before run_10
+    tables = CyclerFolder().read(fetched(how, tmp_path / "raw"), how)
+    np.testing.assert_allclose(tables.checkups["capacity_Ah"][:5], cell.capacities_Ah, rtol=1e-3)
+
+
+def test_a_pattern_a_cell_and_a_table_in_yaml(lab, cell, tmp_path):
+    folder, how = lab
+    (folder / "cells.csv").unlink()
+    for name in ("A1", "B 2"):
+        (folder / name / "run 1.csv").rename(folder / f"{name}_1.csv")
+    facts = "nominal capacity [Ah]: 2\n    lower cutoff [V]: 2.8\n    upper cutoff [V]: 4.2\n    files: '{}_*.csv'\n"
+    text = "".join(f"- id: {name}\n    {facts.format(name)}" for name in ("A1", "B 2")).replace("\n    ", "\n  ")
+    (folder / "cells.yaml").write_text(text)
+    assert len(CyclerFolder().read(fetched(how, tmp_path / "raw"), how).checkups) == 10
+
+
+WRONG_CELLS = {
+    "no table": (None, "no cells.csv or cells.yaml - write one with a row a cell: id, chemistry, nominal capacity"),
+    "no row": (CELLS, r"no cells; expected a row each"),
+    "unknown column": ("id,nominal kapacity [Ah]\nA1,2\n", "unknown column .*: did you mean 'nominal cap"),
+    "no unit": ("id,nominal capacity\nA1,2\n", r"expected its unit - write 'nominal capacity \[Ah\]'"),
+    "wrong unit": ("id,nominal capacity [V]\nA1,2\n", "unit 'V' measures voltage"),
+    "a word": ("id,nominal capacity [Ah]\nA1,two\n", "expected a number, got 'two'"),
+    "no capacity": ("id,nominal capacity [Ah]\nA1,\n", r"cell number 1: no nominal capacity \[Ah\]"),
+    "zero": ("id,nominal capacity [Ah]\nA1,0\n", "nominal capacity 0 Ah; expected more than 0"),
+    "twice": ("id,nominal capacity [Ah]\nA1,2\nA1,2\n", "cell 'A1' is there twice"),
+    "bad id": ("id,nominal capacity [Ah]\n../x,2\n", r"id '\.\./x' cannot name a folder"),
+    "no files": ("id,nominal capacity [Ah]\nA1,2\nC3,2\n", "cell 'C3': no file of it in .* expected a sub-folder 'C3'"),
+    "a stray": ("id,nominal capacity [Ah]\nA1,2\n", r"'B 2/run 1.csv': of no cell in cells.csv \(1 such"),
+    "two owners": ("id,nominal capacity [Ah],files\nA1,2,\nX,2,*/*.csv\n", "of cell 'A1' and 'X' - give it one"),
+    "short row": ("id,nominal capacity [Ah],protocol\nA1,2\n", "cell number 1: not as many fields as the header"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", WRONG_CELLS)
+def test_a_table_of_cells_that_is_wrong_is_refused(fault, lab):
+    folder, how = lab
+    content, message = WRONG_CELLS[fault]
+    (folder / "cells.csv").unlink()
+    if content is not None:
+        (folder / "cells.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        CyclerFolder().origin_key(how)
+
+
+def test_no_folder_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"which folder\? - set data\.cycler\.folder"):
+        CyclerFolder().origin_key(DataSettings(source="cycler_folder"))
+    with pytest.raises(DataError, match=r"no folder '.*none' - correct data\.cycler\.folder"):
+        CyclerFolder().origin_key(of(folder=tmp_path / "none"))
+
+
+def test_a_file_that_grows_while_it_is_copied_is_tried_again_and_then_said(lab, tmp_path, monkeypatch):
+    folder, how = lab
+    copy = cycler_folder.shutil.copy2
+    growing = 2
+
+    def copy_and_grow(file, target):
+        nonlocal growing
+        done = copy(file, target)
+        if growing:
+            growing -= 1
+            with Path(file).open("a") as stream:
+                stream.write(" ")
+        return done
+
+    monkeypatch.setattr(cycler_folder.shutil, "copy2", copy_and_grow)
+    raw = fetched(how, tmp_path / "raw")
+    assert (raw / "A1/files/A1/run 1.csv").stat().st_size == (folder / "A1/run 1.csv").stat().st_size
+    growing = 99
+    with pytest.raises(DataChangingError, match=r"run 1.csv': it changes while it is copied - run again"):
+        fetched(how, tmp_path / "raw 2")
