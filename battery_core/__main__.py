@@ -15,6 +15,8 @@ STAGES = {
     "fetch": "bring the raw files of the source",
     "normalize": "raw files to checked tables",
     "split": "cells into training, validation and test",
+    "keep": "put the data as they are now into the version store, and send to the remote what it has not",
+    "checkout": "restore the data a model version was trained on",
     "train": "train every model the settings name",
     "evaluate": "models and baselines on the test cells",
     "release": "register the challenger and promote it if it wins",
@@ -38,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
         raise SettingsError(str(unknown_name("stage", name, STAGES)))
     if name == "simulate":
         return _simulate(rest)
+    if name == "checkout":
+        return _checkout(rest)
     if name == "inspect":
         return _inspect(rest)
     if name in ("history", "rollback"):
@@ -82,6 +86,23 @@ def _options(parser: Parser) -> str:
     """A stage's own options, for the text above all settings."""
     own = [f"{action.option_strings[0]}: {action.help}" for action in parser._actions]
     return f"; {'; '.join(own)}" if own else ""
+
+
+def _checkout(rest: Sequence[str]) -> int:
+    usage = "checkout MODEL_VERSION [--to FOLDER]: number, alias such as champion, or NAME/NUMBER"
+    if rest and not rest[0].startswith("-"):
+        which, rest = rest[0], rest[1:]
+    elif not {"-h", "--help"} & set(rest):
+        raise SettingsError(f"checkout: expected a model version - {usage}")
+    parser = Parser(add_help=False)
+    parser.add_argument("--to", type=Path, help="restore below this folder; the project's data stay as they are")
+    own, rest = parser.parse_known_args(list(rest))
+    overrides = parse_overrides(rest, "python -m battery_core checkout", f"{STAGES['checkout']}; {usage}")
+    from battery_core.stages.checkout import checkout
+
+    for line in checkout(resolve(overrides), which, own.to):
+        print(line, flush=True)
+    return 0
 
 
 def _simulate(rest: Sequence[str]) -> int:

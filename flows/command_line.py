@@ -52,6 +52,8 @@ def check_writable(settings: Settings) -> None:
 
 def run_here(train: Any, overrides: dict[str, Any]) -> None:
     """Run the flow, wait until its history is whole, and end with 0 only if everything went well."""
+    from battery_core.stages.news import News
+
     started = time.monotonic()
     try:
         outcome = _recorded(train, overrides)
@@ -61,6 +63,9 @@ def run_here(train: Any, overrides: dict[str, Any]) -> None:
         fail("interrupted - run it again: what is finished is not done twice", 128 + signal.SIGINT)
     if isinstance(outcome, BaseException):
         _failed(outcome)
+    if isinstance(outcome, News):
+        print(f"{outcome.message}: not trained; {time.monotonic() - started:.0f} s")
+        return
     _succeeded(outcome, resolve(overrides), time.monotonic() - started)
 
 

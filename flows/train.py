@@ -13,15 +13,17 @@ if __name__ == "__main__":  # a wrong option or --help must not wait for the orc
 from pathlib import Path
 from typing import Any
 
-from prefect import allow_failure, flow, runtime
+from prefect import State, allow_failure, flow, runtime
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
+from prefect.states import Completed
 
 from battery_core import jobs
 from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings, resolve
+from battery_core.stages.news import News
 from battery_core.stages.release import Outcome, lock_file
 from battery_core.stages.train import job_specs
 from flows.session import quiet_known_errors
@@ -30,6 +32,7 @@ from tasks.data import fetch, normalize, split
 from tasks.evaluation import evaluate
 from tasks.release import open_registry, release
 from tasks.training import train_model
+from tasks.versions import keep, news
 
 
 def run_name() -> str:
@@ -42,13 +45,16 @@ def run_name() -> str:
 @flow(name="train", flow_run_name=run_name)
 def train(
     source: str | None = None, models: list[str] | None = None, settings: dict[str, Any] | None = None
-) -> Outcome:
+) -> Outcome | State[News]:
     """Retrain every model on the newest data, judge them on the same test cells, and promote the better one.
 
     Args:
         source: where the cells come from; empty: as in params.yaml.
         models: models to train; empty: as in params.yaml.
         settings: any other setting by its dotted name, such as {"trainer.epochs": 50}.
+
+    Returns:
+        What the run came to; with ``release.retrain_only_if_new`` and nothing new, that it was not trained.
     """
     quiet_known_errors()
     chosen = resolve({**(settings or {}), **_given("data.source", source), **_given("models", models)})
@@ -59,11 +65,20 @@ def train(
         tag_run(f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)
         cells = split(chosen, tables)
+        specs = job_specs(chosen, tables, cells)
         registry = open_registry.submit(chosen)
-        training = start(chosen, job_specs(chosen, tables, cells))
+        kept = keep.submit(chosen, raw, tables, cells)
+        new = news.submit(chosen, raw, tables, specs, wait_for=[registry], return_state=False)
+        if chosen.release.retrain_only_if_new and (found := new.result()).nothing_new:
+            kept.result()
+            tag_run("nothing-new")
+            return Completed(name="NothingNew", message=f"{found.message}: not trained", data=found)
+        training = start(chosen, specs)
         results, failures = gather(training)
-        report = evaluate(chosen, tables, cells, results, report_folder(chosen, name))
+        known = new.result(raise_on_failure=False)  # without MLflow nothing is known, and nothing is lost
+        report = evaluate(chosen, tables, cells, results, report_folder(chosen, name), _if_any(known))
         registry.result()
+        kept.result()
         outcome = release(chosen, tables, cells, report, name)
     if failures:
         count = f"{len(failures)} of {len(training)} training jobs failed, the rest is released"
@@ -97,6 +112,10 @@ def gather(training: list[PrefectFuture[dict[str, Any]]]) -> tuple[list[dict[str
 def report_folder(settings: Settings, name: str) -> Path:
     """Where report, figures and outcome of a run are kept."""
     return settings.folder("artifacts") / "reports" / name
+
+
+def _if_any(found: Any) -> News | None:
+    return found if isinstance(found, News) else None
 
 
 def _given(name: str, value: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from battery_core.files import read_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages import evaluate as stage
+from battery_core.stages.news import News
 from tasks.common import OPTIONS
 
 
@@ -27,10 +28,15 @@ from tasks.common import OPTIONS
     **OPTIONS,
 )
 def evaluate(
-    settings: Settings, tables: Staged, split: Staged, results: Sequence[dict[str, Any]], folder: Path
+    settings: Settings,
+    tables: Staged,
+    split: Staged,
+    results: Sequence[dict[str, Any]],
+    folder: Path,
+    news: News | None = None,
 ) -> Staged:
     """Score models and baselines on the test cells and show them on the run page."""
-    report = stage.evaluate(settings, tables, split, results, folder)
+    report = stage.evaluate(settings, tables, split, results, folder, news.as_json() if news else None)
     get_run_logger().info(report.message)
     show(read_json(report.path), folder)
     return report

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from battery_core.data.versioning import content_version
 from battery_core.errors import DataError
 from battery_core.evaluation.tables import percent
 from battery_core.files import read_json
@@ -13,6 +15,7 @@ from battery_core.release.locking import one_at_a_time
 from battery_core.settings import Settings
 from battery_core.stages import Staged, data
 from battery_core.stages import evaluate as evaluation
+from battery_core.stages import keep as keeping
 from battery_core.stages import release as releasing
 from battery_core.stages.train import job_specs
 
@@ -25,6 +28,11 @@ def run_stage(name: str, settings: Settings) -> Iterator[str]:
     """
     if name in ("fetch", "normalize", "split"):
         yield getattr(data, name)(settings).message
+        return
+    if name == "keep":
+        yield from (kept := _keep(settings)).lines
+        if kept.problem:
+            raise DataError(f"keep: {kept.problem}")
         return
     tables, cells = data.normalize(settings), data.split(settings)
     yield from (tables.message, cells.message)
@@ -42,10 +50,30 @@ def run_stage(name: str, settings: Settings) -> Iterator[str]:
         yield from _release(settings, tables, cells, report)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    lines: tuple[str, ...]
+    problem: str
+
+
+def _keep(settings: Settings) -> _Kept:
+    """The data as they stand now: raw files corrected by hand become a version that can be restored."""
+    folder = settings.folder("data") / "raw" / settings.data.source
+    if not folder.is_dir():
+        raise DataError(f"keep: no raw data of '{settings.data.source}' in '{folder}' - run the stage fetch first")
+    raw = Staged(folder, content_version(folder), True, "")
+    tables = data.normalize(settings, raw)
+    cells = data.split(settings, tables)
+    kept = keeping.keep(settings, raw, tables, cells, print)
+    return _Kept((tables.message, cells.message, kept.message), kept.problem)
+
+
 def _release(settings: Settings, tables: Staged, cells: Staged, report: Staged) -> Iterator[str]:
     if read_json(report.path) is None:
         raise DataError(f"release: no report in '{report.path}' - run the stage evaluate first")
     name = f"{settings.data.source}-{time.strftime('%Y%m%d-%H%M%S')}-by-hand"
+    kept = _keep(settings)
+    yield from (kept.lines[-1], *([f"warning: {kept.problem}"] if kept.problem else []))
     with one_at_a_time(releasing.lock_file(settings), name, print):
         outcome = releasing.release(settings, tables, cells, report, name)
     yield f"release: {outcome.name} version {outcome.version}: {outcome.reason}"

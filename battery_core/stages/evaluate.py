@@ -22,11 +22,16 @@ REPORT_FILE = "report.json"
 
 
 def evaluate(
-    settings: Settings, tables: Staged, split: Staged, results: Sequence[Mapping[str, Any]], folder: Path
+    settings: Settings,
+    tables: Staged,
+    split: Staged,
+    results: Sequence[Mapping[str, Any]],
+    folder: Path,
+    news: Mapping[str, Any] | None = None,
 ) -> Staged:
     """Score every trained model and every baseline on the same test rows; the best by validation is the challenger.
 
-    The test cells judge the challenger once; they do not choose it.
+    The test cells judge the challenger once; they do not choose it. ``news`` says what is new in the data.
 
     Raises:
         TrainingError: no training job left a result.
@@ -58,6 +63,7 @@ def evaluate(
         "baselines": baselines,
         "leak_probe": probe,
         "probe_verdict": probe_verdict(challenger["test"], probe),
+        "news": dict(news) if news else None,
     }
     write_json(folder / REPORT_FILE, report)
     draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)

@@ -24,12 +24,14 @@ from battery_core.release.model_registry import (
     local_database,
     mlflow_client,
 )
+from battery_core.release.night import NIGHT_KEY, night_key
 from battery_core.release.packaging import log_pipeline
 from battery_core.release.promotion import Decision, decide
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.evaluate import REPORT_FILE
+from battery_core.stages.keep import data_version
 from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
 from battery_core.tracking.local_tracker import RUN_FILE, LocalTracker
 from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run, store_answers
@@ -101,6 +103,8 @@ def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, 
     content, folder = read_json(report.path), report.path.parent
     registry = ModelRegistry(uri, registered_name(settings))
     code = code_state()
+    restore = data_version(settings, content["data_version"], tables, split)
+    jobs = [model["key"] for model in content["models"]]
     tags = {
         "source": content["source"],
         "label": content["label"],
@@ -110,6 +114,10 @@ def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, 
         "git_commit": code.commit,
         "git_dirty": code.dirty,
         "flow_run": run_name,
+        "tables_md5": restore.tables,
+        "split_md5": restore.split,
+        "split_file": restore.split_file,
+        NIGHT_KEY: night_key(content["data_version"], jobs, settings.release, code.dirty),
     }
     mlflow_run = log_night(settings, content, folder, run_name, uri, tags)
     version = registry.of_run(mlflow_run)

@@ -14,7 +14,7 @@ from battery_core.files import read_json
 pytestmark = pytest.mark.e2e
 TRAIN = ("python", "flows/train.py")
 LONG = ("--models", "mlp", "--trainer.epochs", "1000", "--trainer.early_stopping_patience", "1000")
-EIGHT = ["COMPLETED"] * 8
+TEN = ["COMPLETED"] * 10
 
 
 def test_nothing_runs_and_the_doctor_says_so(house: Any) -> None:
@@ -35,11 +35,11 @@ def test_every_task_run_is_in_the_history(house: Any) -> None:
     assert "is champion" in first.stdout
     assert "where to look next" in first.stdout
     assert "View at" not in first.stdout
-    assert [kept for _, kept in house.history().items()] == [("COMPLETED", EIGHT)]
+    assert [kept for _, kept in house.history().items()] == [("COMPLETED", TEN)]
     second = house.run(*TRAIN)
     assert second.returncode == 0, second.stdout
     assert "raw data unchanged, skipped" in second.stdout
-    assert list(house.history().values()) == [("COMPLETED", EIGHT)] * 2
+    assert list(house.history().values()) == [("COMPLETED", TEN)] * 2
     assert house.versions() == 2
     assert house.processes() == {}
 
@@ -54,7 +54,7 @@ def test_two_at_once_run_one_after_the_other(house: Any) -> None:
     assert len(waited) == 1, "\n".join(said)
     assert "this run goes on when it ends" in waited[0]
     assert house.versions() == before + 2
-    assert list(house.history().values())[-2:] == [("COMPLETED", EIGHT)] * 2
+    assert list(house.history().values())[-2:] == [("COMPLETED", TEN)] * 2
 
 
 def in_the_middle(house: Any, wait_for: Any, seed: str) -> tuple[Any, Path]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from battery_core.errors import BatteryError, DataError, SettingsError, TrainingError
+from battery_core.errors import BatteryError, DataChangingError, DataError, SettingsError, TrainingError
 from battery_core.files import read_json
 
 QUICK: dict[str, Any] = {"trainer.epochs": 4, "lgbm.n_estimators": 40}
@@ -144,7 +144,8 @@ def test_a_run_is_named_after_its_source_and_completes(first: FlowRun) -> None:
     assert first.state.is_completed(), first.state
     assert first.name.startswith("simulated-20")
     names = Counter(task.name.split()[0] for task in first.tasks)
-    assert names == {"open": 1, "fetch": 1, "normalize": 1, "split": 1, "train": 2, "evaluate": 1, "release": 1}
+    once = ("open", "fetch", "normalize", "split", "keep", "news", "evaluate", "release")
+    assert names == {"train": 2, **dict.fromkeys(once, 1)}
     assert {task.state.type.value for task in first.tasks} == {"COMPLETED"}
 
 
@@ -180,6 +181,8 @@ def test_its_run_page_shows_tables_pictures_and_the_decision(first: FlowRun) -> 
         "fade-simulated": "image",
         "data-simulated": "markdown",
         "decision-simulated": "markdown",
+        "news-simulated": "markdown",
+        "quarantine-simulated": "markdown",
     }
     assert first.artifacts["parity-simulated"].data.startswith("data:image/png;base64,")
     assert first.result.mlflow_run in first.artifacts["decision-simulated"].data
@@ -211,7 +214,41 @@ def test_a_second_run_skips_what_stands_and_says_so(second: FlowRun, project: Pa
     assert second.said("split:", "unchanged, skipped")
     assert len([line for line in second.logs if "not trained again" in line]) == 2
     assert [int(version.version) for version in versions(project)][:2] == [1, 2]
-    assert len(second.tasks) == 8  # all of them, although nothing was left to do
+    assert len(second.tasks) == 10  # all of them, although nothing was left to do
+
+
+def test_its_data_can_be_restored_and_what_is_new_is_in_its_report(
+    first: FlowRun, second: FlowRun, project: Path
+) -> None:
+    from battery_core.data.store import VersionStore
+
+    tags = versions(project)[1].tags
+    store = VersionStore(project)
+    assert [store.missing(tags[part]) for part in ("data_version", "tables_md5", "split_md5")] == [[], [], []]
+    assert tags["split_file"] == "simulated.json"
+    report = read_json(first.result.report / "report.json")
+    assert len(report["news"]["changes"]["new_cells"]) == 36
+    report = read_json(second.result.report / "report.json")
+    assert report["news"]["since"] == "models:/soh-simulated/1"
+    assert report["news"]["changes"]["new_cells"] == []
+    assert second.said("news:", "the check-ups are the same")
+
+
+def test_with_nothing_new_it_is_not_trained(run: Run, second: FlowRun, project: Path) -> None:
+    before = len(versions(project))
+    only = {"release.allow_dirty": True, "release.retrain_only_if_new": True}
+    idle = run(**only)
+    assert idle.state.is_completed(), idle.state
+    assert idle.state.name == "NothingNew"
+    assert "nothing new since soh-simulated version 2" in idle.state.message
+    assert idle.state.message.endswith("not trained")
+    assert "nothing-new" in idle.tags
+    assert "nothing new" in idle.artifacts["news-simulated"].data
+    assert not [task for task in idle.tasks if task.name.split()[0] in ("train", "evaluate", "release")]
+    assert len(versions(project)) == before
+    other = run(**only, seed=7, models=["lgbm"])  # another setting is a reason to train
+    assert len(versions(project)) == before + 1
+    assert other.state.name == "Completed"
 
 
 def test_one_dead_job_does_not_take_the_others(run: Run, second: FlowRun, project: Path) -> None:
@@ -271,6 +308,7 @@ def test_a_killed_job_is_tried_again(run: Run, second: FlowRun, one_kill: list[i
         (RuntimeError("(sqlite3.OperationalError) database is locked"), True),
         (FileNotFoundError("no such folder"), False),
         (PermissionError("read-only"), False),
+        (DataChangingError("it is being written"), True),
         (BatteryError("mend it"), False),
         (SettingsError("a wrong name"), False),
         (DataError("a wrong column"), False),

@@ -1,0 +1,172 @@
+"""A second place for data versions: a folder, S3-compatible storage, or any remote that DVC knows.
+
+``python -m battery_core.data.remote`` is the sub-process that copies: a remote that hangs is stopped, and whatever a
+storage library raises is one line here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from battery_core.data.store import open_repo
+from battery_core.errors import DataError
+
+_LOG = logging.getLogger(__name__)
+_NAME = "battery-data"
+_TRIES = 3
+_LINKS = re.compile(r"^(\w+)://")
+_INCOMPLETE = 3
+PUSH, PULL = "push", "pull"
+
+
+class RemoteError(DataError):
+    """The remote did not take or give a data version; what is here stays whole."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where data versions are copied to.
+
+    Args:
+        root: the project folder, whose DVC cache is the other side.
+        place: a folder, ``s3://bucket/path``, or the name of a remote in ``.dvc/config``.
+        timeout_s: one try that takes longer is stopped.
+        wait_s: pause before the second try; it doubles.
+    """
+
+    root: Path
+    place: str
+    timeout_s: float = 1800.0
+    wait_s: float = 2.0
+
+    def push(self, versions: Sequence[str], say: Callable[[str], None] = _LOG.info) -> None:
+        """Copy versions from the cache to the remote; what it has already is not sent again.
+
+        Raises:
+            RemoteError: it did not take them, also when tried again.
+        """
+        self._copy(PUSH, versions, say)
+
+    def pull(self, versions: Sequence[str], say: Callable[[str], None] = _LOG.info) -> None:
+        """Copy versions from the remote to the cache.
+
+        Raises:
+            RemoteError: it has not all of them, or does not answer, also when tried again.
+        """
+        self._copy(PULL, versions, say)
+
+    def _copy(self, way: str, versions: Sequence[str], say: Callable[[str], None]) -> None:
+        self._check()
+        command = [sys.executable, "-m", "battery_core.data.remote", way, str(self.root), self.place, *versions]
+        problem = ""
+        for attempt in range(_TRIES):
+            if attempt:
+                say(f"data remote '{self.place}': {problem}; try {attempt + 1} of {_TRIES}")
+                time.sleep(self.wait_s * 2 ** (attempt - 1))
+            problem = self._once(command)
+            if not problem:
+                return
+        raise RemoteError(f"data remote '{self.place}': {way} failed {_TRIES} times: {problem}")
+
+    def _once(self, command: list[str]) -> str:
+        """What went wrong, in one line; empty when nothing did."""
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=self.timeout_s, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired:
+            return f"not done after {self.timeout_s:g} s, stopped"
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        return "" if done.returncode == 0 else (lines[-1].strip()[:300] if lines else f"exit code {done.returncode}")
+
+    def _check(self) -> None:
+        """What no retry can heal.
+
+        Raises:
+            RemoteError: the folder is not there, or what speaks to the storage is not installed.
+        """
+        found = _LINKS.match(self.place)
+        if found and found[1] == "s3" and importlib.util.find_spec("dvc_s3") is None:
+            raise RemoteError(
+                f"data remote '{self.place}': S3 needs the package dvc-s3 - install it with: "
+                'pip install -c constraints.txt -e ".[s3]"'
+            )
+        folder = self.folder
+        if folder is not None and not folder.is_dir():
+            raise RemoteError(
+                f"data remote '{self.place}': no folder '{folder}' - is its disk mounted? Create it once, or name a "
+                "remote of .dvc/config"
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that the place means; None for storage elsewhere and for a name in ``.dvc/config``."""
+        if _LINKS.match(self.place) or self.place in _named(self.root):
+            return None
+        return self.root / self.place
+
+
+def _named(root: Path) -> set[str]:
+    """Names of the remotes in ``.dvc/config`` and ``.dvc/config.local``."""
+    files = [root / ".dvc" / name for name in ("config", "config.local")]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    return {name for text in texts for name in re.findall(r"""remote "([^"]+)\"""", text)}
+
+
+def copy(way: str, root: Path, place: str, versions: Sequence[str]) -> list[str]:
+    """Between cache and remote, by DVC; returns the md5s of what could not be copied."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.transfer import transfer
+
+    folder = Remote(root, place).folder
+    named = place in _named(root)
+    repo = open_repo(root, None if named else {_NAME: {"url": str(folder or place)}})
+    there, here = repo.cloud.get_remote_odb(place if named else _NAME), repo.cache.local
+    source, target = (here, there) if way == PUSH else (there, here)
+    left: list[str] = []
+
+    def not_in_source(status: Any) -> None:
+        left.extend(str(part.value) for part in status.missing)
+
+    for version in versions:  # shallow=False: also the files that a folder's list names
+        wanted = {HashInfo("md5", version)}
+        result: Any = transfer(source, target, wanted, shallow=False, validate_status=not_in_source)
+        left.extend(str(part.value) for part in result.failed)
+    return left
+
+
+class _Reasons(logging.Handler):
+    """Keeps why single files failed: DVC logs it and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.seen.append(" ".join(f"{type(error).__name__}: {error}".split()) if error else record.getMessage())
+
+
+def main(argv: Sequence[str]) -> int:
+    """The sub-process: 0 when everything is there."""
+    way, root, place, *versions = argv
+    reasons = _Reasons()
+    logging.getLogger().addHandler(reasons)
+    left = copy(way, Path(root), place, versions)
+    if left:
+        why = reasons.seen[0] if reasons.seen else "they are not there"
+        print(f"{len(left)} file(s) could not be copied, such as {left[0]}: {why}", file=sys.stderr)
+    return _INCOMPLETE if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""What made a candidate, as one key: a night with the same key can come to nothing new."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+from battery_core.data.versioning import code_version
+from battery_core.release.settings import ReleaseSettings
+
+NIGHT_KEY = "night_key"
+"""Tag of a model version."""
+_NO_PART = {"retrain_only_if_new", "registered_model"}
+
+
+def night_key(data_version: str, job_keys: Iterable[str], policy: ReleaseSettings, dirty: bool) -> str:
+    """Hash of everything a night's outcome depends on but the champion.
+
+    Args:
+        data_version: of the raw data.
+        job_keys: key of each training job: tables, split, settings and training code.
+        policy: what a newcomer has to show.
+        dirty: code that is not committed may not serve: once committed, the same code gets its night.
+
+    Example:
+        >>> policy = ReleaseSettings()
+        >>> night_key("8c90", ["a", "b"], policy, False) == night_key("8c90", ["b", "a"], policy, False)
+        True
+        >>> night_key("8c90", ["a", "b"], policy, False) == night_key("8c90", ["a"], policy, False)
+        False
+    """
+    rule = policy.model_dump(mode="json", exclude=_NO_PART)
+    code = code_version("evaluation", "release", "stages.evaluate", "stages.release")
+    content = [data_version, sorted(job_keys), rule, dirty, code]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

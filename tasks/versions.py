@@ -1,0 +1,60 @@
+"""Tasks about data versions: they are kept, and compared with those of the model that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+
+from battery_core.jobs import JobSpec
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages import keep as keeping
+from battery_core.stages import news as comparing
+from battery_core.stages.keep import Kept
+from battery_core.stages.news import News
+from tasks.common import OPTIONS
+
+
+@task(name="keep", task_run_name="keep {settings.data.source}", tags=["data"], **OPTIONS)
+def keep(settings: Settings, raw: Staged, tables: Staged, split: Staged) -> Kept:
+    """Put the data of this run where they can be restored from; a remote that fails is a warning."""
+    log = get_run_logger()
+    kept = keeping.keep(settings, raw, tables, split, log.warning)
+    log.info(kept.message)
+    if kept.problem:
+        log.warning(kept.problem)
+        create_markdown_artifact(
+            key=f"data-remote-{settings.data.source.replace('_', '-')}",
+            markdown=f"**Not at the data remote yet**: {kept.problem}",
+            description="Data versions that the remote did not take",
+        )
+    return kept
+
+
+@task(name="news", task_run_name="news {settings.data.source}", tags=["data"], **OPTIONS)
+def news(settings: Settings, raw: Staged, tables: Staged, specs: Sequence[JobSpec]) -> News:
+    """What is new since the model that serves."""
+    found = comparing.news(settings, raw, tables, specs)
+    get_run_logger().info("news: %s", found.message)
+    create_markdown_artifact(
+        key=f"news-{settings.data.source.replace('_', '-')}", markdown=in_words(found), description=found.message
+    )
+    return found
+
+
+def in_words(found: News) -> str:
+    """What is new, cell by cell, for the run page."""
+    lines = ["# New in the data", found.message]
+    if found.changes is not None:
+        grown = [f"{cell} (+{more})" for cell, more in found.changes["grown_cells"].items()]
+        for title, cells in (
+            ("new cells", found.changes["new_cells"]),
+            ("cells that grew", grown),
+            ("cells with corrected rows", found.changes["changed_cells"]),
+            ("cells gone", found.changes["gone_cells"]),
+        ):
+            lines += [f"- {len(cells)} {title}: {', '.join(cells)}"] if cells else []
+    return "\n".join(lines)
