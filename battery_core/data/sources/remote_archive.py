@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from remotezip import PartialBuffer, RemoteZip  # type: ignore[import-untyped]
+from remotezip import PartialBuffer, RemoteZip
 
 from battery_core.data.sources.remote_ranges import RemoteFile
 from battery_core.errors import DataError
