@@ -100,8 +100,7 @@ def _cc_part(charge: HalfCycle, arrived: int, after: Part, settings: ExtractionS
     time, voltage, current = charge.time_s, charge.voltage_V, charge.current_A
     cutoff = settings.charge_cutoff_V
     if cutoff is None:
-        held = (time >= after.begins_s) & (time <= after.ends_s)
-        cutoff = float(np.median(voltage[held]))
+        cutoff = float(np.median(np.interp(_sample_times(after, settings), time, voltage)))
     in_window = (voltage >= cutoff - settings.window_V) & (np.arange(len(time)) <= arrived) & (current > 0)
     if not in_window.any():
         return None
@@ -122,23 +121,27 @@ def _cc_part(charge: HalfCycle, arrived: int, after: Part, settings: ExtractionS
 def _statistics(
     charge: HalfCycle, part: Part, values: Array, settings: ExtractionSettings, names: Mapping[str, str]
 ) -> dict[str, float]:
-    from scipy import stats
-
-    duration = part.ends_s - part.begins_s
-    count = int(duration / settings.sample_s) + 1
-    if count < _LEAST_SAMPLES:
+    at = _sample_times(part, settings)
+    if len(at) < _LEAST_SAMPLES:
         return {}
-    at = np.linspace(part.begins_s, part.ends_s, count)
     sampled = np.interp(at, charge.time_s, values)
     passed = np.interp([part.begins_s, part.ends_s], charge.time_s, charge.charge_Ah())
+    time, away = at - at.mean(), sampled - sampled.mean()
+    std = float(sampled.std())
+    share = (sampled - sampled.min()) / (sampled - sampled.min()).sum()
+    share = share[share > 0]  # x ln x is 0 there
     found = {
         "mean": sampled.mean(),
-        "std": sampled.std(),
-        "kurtosis": stats.kurtosis(sampled),
-        "skewness": stats.skew(sampled),
+        "std": std,
+        "kurtosis": (away**4).mean() / std**4 - 3.0,
+        "skewness": (away**3).mean() / std**3,
         "charge": passed[1] - passed[0],
-        "time": duration,
-        "slope": np.polyfit(at - at[0], sampled, 1)[0],
-        "entropy": stats.entropy(sampled - sampled.min()),
+        "time": part.ends_s - part.begins_s,
+        "slope": (time @ away) / (time @ time),
+        "entropy": -(share @ np.log(share)),
     }
     return {names[what]: float(value) for what, value in found.items()}
+
+
+def _sample_times(part: Part, settings: ExtractionSettings) -> Array:
+    return np.linspace(part.begins_s, part.ends_s, int((part.ends_s - part.begins_s) / settings.sample_s) + 1)
