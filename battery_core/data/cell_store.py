@@ -93,15 +93,20 @@ class CellStore:
         if hashlib.sha256(body).digest() != content[:_DIGEST]:
             _LOG.warning("the kept tables in '%s' are damaged: the cell is read again", file.name)
             return None
-        if time.time() - file.stat().st_mtime > _DAY_S:
-            os.utime(file)  # used: not to be deleted
         return _unpacked(body)
 
     def prune(self, days: float, used: Collection[str]) -> int:
-        """Delete entries that no run has used for so many days, and what killed runs left; the number deleted."""
-        deleted = 0
+        """Delete entries that no run has used for so many days, and what killed runs left; the number deleted.
+
+        The date of an entry says when it was last used, to the day.
+        """
+        deleted, now = 0, time.time()
         for file in self._folder.glob("*/*"):
-            if file.stem not in used and time.time() - file.stat().st_mtime > days * _DAY_S:
+            age = now - file.stat().st_mtime
+            if file.stem in used:
+                if age > _DAY_S:
+                    os.utime(file)
+            elif age > days * _DAY_S:
                 file.unlink(missing_ok=True)
                 deleted += 1
         return deleted

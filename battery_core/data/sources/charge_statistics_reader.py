@@ -73,7 +73,8 @@ def _table(cell_id: str, numbers: Mapping[str, Array]) -> pd.DataFrame:
     """One check-up a cycle, columns in canonical order; made in one go, for there are hundreds of such files."""
     index = np.arange(len(numbers["capacity_Ah"]))
     known = {"cell_id": cell_id, "checkup_index": index, "cycle_count": index + 1.0, **numbers}
-    return pd.DataFrame({column: known.get(column, np.nan) for column in _ORDER})
+    missing = np.full(len(index), np.nan)
+    return pd.DataFrame({column: known.get(column, missing) for column in _ORDER})
 
 
 def _read_numbers(where: str, path: Path) -> dict[str, Array]:

@@ -1,0 +1,280 @@
+"""Normalising cell by cell: only what changed is read, nothing depends on the way there, damage is noticed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from battery_core.data import cell_reading, cell_store
+from battery_core.data.cell_store import CellStore
+from battery_core.data.quarantine import quarantine_shown
+from battery_core.data.sources.charge_statistics import XJTU
+from battery_core.data.versioning import file_sha256
+from battery_core.errors import DataChangingError, DataError
+from battery_core.files import read_json
+from battery_core.settings import Settings
+from battery_core.stages import Staged, data
+from battery_core.stages.normalize import changes_file
+
+Make = Callable[..., Settings]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]) -> Make:
+    """Settings on raw files of the test's own; changes are settings."""
+    root = write_xjtu(tmp_path / "reference")
+    made: Make = lambda **changes: xjtu_settings(tmp_path / "project", root, **changes)  # noqa: E731
+    data.fetch(made())
+    return made
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the cells that were read from their raw files."""
+    cells: list[str] = []
+    plain = XJTU.read_cell
+
+    def told(self: Any, raw_dir: Path, cell: Any, settings: Any) -> Any:
+        cells.append(cell.cell_id)
+        return plain(self, raw_dir, cell, settings)
+
+    monkeypatch.setattr(XJTU, "read_cell", told)
+    return cells
+
+
+def raw(settings: Settings, cell: str) -> Path:
+    return settings.folder("data") / "raw" / "xjtu" / f"{cell}.csv"
+
+
+def add_checkups(file: Path, n: int = 1) -> None:
+    table = pd.read_csv(file)
+    more = table.iloc[[-1] * n] * 0.999
+    pd.concat([table, more]).to_csv(file, index=False)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
+
+
+def entries(settings: Settings) -> list[Path]:
+    return sorted((settings.folder("data") / "cells" / "xjtu").glob("*/*.cell"))
+
+
+def test_a_file_that_comes_and_goes_again_reads_only_itself(settings: Make, read: list[str]) -> None:
+    first = data.normalize(settings())
+    assert len(read) == 12
+    read.clear()
+    new = raw(settings(), "3C_battery-9")
+    new.write_bytes(raw(settings(), "3C_battery-8").read_bytes().replace(b"1.", b"1.0"))
+    add_checkups(raw(settings(), "2C_battery-1"), 2)
+    second = data.normalize(settings())
+    assert sorted(read) == ["2C_battery-1", "3C_battery-9"]
+    assert second.version != first.version
+    assert second.message.endswith(
+        "13 cells, 158 check-ups; 2 cells read, 11 unchanged; "
+        f"new since version {first.version[:12]}: 1 cell new (3C_battery-9), 1 grown by 2 check-ups (2C_battery-1)"
+    )
+    assert read_json(changes_file(second.path)) == {
+        "version": second.version,
+        "previous_version": first.version,
+        "new_cells": ["3C_battery-9"],
+        "gone_cells": [],
+        "grown_cells": {"2C_battery-1": 2},
+        "changed_cells": [],
+    }
+    read.clear()
+    new.unlink()
+    raw(settings(), "2C_battery-1").write_text(
+        (settings().data.reference_root / "pinn4soh" / "XJTU data" / "2C_battery-1.csv").read_text()
+    )
+    third = data.normalize(settings())
+    assert read == []
+    assert third.version == first.version
+    assert "0 cells read, 12 unchanged" in third.message
+    assert read_json(changes_file(third.path))["gone_cells"] == ["3C_battery-9"]
+
+
+def test_a_corrected_number_is_told_from_a_new_one(settings: Make) -> None:
+    data.normalize(settings())
+    table = pd.read_csv(raw(settings(), "2C_battery-2"))
+    table.loc[3, "capacity"] += 0.001
+    table.to_csv(raw(settings(), "2C_battery-2"), index=False)
+    assert data.normalize(settings()).message.endswith("1 cell with corrected rows (2C_battery-2)")
+
+
+def test_the_way_there_leaves_no_trace(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers, batches, what was kept, what was there before: the same bytes."""
+    plain = data.normalize(settings(data__workers=1))
+    wanted = hashes(plain.path)
+    for name in ("checkups", "cells", "quarantine"):
+        (plain.path / f"{name}.parquet").unlink()
+    again = data.normalize(settings(data__workers=3))
+    assert (hashes(again.path), again.version, again.skipped) == (wanted, plain.version, False)
+    for file in entries(settings())[::2]:
+        file.unlink()
+    monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 2)
+    (plain.path / "cells.parquet").unlink()
+    mixed = data.normalize(settings(data__workers=4))
+    assert "6 cells read, 6 unchanged" in mixed.message
+    assert hashes(mixed.path) == wanted
+    assert data.normalize(settings(data__workers=2)).skipped  # the number of workers is in no key
+
+
+def test_tables_hold_what_a_plain_reading_gives(settings: Make) -> None:
+    tables = data.normalize(settings())
+    plain = {
+        file.stem: pd.read_csv(file, float_precision=None)["capacity"]
+        for file in raw(settings(), "x").parent.glob("*.csv")
+    }
+    checkups = data.read_table(tables.path, "checkups")
+    assert checkups["cell_id"].drop_duplicates().tolist() == sorted(plain)
+    for cell, rows in checkups.groupby("cell_id"):
+        assert rows["checkup_index"].tolist() == list(range(12))
+        np.testing.assert_allclose(rows["capacity_Ah"], plain[str(cell)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:200] + b"x" + b[201:], lambda b: b""])
+def test_a_damaged_entry_is_read_again(settings: Make, read: list[str], damage: Any, caplog: Any) -> None:
+    first = data.normalize(settings())
+    victim = entries(settings())[0]
+    victim.write_bytes(damage(victim.read_bytes()))
+    (first.path / "checkups.parquet").unlink()
+    read.clear()
+    assert data.normalize(settings()).version == first.version
+    assert len(read) == 1
+    assert "are damaged: the cell is read again" in caplog.text
+
+
+def test_a_kill_while_an_entry_is_written_leaves_no_half_entry(
+    settings: Make, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cell_store.os, "replace", killed)
+        with pytest.raises(SystemExit):
+            data.normalize(settings())
+    assert entries(settings()) == []
+    left = list((settings().folder("data") / "cells" / "xjtu").glob("*/*.part"))
+    assert left
+    read.clear()
+    assert len(read) < len(data.read_table(data.normalize(settings()).path, "cells")) == len(read) == 12
+
+
+def test_what_no_run_uses_for_long_is_deleted(settings: Make) -> None:
+    data.normalize(settings())
+    old = {file.stem for file in entries(settings())}
+    add_checkups(raw(settings(), "2C_battery-1"))
+    long_ago = time.time() - 40 * 86400
+    for file in entries(settings()):
+        os.utime(file, (long_ago, long_ago))
+    data.normalize(settings())
+    kept = {file.stem for file in entries(settings())}
+    assert len(old - kept) == 1  # the rows of the cell as it was; cells still in use are kept however old
+    assert len(kept) == 12
+    store = CellStore(settings().folder("data") / "cells" / "xjtu")
+    assert store.prune(30.0, ()) == 0  # used today: their dates are new
+
+
+def test_a_raw_file_that_changes_while_it_is_read_is_refused(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = XJTU.read_cell
+
+    def writes(self: Any, raw_dir: Path, cell: Any, settings: Any) -> Any:
+        tables = plain(self, raw_dir, cell, settings)
+        if cell.cell_id == "3C_battery-2":
+            add_checkups(raw_dir / cell.files[0])
+        return tables
+
+    with monkeypatch.context() as patch:
+        patch.setattr(XJTU, "read_cell", writes)
+        with pytest.raises(
+            DataChangingError, match=r"cell '3C_battery-2': 3C_battery-2.csv changes while it is read \("
+        ):
+            data.normalize(settings())
+    assert len(data.read_table(data.normalize(settings()).path, "checkups")) == 145
+
+
+def test_even_a_change_without_a_new_date_is_noticed(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of two seconds cannot tell two writes apart; the content can."""
+    plain = XJTU.read_cell
+    monkeypatch.setattr(cell_reading, "_stat", lambda path: (1, 2, time.time_ns(), 4)[:2] + (10**20, 4))
+
+    def writes(self: Any, raw_dir: Path, cell: Any, settings: Any) -> Any:
+        tables = plain(self, raw_dir, cell, settings)
+        file = raw_dir / cell.files[0]
+        file.write_bytes(file.read_bytes().replace(b"1", b"2", 1))
+        return tables
+
+    monkeypatch.setattr(XJTU, "read_cell", writes)
+    with pytest.raises(DataChangingError, match="another date or content"):
+        data.normalize(settings())
+
+
+def test_quarantined_rows_lie_beside_the_data_with_rule_and_reason(settings: Make) -> None:
+    file = raw(settings(), "2C_battery-3")
+    table = pd.read_csv(file)
+    table.loc[[2, 5], ["CC Q", "capacity"]] = [[np.nan, 1.9], [1.3, np.inf]]
+    table.to_csv(file, index=False)
+    tables = data.normalize(settings())
+    out = pd.read_parquet(tables.path / "quarantine.parquet")
+    assert out[["cell_id", "checkup_index", "rule"]].to_numpy().tolist() == [
+        ["2C_battery-3", 2, "non_finite"], ["2C_battery-3", 5, "non_finite"],
+    ]  # fmt: skip
+    assert out["reason"].tolist()[0] == "cc_charge_Ah is nan: not a measured number"
+    assert out["capacity_Ah"].tolist() == [1.9, np.inf]
+    assert out["voltage_mean_V"].tolist() == table.loc[[2, 5], "voltage mean"].tolist()
+    words, rows = quarantine_shown(tables.path, most=1)
+    assert words == "2 check-ups are quarantined (non_finite 2); the first 1 are shown."
+    assert rows[0]["capacity_Ah"] == "1.9"
+    assert quarantine_shown(data.normalize(settings(data__source="xjtu")).path)[1][1]["capacity_Ah"] == "inf"
+
+
+def test_nothing_quarantined_is_said_too(settings: Make) -> None:
+    tables = data.normalize(settings())
+    assert pq.read_metadata(tables.path / "quarantine.parquet").num_rows == 0
+    assert quarantine_shown(tables.path) == ("Nothing is quarantined.", [])
+
+
+def test_a_reader_that_loses_a_row_is_noticed_in_its_cell(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = XJTU.read_cell
+
+    def loses(self: Any, raw_dir: Path, cell: Any, settings: Any) -> Any:
+        tables = plain(self, raw_dir, cell, settings)
+        return type(tables)(tables.cells, tables.checkups.iloc[:-1], rows_read=tables.rows_read)
+
+    monkeypatch.setattr(XJTU, "read_cell", loses)
+    with pytest.raises(
+        DataError, match=r"cell '2C_battery-1', source 'xjtu': read 12 check-ups, kept 11 .* 1 are unacc"
+    ):
+        data.normalize(settings())
+
+
+def test_a_reader_that_mixes_cells_up_is_noticed(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = XJTU.read_cell
+
+    def mixes(self: Any, raw_dir: Path, cell: Any, settings: Any) -> Any:
+        tables = plain(self, raw_dir, cell, settings)
+        return type(tables)(tables.cells, tables.checkups.assign(cell_id="other"), rows_read=tables.rows_read)
+
+    monkeypatch.setattr(XJTU, "read_cell", mixes)
+    with pytest.raises(DataError, match=r"source 'xjtu': expected the cells 2C_battery-1, .* the reader gave also"):
+        data.normalize(settings())
+
+
+def test_twins_are_found_across_batches_and_runs(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 1)
+    data.normalize(settings())
+    raw(settings(), "3C_battery-9").write_bytes(raw(settings(), "2C_battery-1").read_bytes())
+    tables: Staged = data.normalize(settings())
+    findings = pd.read_csv(tables.path / "findings.csv")
+    twin = findings[findings["rule"] == "twin_cell"]
+    assert twin[["cell_id", "value"]].to_numpy().tolist() == [["3C_battery-9", "2C_battery-1"]]
