@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import field_validator
 
 from battery_core.base_settings import SectionSettings, setting
@@ -22,6 +24,15 @@ class FeatureSettings(SectionSettings):
     reference_temperature_degC: float = setting(25.0, "temperature where the Arrhenius term is 1", unit="degC")
     n_first_checkups: int = setting(5, "check-ups at a cell's start that its later ones are compared with", ge=1)
     groups: tuple[str, ...] = setting((), "groups that the condition set tells apart; none: those of training")
+    history_checkups: int = setting(
+        8, "check-ups of a cell that a sequence model sees at once, evenly from its first to the one to predict", ge=1
+    )
+    history_time: Literal["auto", "time_days", "cycle_count", "checkup_index"] = setting(
+        "auto", "time axis of a history; auto: days where measured, else cycles, else the number of the check-up"
+    )
+    history_train_checkups: int = setting(
+        150, "most check-ups of a cell that a sequence model is trained and stopped on, evenly over its life", ge=1
+    )
     clip_quantile: float = setting(
         0.0,
         "features are clipped to this quantile and its mirror, measured on training cells; 0: no clipping",

@@ -38,6 +38,8 @@ MODELS: Registry[Any] = Registry[Any](
     {
         "lgbm": "battery_core.models.lgbm:LGBMModel",
         "mlp": "battery_core.models.mlp:MLPModel",
+        "lstm": "battery_core.models.lstm_attn:LSTMAttentionModel",
+        "neural_ode": "battery_core.models.neural_ode:NeuralODEModel",
     },
 )
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+_LOG_AGE = 3.0  # log1p of 20 days: ages from a day to years are numbers of the size of scaled features
 
 
 class History(NamedTuple):
@@ -37,6 +41,32 @@ def as_history(x: Tensor, mask: Tensor | None, t: Tensor | None) -> History:
     valid = torch.arange(steps, device=x.device) < count.unsqueeze(1)
     x = x.gather(1, order.unsqueeze(-1).expand_as(x)) * valid.unsqueeze(-1)
     return History(x, valid, count - 1, None if t is None else t.gather(1, order))
+
+
+def days_of(history: History) -> Tensor:
+    """Days of each row, (B, T); without times rows are a day apart."""
+    if history.t is not None:
+        return history.t
+    batch, steps = history.valid.shape
+    return torch.arange(steps, device=history.x.device, dtype=history.x.dtype).expand(batch, steps)
+
+
+def changes_until_now(history: History, present: Tensor) -> Tensor:
+    """What a row tells beyond the check-up to predict: how its features differ from it, and its age on a log scale.
+
+    Shape:
+        history.x (B, T, F), present (B, F) -> (B, T, F + 1), zero in the padding
+    """
+    days = days_of(history)
+    age = (days.gather(1, history.last.unsqueeze(1)) - days).clamp(min=0)
+    changes = torch.cat([history.x - present.unsqueeze(1), torch.log1p(age).unsqueeze(-1) / _LOG_AGE], dim=-1)
+    return changes * history.valid.unsqueeze(-1)
+
+
+def head_of(dims: Sequence[int], output_dim: int) -> nn.Sequential:
+    """Linear layers with ReLU between them, from what a model knows to SOH."""
+    between = [part for before, after in pairwise(dims) for part in (nn.Linear(before, after), nn.ReLU())]
+    return nn.Sequential(*between, nn.Linear(dims[-1], output_dim))
 
 
 def reverse_rows(sequence: Tensor, last: Tensor) -> Tensor:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from battery_core.from_config import from_config
-from battery_core.models.histories import History, as_history, reverse_rows, rows_at
+from battery_core.models.histories import (
+    History,
+    as_history,
+    changes_until_now,
+    days_of,
+    head_of,
+    reverse_rows,
+    rows_at,
+)
 from battery_core.models.ode import integrate
 from battery_core.models.settings import NeuralODESettings
 from battery_core.models.torch_base import TorchModel, initialise
@@ -17,7 +26,10 @@ _DEFAULT = NeuralODESettings()
 
 
 class Trajectory(NamedTuple):
-    """A latent path: ``days`` (B, K), ``latent`` (B, K, H) and ``soh`` (B, K, D) along it."""
+    """A latent path: ``days`` (B, K), ``latent`` (B, K, H) and ``soh`` (B, K, D) along it.
+
+    The SOH is what the check-up to predict would be estimated at with that much ageing behind it.
+    """
 
     days: Tensor
     latent: Tensor
@@ -27,13 +39,15 @@ class Trajectory(NamedTuple):
 class NeuralODEModel(TorchModel):
     """SOH at the last real row of a history, from a latent state that ages from the first row's day to the last's.
 
-    A GRU reads the history from its newest row back to its oldest and gives the state on the first day; the state is
-    then integrated to the last day, each sample over times of its own. A history of one row does not age.
+    A GRU reads how each row differs from the row to predict, from the newest back to the oldest, and gives the state
+    on the first day; the state is then integrated to the last day, each sample over times of its own. It joins the
+    features of the row to predict in the head. A history of one row does not age.
 
     Args:
         input_dim: features F of a check-up.
         latent_dim: width H of the state.
         hidden_dim: width of the GRU and of the rate network.
+        head_dims: width of each layer between state and SOH.
         output_dim: targets D.
         solver: method of torchdiffeq; the other numbers are in ``NeuralODESettings``.
 
@@ -57,6 +71,7 @@ class NeuralODEModel(TorchModel):
         input_dim: int,
         latent_dim: int = _DEFAULT.latent_dim,
         hidden_dim: int = _DEFAULT.hidden_dim,
+        head_dims: Sequence[int] = _DEFAULT.head_dims,
         output_dim: int = 1,
         solver: str = _DEFAULT.solver,
         n_steps: int = _DEFAULT.n_steps,
@@ -67,49 +82,43 @@ class NeuralODEModel(TorchModel):
         init: str = _DEFAULT.init,
     ) -> None:
         given = {
-            "latent_dim": latent_dim, "hidden_dim": hidden_dim, "solver": solver, "n_steps": n_steps, "rtol": rtol,
-            "atol": atol, "adjoint": adjoint, "time_scale_days": time_scale_days, "init": init,
+            "latent_dim": latent_dim, "hidden_dim": hidden_dim, "head_dims": tuple(head_dims), "solver": solver,
+            "n_steps": n_steps, "rtol": rtol, "atol": atol, "adjoint": adjoint,
+            "time_scale_days": time_scale_days, "init": init,
         }  # fmt: skip
         checked = from_config(NeuralODESettings, given, "neural_ode")
-        super().__init__(input_dim, output_dim=output_dim, **checked.model_dump())
+        super().__init__(input_dim, output_dim=output_dim, **checked.model_dump(mode="json"))
         self.settings = checked
         self.encoder = nn.GRU(input_dim + 1, hidden_dim, batch_first=True)
         self.to_latent = nn.Linear(hidden_dim, latent_dim)
         self.rate = nn.Sequential(nn.Linear(latent_dim, hidden_dim), nn.Tanh(), nn.Linear(hidden_dim, latent_dim))
-        self.head = nn.Linear(latent_dim, output_dim)
+        self.head = head_of([latent_dim + input_dim, *head_dims], output_dim)
         initialise(self, init)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """SOH at the last real row of each history."""
         history = as_history(x, mask, t)
-        days = _times(history)
+        days, present = days_of(history), rows_at(history.x, history.last)
         ends = torch.stack([days[:, 0], days.gather(1, history.last.unsqueeze(1)).squeeze(1)], dim=1)  # (B, 2)
-        out: Tensor = self.head(self._path(history, days, ends)[:, -1])
+        aged = self._path(history, present, ends)[:, -1]
+        out: Tensor = self.head(torch.cat([aged, present], dim=-1))
         return out
 
     @torch.no_grad()
     def explain(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None, points: int = 20) -> Trajectory:
         """The latent path and its SOH at evenly spaced days between each sample's first and last row."""
         history = as_history(x, mask, t)
-        days = _times(history)
+        days, present = days_of(history), rows_at(history.x, history.last)
         first, last = days[:, :1], days.gather(1, history.last.unsqueeze(1))
         wanted = first + (last - first) * torch.linspace(0, 1, points, device=days.device)  # (B, K)
-        latent = self._path(history, days, wanted)
-        return Trajectory(wanted, latent, self.head(latent))
+        latent = self._path(history, present, wanted)
+        beside = present.unsqueeze(1).expand(-1, points, -1)  # (B, F) -> (B, K, F)
+        return Trajectory(wanted, latent, self.head(torch.cat([latent, beside], dim=-1)))
 
-    def _path(self, history: History, days: Tensor, wanted: Tensor) -> Tensor:
+    def _path(self, history: History, present: Tensor, wanted: Tensor) -> Tensor:
         """Latent states at the wanted days, the first of which is the history's first, (B, K, H)."""
         scale, s = self.settings.time_scale_days, self.settings
-        gaps = torch.diff(days, dim=1, prepend=days[:, :1]) / scale
-        rows = torch.cat([history.x, (gaps * history.valid).unsqueeze(-1)], dim=-1)  # (B, T, F + 1)
+        rows = changes_until_now(history, present)  # (B, T, F + 1)
         read, _ = self.encoder(reverse_rows(rows, history.last))
         state = self.to_latent(rows_at(read, history.last))
         return integrate(self.rate, state, wanted / scale, s.solver, s.n_steps, s.rtol, s.atol, s.adjoint)
-
-
-def _times(history: History) -> Tensor:
-    """Days of each row, (B, T); without times rows are a day apart."""
-    if history.t is not None:
-        return history.t
-    batch, steps = history.valid.shape
-    return torch.arange(steps, device=history.x.device, dtype=history.x.dtype).expand(batch, steps)

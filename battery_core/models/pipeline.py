@@ -16,10 +16,12 @@ from pydantic import ValidationError
 from battery_core.errors import DataError
 from battery_core.features.base import build_features
 from battery_core.features.scaling import Scaler
+from battery_core.features.sequence import history_index
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.base import MODELS
 
 PIPELINE_FILE = "pipeline.json"
+_PIECE = 8192  # rows whose histories are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Pipeline:
         raw_columns: measured columns that a row must have.
         target_mean: SOH where the model gives 0; measured on training cells.
         target_scale: SOH for 1 of the model's output.
+        histories: whether the model reads a cell's history: rows of a cell from its first check-up on are then given
+            together, and ``predict`` of the model takes (N, T, F) with mask and time.
         facts: what a reader of the model must know: source, data version, cells, SOH reference.
     """
 
@@ -46,6 +50,7 @@ class Pipeline:
     raw_columns: tuple[str, ...]
     target_mean: float = 0.0
     target_scale: float = 1.0
+    histories: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -55,8 +60,8 @@ class Pipeline:
             DataError: a measured column is missing.
         """
         x = self.scaler.transform(self.features(rows).to_numpy(dtype=np.float64))
-        output = np.asarray(self.model.predict(x), dtype=np.float64).reshape(len(rows))
-        return output * self.target_scale + self.target_mean
+        output = self._of_histories(x, rows) if self.histories else self.model.predict(x)
+        return np.asarray(output, dtype=np.float64).reshape(len(rows)) * self.target_scale + self.target_mean
 
     def features(self, rows: pd.DataFrame) -> pd.DataFrame:
         """What the model is told of each row before scaling, shape (N, F), in the order of ``feature_names``.
@@ -73,6 +78,12 @@ class Pipeline:
         features = build_features(rows[list(self.raw_columns)], self.feature_settings.sets, self.feature_settings)
         return features.reindex(columns=list(self.feature_names))
 
+    def _of_histories(self, x: npt.NDArray[np.float64], rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """The model's output for each row with its history; in pieces, so that memory stays that of the rows."""
+        index = history_index(rows, self.feature_settings)
+        pieces = [index.take(slice(i, i + _PIECE)) for i in range(0, max(len(rows), 1), _PIECE)]
+        return np.concatenate([self.model.predict(piece.gather(x), mask=piece.mask, t=piece.t) for piece in pieces])
+
     def save(self, folder: Path) -> None:
         """Write the pipeline as JSON, model text and weights; nothing is pickled."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +95,7 @@ class Pipeline:
             "raw_columns": list(self.raw_columns),
             "scaler": self.scaler.to_json(),
             "target": {"mean": self.target_mean, "scale": self.target_scale},
+            "histories": self.histories,
             "facts": dict(self.facts),
         }
         (folder / PIPELINE_FILE).write_text(json.dumps(about, indent=2) + "\n")
@@ -118,5 +130,6 @@ class Pipeline:
             raw_columns=tuple(about["raw_columns"]),
             target_mean=about["target"]["mean"],
             target_scale=about["target"]["scale"],
+            histories=about.get("histories", False),  # older pipelines read single check-ups
             facts=about["facts"],
         )

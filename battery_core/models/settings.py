@@ -47,6 +47,7 @@ class LSTMSettings(SectionSettings):
     hidden_dim: int = setting(64, "Width of each direction of the LSTM", ge=1)
     num_layers: int = setting(1, "LSTM layers on top of each other", ge=1)
     n_heads: int = setting(4, "Attention heads; they divide twice the width", ge=1)
+    head_dims: tuple[int, ...] = setting((128, 64), "Width of each layer between the state and SOH")
     dropout: float = setting(0.1, "Share of units dropped while training", ge=0, lt=1)
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
 
@@ -56,6 +57,7 @@ class NeuralODESettings(SectionSettings):
 
     latent_dim: int = setting(16, "Width of the latent state", ge=1)
     hidden_dim: int = setting(32, "Width of the encoder and of the rate network", ge=1)
+    head_dims: tuple[int, ...] = setting((128, 64), "Width of each layer between the state and SOH")
     solver: Literal["rk4", "euler", "midpoint", "dopri5", "bosh3", "adaptive_heun"] = setting(
         "rk4", "Integrator; dopri5, bosh3 and adaptive_heun choose their steps by the tolerances"
     )

@@ -13,6 +13,7 @@ import pandas as pd
 
 from battery_core.data.labels import soh
 from battery_core.data.names import SOURCES
+from battery_core.data.sample import Samples
 from battery_core.data.samples import make_samples
 from battery_core.data.schema import join_rows
 from battery_core.data.sources.base import Role
@@ -23,6 +24,7 @@ from battery_core.features.base import build_features, feature_names
 from battery_core.features.condition import with_known_groups
 from battery_core.features.names import FEATURES
 from battery_core.features.scaling import Scaler
+from battery_core.features.sequence import history_index, history_samples, with_known_time
 from battery_core.features.settings import FeatureSettings
 from battery_core.files import read_json, whole_folder, write_json
 from battery_core.jobs import JobSpec
@@ -43,7 +45,7 @@ HISTORY_FILE = "history.json"
 def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec]:
     """A spec for each model the settings name; sections a model does not read play no part in its key."""
     everything = settings.model_dump(mode="json")
-    common = {"seed": settings.seed, "features": everything["features"]}
+    single = {name: value for name, value in everything["features"].items() if not name.startswith("history_")}
     data = {"source": settings.data.source, "soh_reference": settings.data.soh_reference}
     return [
         JobSpec(
@@ -51,7 +53,9 @@ def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec
             tables=str(tables.path),
             split=str(split.path),
             data_hash=stage_key(tables.version, split.version),
-            settings=common | {"data": data} | {section: everything[section] for section in FITTERS[name].sections},
+            settings={"seed": settings.seed, "data": data}
+            | {"features": everything["features"] if FITTERS[name].takes_histories else single}
+            | {section: everything[section] for section in FITTERS[name].sections},
             code=code_version("data", "features", "models", "training", "stages.train"),
             runs=str(settings.folder("artifacts") / "runs"),
         )
@@ -139,15 +143,18 @@ def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTrac
     features = given.model_copy(update={"sets": feature_names(given, source)})
     features = with_known_groups(features, in_training["group"])
     raw = _raw_columns(rows, features.sets, source.roles())
+    fitter = FITTERS.get(spec.model)
+    if fitter.takes_histories:
+        features = with_known_time(features, in_training)
+        raw += [name for name in [features.history_time] if name not in raw]
     used = rows[rows["part"] != "unused"]
     table = build_features(used[raw], features.sets, features)
     part = used["part"].to_numpy()
     table = table.loc[:, table[part == "train"].notna().any()]  # a column without a training value cannot be learnt
     scaler = Scaler.fit(table[part == "train"].to_numpy(), list(table.columns), features.clip_quantile)
     samples = make_samples(pd.DataFrame(scaler.transform(table.to_numpy())), used["soh"], used)
-    fitted = FITTERS.get(spec.model).fit(
-        samples.take(part == "train"),
-        samples.take(part == "val"),
+    fitted = fitter.fit(
+        *_train_and_val(samples, part, used, features, fitter.takes_histories),
         spec.settings,
         seed=derive_seed(int(spec.settings["seed"]), spec.model) % 2**31,
         tracker=tracker,
@@ -168,8 +175,19 @@ def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTrac
     names = tuple(map(str, table.columns))
     target = fitted.target
     return Pipeline(
-        spec.model, fitted.model, features, names, scaler, tuple(raw), target.mean, target.scale, facts
-    ), fitted
+        spec.model, fitted.model, features, names, scaler, tuple(raw), target.mean, target.scale,
+        fitter.takes_histories, facts,
+    ), fitted  # fmt: skip
+
+
+def _train_and_val(
+    samples: Samples, part: Any, rows: pd.DataFrame, features: FeatureSettings, histories: bool
+) -> tuple[Samples, Samples]:
+    """Samples to learn from and to stop on, each with its history where the model reads one."""
+    if not histories:
+        return samples.take(part == "train"), samples.take(part == "val")
+    index, most = history_index(rows, features), features.history_train_checkups
+    return history_samples(samples, index, part == "train", most), history_samples(samples, index, part == "val", most)
 
 
 def _raw_columns(rows: pd.DataFrame, sets: tuple[str, ...], roles: Any) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+from battery_core.base_settings import SectionSettings
 from battery_core.data.sample import Samples
-from battery_core.models.settings import LGBMSettings, MLPSettings
+from battery_core.models.base import MODELS
+from battery_core.models.settings import LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
 from battery_core.registry import Registry
 from battery_core.tracking.base import Tracker
 from battery_core.training.settings import LossSettings, TrainerSettings
@@ -64,6 +66,8 @@ class Fitter(Protocol):
 
     sections: tuple[str, ...]
     """Settings sections that shape the model; others play no part in its result."""
+    takes_histories: bool
+    """Whether its samples are histories: check-ups of a cell up to the one to predict."""
 
     def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
         """A model fitted on training cells and stopped early on validation cells."""
@@ -74,6 +78,7 @@ class FitLGBM:
     """LightGBM on features as they are: trees need no imputed values."""
 
     sections = ("lgbm",)
+    takes_histories = False
 
     def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
         """Boost until the validation cells stop improving."""
@@ -88,14 +93,19 @@ class FitLGBM:
         return Fitted(model, model.history, {"best_epoch": model.best_iteration})
 
 
-class FitMLP:
-    """The multi-layer perceptron, trained by the Trainer; a killed job goes on from its last checkpoint."""
+class FitNetwork:
+    """A network by its name, trained by the Trainer; a killed job goes on from its last checkpoint."""
 
-    sections = ("mlp", "trainer", "loss")
+    model: ClassVar[str]
+    settings: ClassVar[type[SectionSettings]]
+    takes_histories: bool = False
+    sections: tuple[str, ...] = ("trainer", "loss")
+
+    def __init_subclass__(cls) -> None:
+        cls.sections = (cls.model, *FitNetwork.sections)
 
     def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
         """Train until the validation cells stop improving."""
-        from battery_core.models.mlp import MLPModel
         from battery_core.seeding import seed_everything
         from battery_core.training.checkpoint import LAST
         from battery_core.training.history import StopReason
@@ -108,13 +118,31 @@ class FitMLP:
         config = config.model_copy(update={"seed": seed, "batch_size": batch})
         target = Target() if loss.name == "mape" else Target.of(train)  # a relative loss needs the SOH itself
         seed_everything(seed)  # the initial weights too
-        model = MLPModel(train.feature_dim, **MLPSettings(**settings["mlp"]).model_dump())
+        model = MODELS.get(self.model, train.feature_dim, **self.settings(**settings[self.model]).model_dump())
         trainer = Trainer(model, config, tracker, loss)
         last = _checkpoint(tracker.run_dir, LAST)
         history = trainer.fit(target.scaled(train), target.scaled(val), resume=last)
         problem = history.stop_detail if history.stop_reason is StopReason.NON_FINITE else ""
         summary = {"best_epoch": history.best_epoch, "stop_reason": str(history.stop_reason), "batch_size": batch}
         return Fitted(model, history.to_dict(), summary, problem, target)
+
+
+class FitMLP(FitNetwork):
+    """The multi-layer perceptron on single check-ups."""
+
+    model, settings = "mlp", MLPSettings
+
+
+class FitLSTM(FitNetwork):
+    """The LSTM with attention over histories."""
+
+    model, settings, takes_histories = "lstm", LSTMSettings, True
+
+
+class FitNeuralODE(FitNetwork):
+    """The latent neural ODE over histories."""
+
+    model, settings, takes_histories = "neural_ode", NeuralODESettings, True
 
 
 _SEEDS = 2**31
@@ -129,6 +157,11 @@ def _checkpoint(run_dir: Path | None, name: str) -> Path | None:
 
 FITTERS: Registry[Fitter] = Registry(
     "model",
-    {"lgbm": "battery_core.training.fitting:FitLGBM", "mlp": "battery_core.training.fitting:FitMLP"},
+    {
+        "lgbm": "battery_core.training.fitting:FitLGBM",
+        "mlp": "battery_core.training.fitting:FitMLP",
+        "lstm": "battery_core.training.fitting:FitLSTM",
+        "neural_ode": "battery_core.training.fitting:FitNeuralODE",
+    },
 )
 """Beside ``MODELS``: the same names, and how each is fitted."""

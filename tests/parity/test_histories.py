@@ -48,7 +48,7 @@ def ode_dopri5() -> TorchModel:
 
 def estimate(model: TorchModel, samples: list[Sample] | Samples) -> Any:
     batch = Samples.stack(samples)
-    return model.predict(batch.x, mask=batch.mask, **({} if isinstance(model, LSTMAttentionModel) else {"t": batch.t}))
+    return model.predict(batch.x, mask=batch.mask, t=batch.t)
 
 
 @pytest.mark.parametrize("make", [lstm, ode, ode_dopri5])
@@ -81,8 +81,9 @@ def test_gradients_of_a_padded_batch_are_the_sum_of_single_ones(make: Callable[[
         for samples in batches:
             batch = Samples.stack(samples)
             assert batch.mask is not None
-            extra = {} if isinstance(model, LSTMAttentionModel) else {"t": torch.from_numpy(batch.t)}
-            model(torch.from_numpy(batch.x), mask=torch.from_numpy(batch.mask), **extra).sum().backward()
+            assert batch.t is not None
+            parts = [torch.from_numpy(part) for part in (batch.x, batch.mask, batch.t)]
+            model(*parts).sum().backward()
         return [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
 
     samples = histories()
@@ -145,7 +146,8 @@ def test_attention_weights_sum_to_one_on_real_rows() -> None:
     assert isinstance(model, LSTMAttentionModel)
     assert batch.mask is not None
     before = {name for name, _ in model.named_buffers()} | set(vars(model))
-    weights = model.explain(torch.from_numpy(batch.x), torch.from_numpy(batch.mask))
+    assert batch.t is not None
+    weights = model.explain(*[torch.from_numpy(part) for part in (batch.x, batch.mask, batch.t)])
     assert weights.shape == (5, 2, 12)
     torch.testing.assert_close(weights.sum(-1), torch.ones(5, 2))
     assert (weights[~torch.from_numpy(batch.mask).unsqueeze(1).expand_as(weights)] == 0).all()

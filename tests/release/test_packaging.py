@@ -155,7 +155,7 @@ def test_a_missing_column_is_named_also_without_mlflow(packed: Packed) -> None:
 
 
 def test_what_a_model_needs_is_pinned(packed: Packed) -> None:
-    for model, own in (("lgbm", "lightgbm"), ("mlp", "torch")):
+    for model, own in (("lgbm", "lightgbm"), ("mlp", "torch"), ("lstm", "torch"), ("neural_ode", "torchdiffeq")):
         lines = requirements(model)
         assert all("==" in line and "+" not in line for line in lines)
         assert own in [line.split("==")[0] for line in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,52 @@ def test_a_training_that_fails_is_written_down_as_failed(
         train(spec)
     assert read_json(spec.folder / "run.json")["status"] == "FAILED"
     assert not (spec.folder / PIPELINE_FOLDER).exists()
+
+
+@pytest.fixture(scope="module")
+def of_histories(prepared, tmp_path_factory: pytest.TempPathFactory) -> dict[str, JobSpec]:
+    """One trained job of each model that reads histories."""
+    settings = prepared.settings.model_copy(update={"models": ("lstm", "neural_ode")})
+    runs = str(tmp_path_factory.mktemp("histories"))
+    specs = [
+        dataclasses.replace(spec, runs=runs, settings=dict(spec.settings) | {"features": _short(spec)})
+        for spec in job_specs(settings, prepared.tables, prepared.split)
+    ]
+    for spec in specs:
+        train(spec)
+    return {spec.model: spec for spec in specs}
+
+
+def _short(spec: JobSpec) -> dict[str, Any]:
+    return spec.settings["features"] | {"history_checkups": 4, "history_train_checkups": 6}
+
+
+@pytest.mark.parametrize("model", ["lstm", "neural_ode"])
+def test_a_model_of_histories_serves_what_was_scored(
+    of_histories: dict[str, JobSpec], rows: pd.DataFrame, model: str
+) -> None:
+    spec = of_histories[model]
+    pipeline = Pipeline.load(spec.folder / PIPELINE_FOLDER)
+    assert (pipeline.histories, pipeline.feature_settings.history_time) == (True, "cycle_count")
+    judged = rows[rows["part"].isin(["val", "test"])]
+    kept = pd.read_parquet(spec.folder / PREDICTIONS_FILE)["prediction"].to_numpy()
+    assert mean_cell_mape(judged.assign(prediction=kept)) < 10
+    shuffled = judged.sample(frac=1, random_state=1)
+    back = pd.Series(pipeline.predict(shuffled), index=shuffled.index).reindex(judged.index)
+    np.testing.assert_allclose(back, kept, rtol=1e-6)  # in any order
+    own = judged[judged["cell_id"] == judged["cell_id"].iloc[0]]
+    np.testing.assert_allclose(pipeline.predict(own.iloc[:7]), kept[:7], rtol=1e-6)  # before the rest was measured
+    assert abs(pipeline.predict(own.iloc[[6]])[0] / kept[6] - 1) > 1e-6  # the history is read
+
+
+def test_settings_of_histories_are_in_the_key_of_models_that_read_them(prepared) -> None:
+    def keys(**changes: Any) -> dict[str, str]:
+        features = prepared.settings.features.model_copy(update=changes)
+        settings = prepared.settings.model_copy(update={"features": features, "models": ("lgbm", "mlp", "lstm")})
+        return {spec.model: spec.key for spec in job_specs(settings, prepared.tables, prepared.split)}
+
+    before, after = keys(), keys(history_checkups=3)
+    assert [model for model in before if before[model] != after[model]] == ["lstm"]
 
 
 def test_the_error_is_a_mean_over_cells() -> None:
