@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from battery_core.data.findings import ALL_CELLS
 from battery_core.data.labels import soh
 from battery_core.data.quality import Finding, check_quality, check_share, summary
+from battery_core.data.quality_across import AcrossCells, summarise
+from battery_core.data.quality_rules import check_rows
 from battery_core.data.settings import DataSettings
 from battery_core.errors import DataError
 
@@ -80,3 +83,118 @@ def test_soh_references():
     assert soh(checkups, cells, "first_checkup").tolist() == [1.0, 1.8 / 1.9]
     with pytest.raises(DataError, match="cell 'A': no positive nominal capacity"):
         soh(checkups, cells.assign(nominal_capacity_Ah=np.nan))
+
+
+def long_tables(**columns: object) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two cells of six check-ups that fade; ``columns`` are added or replaced, value by value over both."""
+    cells = pd.DataFrame({"cell_id": ["A", "B"], "nominal_capacity_Ah": 2.0, "ambient_temperature_degC": [25.0, 10.0]})
+    step = np.tile(np.arange(6.0), 2)
+    rows = {
+        "cell_id": np.repeat(["A", "B"], 6), "checkup_index": step.astype("int64"), "cycle_count": 100 * step,
+        "time_days": 10 * step, "throughput_Ah": 400 * step, "capacity_Ah": 1.95 - 0.02 * np.arange(12) ** 0.9,
+        "resistance_ohm": 0.02 + 0.001 * np.arange(12), "voltage_mean_V": 3.9 + 0.01 * np.arange(12),
+    }  # fmt: skip
+    return cells, pd.DataFrame(rows | columns)
+
+
+def rules(cells: pd.DataFrame, checkups: pd.DataFrame) -> list[tuple[str, int | None, str, str]]:
+    _, findings = check_quality(cells, checkups, DataSettings())
+    return [(f.cell_id, f.row, f.rule, f.column) for f in findings]
+
+
+def test_a_good_table_has_no_findings():
+    assert rules(*long_tables()) == []
+
+
+@pytest.mark.parametrize("column", ["time_days", "cycle_count", "throughput_Ah"])
+def test_what_only_grows_must_not_run_backwards(column):
+    cells, checkups = long_tables()
+    checkups.loc[9, column] = checkups.loc[8, column] - 1.0
+    _, findings = check_quality(cells, checkups, DataSettings())
+    found = [(f.cell_id, f.row, f.rule, f.column, f.value) for f in findings]
+    assert found == [("B", 3, "runs_backwards", column, "-1")]
+
+
+def test_a_new_cell_begins_its_own_time():
+    cells, checkups = long_tables()
+    shuffled = checkups.sample(frac=1.0, random_state=0)  # the order of rows plays no part either
+    assert rules(cells, shuffled) == []
+
+
+def test_one_measurement_under_two_numbers_is_flagged():
+    cells, checkups = long_tables()
+    measured = ["capacity_Ah", "resistance_ohm", "voltage_mean_V"]
+    checkups.loc[4, measured] = checkups.loc[3, measured]
+    assert rules(cells, checkups) == [("A", 4, "same_as_before", "capacity_Ah")]
+    checkups.loc[6, measured] = checkups.loc[5, measured]  # the first of another cell is no repeat
+    assert rules(cells, checkups) == [("A", 4, "same_as_before", "capacity_Ah")]
+    checkups.loc[4, "voltage_mean_V"] += 0.001  # an equal capacity alone is chance
+    assert rules(cells, checkups) == []
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (
+            1000.0,
+            r"cell 'A': median capacity_Ah is 1904.*, 952 times the nominal 2 Ah; .* likely in mAh: state the u",
+        ),
+        (0.001, r"the nominal capacity is likely in mAh, or the capacity was divided by 1000 twice"),
+        (50.0, r"expected 0.05 to 20 times - check the unit of the capacity and the nominal capacity"),
+    ],
+)
+def test_a_capacity_in_another_unit_is_refused(factor, words):
+    cells, checkups = long_tables()
+    with pytest.raises(DataError, match=words) as caught:
+        check_quality(cells, checkups.assign(capacity_Ah=checkups["capacity_Ah"] * factor), LOOSE)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_temperature_far_from_the_set_point_is_flagged_and_kelvin_refused():
+    wobble = np.tile([0.1, -0.1, 0.2], 4)
+    cells, checkups = long_tables(temperature_degC=22.0 + wobble)  # B stands at 10 degC
+    _, findings = check_quality(cells, checkups, DataSettings())
+    assert [(f.cell_id, f.rule) for f in findings] == [("B", "off_set_point")]
+    assert "+12.1 K off the set-point of 10 degC" in findings[0].reason
+    assert check_quality(cells, checkups, DataSettings(max_temperature_offset_K=13.0))[1] == []
+    with pytest.raises(DataError, match=r"cell 'A': median temperature_degC is 295.*expected degC - likely kelvin"):
+        check_quality(*long_tables(temperature_degC=295.0 + wobble), DataSettings())
+
+
+def test_columns_that_stand_still_are_flagged():
+    assert rules(*long_tables(resistance_ohm=0.02)) == [(ALL_CELLS, None, "constant_column", "resistance_ohm")]
+    assert rules(*long_tables(resistance_ohm=np.nan)) == []  # not measured is not constant
+    per_cell = np.repeat([0.02, 0.03], 6)  # a fact of each cell, as a set-point is
+    assert rules(*long_tables(resistance_ohm=per_cell)) == []
+
+
+def test_a_column_that_stands_still_in_one_cell_of_many_is_flagged():
+    across = AcrossCells()
+    for i in range(5):
+        _, checkups = long_tables()
+        one = checkups[checkups["cell_id"] == "A"].assign(cell_id=f"C{i}")
+        one["capacity_Ah"] += 0.001 * i
+        (summary_of_cell,) = summarise(one.assign(voltage_mean_V=3.9) if i == 2 else one)
+        across.add(summary_of_cell)
+    (finding,) = across.findings()
+    assert (finding.cell_id, finding.rule, finding.column) == ("C2", "constant_in_cell", "voltage_mean_V")
+    assert "moves in 4 others" in finding.reason
+
+
+def test_three_copies_of_a_checkup_are_two_quarantined_rows():
+    cells, checkups = long_tables()
+    checked = check_rows(cells, pd.concat([checkups, checkups.iloc[[2, 2]]], ignore_index=True), DataSettings())
+    assert (len(checked.kept), len(checked.quarantined)) == (12, 2)
+    assert checked.quarantined[["cell_id", "checkup_index"]].to_numpy().tolist() == [["A", 2]] * 2
+
+
+def test_a_cell_is_judged_by_itself():
+    """What is found in a cell is the same whether it is checked alone or with others."""
+    cells, checkups = long_tables()
+    checkups.loc[[3, 10], "capacity_Ah"] = [0.5, np.nan]
+    checkups.loc[8, "time_days"] = 0.0
+    together = check_rows(cells, checkups, DataSettings())
+    alone = [check_rows(cells, rows, DataSettings()) for _, rows in checkups.groupby("cell_id")]
+    order = lambda f: (f.cell_id, f.row, f.rule)  # noqa: E731
+    assert sorted(together.findings, key=order) == sorted((f for one in alone for f in one.findings), key=order)
+    pd.testing.assert_frame_equal(together.kept, pd.concat([one.kept for one in alone], ignore_index=True))
