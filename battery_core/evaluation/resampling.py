@@ -8,6 +8,7 @@ Reference: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), cha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,12 +81,13 @@ def paired_gain(
     ours, theirs = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     if ours.shape != theirs.shape or ours.ndim != 1 or len(ours) == 0:
         raise ValueError(f"paired_gain: expected two errors a cell, got shapes {ours.shape} and {theirs.shape}")
-    gain = _gain(ours.mean(), theirs.mean())
+    gain: Any = _gain(ours.mean(), theirs.mean())
     drawn = _drawn_cells(len(ours), seed)
     gains = _gain(ours[drawn].mean(axis=1), theirs[drawn].mean(axis=1))
     low, high = np.quantile(gains, [1 - confidence, confidence], method="inverted_cdf")  # no mean of infinities
     p_value = _sign_flip((1 - margin) * theirs - ours, seed)
-    return Gain(*(round(float(v), 12) for v in (gain, low, high)), p_value=p_value, n_cells=len(ours))
+    gain, low, high = (round(float(value), 12) for value in (gain, low, high))  # 0.1, not 0.09999999999999998
+    return Gain(gain, low, high, p_value, len(ours))
 
 
 def _gain(ours: npt.ArrayLike, theirs: npt.ArrayLike) -> Array:
