@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from battery_core.data.splits import CellSplit
 from battery_core.models.pipeline import Pipeline
 from battery_core.release.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry, Version
 from battery_core.release.packaging import log_pipeline, requirements, signature_of
-from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
+from battery_core.stages.train import PIPELINE_FOLDER, PREDICTIONS_FILE, job_specs, labelled_rows, train
 
 ELSEWHERE = """
 import json, sys
@@ -128,6 +129,26 @@ def test_a_stranger_loads_it_by_alias_without_pickle_and_gets_equal_numbers(pack
         assert "missing" in answers[f"{uri} error"].lower()
     assert "artifacts" in Path(answers["code"]).parts  # the code that travelled with the model, not this checkout
     assert "pickle" not in " ".join(file.name for file in tmp_path.parent.rglob("*.pkl"))
+
+
+@pytest.mark.parametrize("model", ["lstm", "neural_ode"])
+def test_a_model_of_histories_serves_the_rows_of_a_cell_in_any_order(
+    packed: Packed, prepared, tmp_path: Path, model: str
+) -> None:
+    import mlflow
+
+    settings = prepared.settings.model_copy(update={"models": (model,)})
+    spec = dataclasses.replace(job_specs(settings, prepared.tables, prepared.split)[0], runs=str(tmp_path / "runs"))
+    train(spec)
+    experiment = mlflow.create_experiment(model, artifact_location=(tmp_path / "artifacts").as_uri())
+    with mlflow.start_run(experiment_id=experiment):
+        served = mlflow.pyfunc.load_model(log_pipeline(spec.folder / PIPELINE_FOLDER))
+    shuffled = packed.rows.sample(frac=1, random_state=3)
+    answer = served.predict(shuffled[[column.name for column in served.metadata.get_input_schema()]])
+    scored = pd.read_parquet(spec.folder / PREDICTIONS_FILE).query("part == 'test'")["prediction"].to_numpy()
+    np.testing.assert_allclose(answer["soh"].reindex(packed.rows.index), scored, atol=1e-6, rtol=0)
+    alone = served.predict(packed.rows.iloc[[-1]])["soh"]
+    assert abs(alone.iloc[0] - scored[-1]) > 1e-6  # a late check-up: its history was read
 
 
 def test_the_signature_has_units_in_its_names(packed: Packed) -> None:
