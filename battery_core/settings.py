@@ -22,7 +22,7 @@ from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.errors import SettingsError, nearest, unknown_name
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.base import MODELS
-from battery_core.models.settings import LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
+from battery_core.models.settings import KernelSettings, LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
 from battery_core.release.settings import ReleaseSettings
 from battery_core.tracking.settings import TrackingSettings
 from battery_core.training.settings import LossSettings, TrainerSettings
@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     features: FeatureSettings = Field(default_factory=FeatureSettings, description="what a model sees of a check-up")
     lgbm: LGBMSettings = Field(default_factory=LGBMSettings, description="the LightGBM model")
     mlp: MLPSettings = Field(default_factory=MLPSettings, description="the multi-layer perceptron")
+    kernel: KernelSettings = Field(default_factory=KernelSettings, description="kernel ridge regression")
     lstm: LSTMSettings = Field(default_factory=LSTMSettings, description="the LSTM with attention over a history")
     neural_ode: NeuralODESettings = Field(default_factory=NeuralODESettings, description="the latent neural ODE")
     trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="training of torch models")

@@ -23,6 +23,9 @@ class FeatureSettings(SectionSettings):
     )
     reference_temperature_degC: float = setting(25.0, "temperature where the Arrhenius term is 1", unit="degC")
     n_first_checkups: int = setting(5, "check-ups at a cell's start that its later ones are compared with", ge=1)
+    smooth_checkups: int = setting(20, "span of the exponential mean that frees measurements of noise", ge=1)
+    trend_checkups: int = setting(100, "check-ups over which the trend set looks back", ge=1)
+    drift_checkups: int = setting(50, "check-ups at a cell's start whose mean the drift set compares with", ge=1)
     groups: tuple[str, ...] = setting((), "groups that the condition set tells apart; none: those of training")
     history_checkups: int = setting(
         8, "check-ups of a cell that a sequence model sees at once, evenly from its first to the one to predict", ge=1

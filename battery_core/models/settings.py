@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from battery_core.base_settings import SectionSettings, setting
 
 Activation = Literal["relu", "gelu", "silu", "tanh"]
@@ -39,6 +41,37 @@ class MLPSettings(SectionSettings):
     activation: Activation = setting("relu", "Nonlinearity of the hidden layers")
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
     n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)
+
+
+class KernelSettings(SectionSettings):
+    """Kernel ridge regression on the features of one check-up."""
+
+    n_anchors: int = setting(2000, "Most training check-ups it keeps, the same number of every cell", ge=1)
+    length_scales: tuple[float, ...] = setting(
+        (1.0, 1.6, 2.5),
+        "Distances over which the SOH varies; validation cells choose one. 1 is one spread in every feature",
+        min_length=1,
+    )
+    noises: tuple[float, ...] = setting(
+        (0.002, 0.006, 0.02, 0.06),
+        "Variances of the label noise as shares of the variance of SOH; validation cells choose one",
+        min_length=1,
+    )
+    linear: float = setting(0.05, "Weight of the linear kernel beside the Matern kernel", ge=0)
+    clip_quantile: float = setting(
+        0.001,
+        "Features are clipped to this quantile of the training rows and its mirror",
+        unit="fraction",
+        ge=0,
+        lt=0.5,
+    )
+
+    @field_validator("length_scales", "noises")
+    @classmethod
+    def _are_positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if min(values) <= 0:
+            raise ValueError(f"each must be above 0, got {', '.join(map(str, values))}")
+        return tuple(dict.fromkeys(values))
 
 
 class LSTMSettings(SectionSettings):

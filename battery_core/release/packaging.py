@@ -14,7 +14,13 @@ from battery_core.data.schema import TEXT_COLUMNS
 from battery_core.models.pipeline import Pipeline
 
 _NEEDED_BY_ALL = ("mlflow", "numpy", "pandas", "pydantic")
-_NEEDED_BY = {"lgbm": ("lightgbm",), "mlp": ("torch",), "lstm": ("torch",), "neural_ode": ("torch", "torchdiffeq")}
+_NEEDED_BY = {
+    "lgbm": ("lightgbm",),
+    "mlp": ("torch",),
+    "lstm": ("torch",),
+    "neural_ode": ("torch", "torchdiffeq"),
+    "kernel": (),
+}
 _NOT_PACKED = ("__pycache__", "*.zip", "simulation", "tests")
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 from battery_core.base_settings import SectionSettings
 from battery_core.data.sample import Samples
 from battery_core.models.base import MODELS
-from battery_core.models.settings import LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
+from battery_core.models.settings import KernelSettings, LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
 from battery_core.registry import Registry
 from battery_core.tracking.base import Tracker
 from battery_core.training.settings import LossSettings, TrainerSettings
@@ -93,6 +93,23 @@ class FitLGBM:
         return Fitted(model, model.history, {"best_epoch": model.best_iteration})
 
 
+class FitKernel:
+    """Kernel ridge regression: a closed form for each length scale and noise, the best on validation cells stay."""
+
+    sections = ("kernel",)
+    takes_histories = False
+
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+        """Solve; nothing in it is random."""
+        from battery_core.models.kernel import KernelModel
+
+        model = KernelModel(**KernelSettings(**settings["kernel"]).model_dump())
+        model.fit(train.x, train.y, train.cell_ids, val.x, val.y, val.cell_ids)
+        for step, error in enumerate(model.history.get("val_mape", [])):
+            tracker.log_metrics({"val_mape": error}, step=step)
+        return Fitted(model, model.history, {"length_scale": model.length_scale, "noise": model.noise})
+
+
 class FitNetwork:
     """A network by its name, trained by the Trainer; a killed job goes on from its last checkpoint."""
 
@@ -160,6 +177,7 @@ FITTERS: Registry[Fitter] = Registry(
     {
         "lgbm": "battery_core.training.fitting:FitLGBM",
         "mlp": "battery_core.training.fitting:FitMLP",
+        "kernel": "battery_core.training.fitting:FitKernel",
         "lstm": "battery_core.training.fitting:FitLSTM",
         "neural_ode": "battery_core.training.fitting:FitNeuralODE",
     },
