@@ -16,6 +16,7 @@ from battery_core.files import read_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages import evaluate as stage
+from battery_core.stages.draw_data import DATA_FIGURES
 from battery_core.stages.news import News
 from tasks.common import OPTIONS
 
@@ -51,10 +52,10 @@ def show(report: dict[str, Any], folder: Path) -> None:
     create_table_artifact(
         table=by_condition(report), key=f"conditions-{key}", description=f"MAPE per cell by condition, {label}"
     )
-    for name in ("parity", "fade"):
+    for name, what in {"parity": "parity plot", "fade": "fade plot", **DATA_FIGURES}.items():
         picture = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
         create_image_artifact(
-            image_url=f"data:image/png;base64,{picture}", key=f"{name}-{key}", description=f"{name} plot, {label}"
+            image_url=f"data:image/png;base64,{picture}", key=f"{name}-{key}", description=f"{what}, {label}"
         )
     create_markdown_artifact(markdown=_words(report), key=f"data-{key}", description=f"Data of this run, {label}")
 
@@ -69,4 +70,11 @@ def _words(report: dict[str, Any]) -> str:
         f"- split `{split['strategy']}`, test cells: {', '.join(split['test_cells'])}",
         f"- SOH relative to `{report['soh_reference']}` capacity",
     ]
+    lines += [f"- new: {report['news']['message']}"] if report.get("news") else []
+    lines += [f"- most different in the test cells: {_most_different(report['drift'])}"] if report.get("drift") else []
     return "\n".join(lines + ([f"\n**{report['probe_verdict']}**"] if report["probe_verdict"] else []))
+
+
+def _most_different(drift: Sequence[dict[str, Any]]) -> str:
+    """Distance of distributions, 0 alike to 1 apart."""
+    return ", ".join(f"{line['feature']} {line['ks']:.2f}" for line in drift[:3])

@@ -16,6 +16,7 @@ from battery_core.files import read_json, write_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.data import STAGE_FILE, stage_key
+from battery_core.stages.draw_data import draw_data
 from battery_core.stages.train import PREDICTIONS_FILE, labelled_rows
 
 REPORT_FILE = "report.json"
@@ -65,6 +66,8 @@ def evaluate(
         "probe_verdict": probe_verdict(challenger["test"], probe),
         "news": dict(news) if news else None,
     }
+    drift = draw_data(settings, tables.path, rows, str(report["label"]), folder)
+    report["drift"] = drift.to_dict(orient="records")
     write_json(folder / REPORT_FILE, report)
     draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)
     error = percent(challenger["test"][HEADLINE])

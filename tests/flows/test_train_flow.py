@@ -156,7 +156,9 @@ def test_its_report_holds_models_beside_baselines(first: FlowRun, project: Path)
     assert {"train_mean", "linear_throughput", "persistence"} <= set(report["baselines"])
     assert report["simulated"] is True
     assert report["leak_probe"]
-    assert all((first.result.report / name).stat().st_size > 5000 for name in ("parity.png", "fade.png"))
+    pictures = ("parity.png", "fade.png", "data-fade.png", "data-drift.png")
+    assert all((first.result.report / name).stat().st_size > 5000 for name in pictures)
+    assert report["drift"][0]["ks"] >= report["drift"][-1]["ks"]
 
 
 def test_its_model_version_says_where_it_comes_from(first: FlowRun, project: Path) -> None:
@@ -180,6 +182,7 @@ def test_its_run_page_shows_tables_pictures_and_the_decision(first: FlowRun) -> 
         "parity-simulated": "image",
         "fade-simulated": "image",
         "data-simulated": "markdown",
+        **{f"data-{name}-simulated": "image" for name in ("fade", "spacing", "drift", "quarantine")},
         "decision-simulated": "markdown",
         "news-simulated": "markdown",
         "quarantine-simulated": "markdown",
