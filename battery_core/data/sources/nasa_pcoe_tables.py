@@ -19,6 +19,8 @@ NOMINAL_Ah = 2.0
 LABEL_CUTOFF_V = 2.7
 """The recorded capacity is the charge until the voltage first falls below this, in every cell, whatever its own
 cut-off; the files do not say so, integrating the current does: it agrees to five digits."""
+FULL_V = 4.05
+"""A charged cell of these plans rests at 4.09 V or more when its discharge begins (charge to 4.2 V)."""
 TOLERANCE = 0.01
 _CUTOFFS_V = (2.0, 2.2, 2.5, 2.7)  # of the four cells of each plan
 _NEARLY_ALL = 0.9
@@ -55,7 +57,8 @@ class _Past:
 def cell_tables(cell_id: str, records: Sequence[MatRecord], settings: ExtractionSettings) -> SourceTables:
     """The canonical tables of one cell: one check-up a discharge.
 
-    A discharge without a recorded capacity, or one that ends above ``LABEL_CUTOFF_V``, has no label and is quarantined.
+    A discharge without a recorded capacity, one that ends above ``LABEL_CUTOFF_V`` and one of a cell that was not
+    seen charging or was not full have no label and are quarantined.
     """
     discharges = [record for record in records if record.kind == "discharge"]
     own_cutoff = _own_cutoff(discharges)
@@ -142,6 +145,14 @@ def _about_discharge(cell_id: str, index: int, record: MatRecord, past: _Past, o
             f"the discharge ends at {lowest:.2f} V, above {LABEL_CUTOFF_V:g} V: cut short, its capacity is not known"
         )
         say("cut_short", "capacity_Ah", recorded, "quarantined", reason)
+    elif past.charge is None:
+        reason = "no charge is recorded before it: how full the cell was is not known, so its capacity is not either"
+        say("no_charge_before", "capacity_Ah", recorded, "quarantined", reason)
+    elif (start := float(record.series["voltage_V"][0])) < FULL_V:
+        reason = (
+            f"begins at {start:.2f} V at rest, below {FULL_V:g} V: the cell was not full, so this is not its capacity"
+        )
+        say("not_full", "capacity_Ah", recorded, "quarantined", reason)
     elif not recorded > 0:
         say("no_label", "capacity_Ah", recorded, "quarantined", "no capacity was recorded (missing, empty or 0)")
     else:
