@@ -154,7 +154,7 @@ def sequence_tables(device: str, epochs: int, rounds: int) -> None:
     lstm = partial(LSTMAttentionModel, 8, 64)
     entries: dict[str, Loop] = {
         "Trainer": partial(loops.ours, lstm, samples, 32, epochs, device),
-        "by hand": partial(loops.resident, lstm, samples, 32, epochs, device, ("mask",)),
+        "by hand": partial(loops.resident, lstm, samples, 32, epochs, device, ("mask", "t")),
     }
     compare("LSTM with attention, hidden 64, T 50, 1280 histories, batch 32", entries, "by hand", rounds)
     ode = partial(NeuralODEModel, 8)
