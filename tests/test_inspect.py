@@ -11,7 +11,9 @@ import pytest
 from battery_core.__main__ import main
 from battery_core.errors import DataError, SettingsError
 from battery_core.settings import resolve
+from battery_core.stages import data
 from battery_core.stages.inspect import inspect
+from battery_core.stages.normalize import normalize
 
 BDF = {
     "time_s": "Test Time / s",
@@ -72,6 +74,25 @@ def test_three_formats_are_one_kind_of_cell(lab, project):
         assert view.soh[-1] / view.soh[0] == pytest.approx(1 - 5 * fade, abs=0.003)
     assert found.cells[1].sign == "charge negative (as the voltage tells)"
     assert found.figure == project / "artifacts" / "inspect" / "lab.png"
+
+
+def test_a_new_file_is_read_alone_and_taken_away_again_leaves_the_version_there_was(lab, project, synthetic_cell):
+    settings = resolve({"data.source": "cycler_folder", "data.cycler.folder": lab, "data.cycler.columns": PLAIN})
+    first = normalize(settings, data.fetch(settings))
+    assert "3 cells read, 0 unchanged" in first.message
+
+    later = synthetic_cell.cycled(8, fade=0.01).record.rename(columns=BDF)
+    new = lab / "bdf" / "3.csv"
+    later[later["Cycle Count / 1"] > 6].to_csv(new, index=False)
+    grown = normalize(settings, data.fetch(settings))
+    assert grown.version != first.version
+    assert "1 cells read, 2 unchanged" in grown.message
+    assert grown.message.endswith("1 cell grown by 2 check-ups (bdf)")  # and no earlier row of it is another
+
+    new.unlink()
+    again = normalize(settings, data.fetch(settings))
+    assert again.version == first.version
+    assert "0 cells read, 3 unchanged" in again.message
 
 
 def test_a_person_sees_cells_columns_problems_and_what_to_do_next(lab, capsys):

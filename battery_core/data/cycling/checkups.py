@@ -90,6 +90,25 @@ def throughput(record: Record, max_gap_s: float, rest_A: float) -> Array:
     return np.concatenate([[0.0], np.cumsum(np.abs(charge))])
 
 
+def capacities(record: Record, checkups: Sequence[CheckUp], lower_V: float, max_gap_s: float, rest_A: float) -> Array:
+    """Charge of each check-up's discharge until the voltage first reaches the lower cut-off (linear between samples).
+
+    What flows after that is not counted, so that a discharge that went deeper compares with the others.
+
+    Shape: one value a check-up. Units: Ah.
+    """
+    charge, _ = passed_charge(record, max_gap_s, rest_A)
+    net = np.concatenate([[0.0], np.cumsum(charge)])
+    passed = []
+    for half in (checkup.discharge for checkup in checkups):
+        volts, taken = record.voltage_V[half.start : half.stop + 1], net[half.start] - net[half.start : half.stop + 1]
+        below = np.flatnonzero(volts <= lower_V)
+        i = int(below[0]) if len(below) else 0
+        share = (volts[i - 1] - lower_V) / (volts[i - 1] - volts[i]) if i else 0.0
+        passed.append(taken[i - 1] + share * (taken[i] - taken[i - 1]) if i else half.charge_Ah)
+    return np.array(passed, dtype=np.float64)
+
+
 def coulomb_ratios(halves: Sequence[HalfCycle], window: Window) -> list[tuple[HalfCycle, float]]:
     """Discharges that lie between two full charges, with charge put back over charge taken out: nearly 1.
 

@@ -45,7 +45,8 @@ class Record:
 def passed_charge(record: Record, max_gap_s: float, rest_A: float) -> tuple[Array, npt.NDArray[np.bool_]]:
     """Charge that passes between neighbouring samples (trapezoid rule), and where the record has a hole.
 
-    Over a hole (a longer gap with current on one side of it) no charge is counted: nobody knows what passed.
+    Over a longer gap no charge is counted. With current of one sign on both sides it is a hole, and nobody knows what
+    passed; else it is a rest that was left out of the export.
 
     Shape: (N - 1,) each. Units: Ah.
 
@@ -56,7 +57,8 @@ def passed_charge(record: Record, max_gap_s: float, rest_A: float) -> tuple[Arra
         ([1.0, 0.0], [False, True])
     """
     step = np.diff(record.time_s)
-    flows = np.abs(record.current_A) > rest_A
-    hole = (step > max_gap_s) & (flows[1:] | flows[:-1])
+    flows = np.where(np.abs(record.current_A) > rest_A, np.sign(record.current_A), 0.0)
+    gap = step > max_gap_s
+    hole = gap & (flows[1:] * flows[:-1] > 0.0)
     charge = 0.5 * (record.current_A[1:] + record.current_A[:-1]) * step / SECONDS_PER_HOUR
-    return np.where(hole, 0.0, charge), hole
+    return np.where(gap, 0.0, charge), hole

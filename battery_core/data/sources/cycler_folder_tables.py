@@ -72,7 +72,8 @@ def _cell_row(facts: CellFacts) -> dict[str, object]:
 def _checkup_rows(found: Understood, max_gap_s: float, rest_current: float) -> pd.DataFrame:
     """One row a check-up: what was so before it began, and its capacity."""
     record, cell = found.record, found.facts.cell_id
-    through = rules.throughput(record, max_gap_s, rest_current * found.facts.nominal_capacity_Ah)
+    rest_A = rest_current * found.facts.nominal_capacity_Ah
+    through = rules.throughput(record, max_gap_s, rest_A)
     begins = np.array([c.begins for c in found.checkups], dtype=int)
     stops = [(c.discharge.start, c.discharge.stop + 1) for c in found.checkups]
     temperature = [_mean(record.temperature_degC[a:b]) for a, b in stops]
@@ -82,7 +83,7 @@ def _checkup_rows(found: Understood, max_gap_s: float, rest_current: float) -> p
             "cycle_count": _cycle_count(found),
             "time_days": (record.time_s[begins] - record.time_s[:1]) / _SECONDS_PER_DAY,
             "throughput_Ah": through[begins],
-            "capacity_Ah": np.array([c.discharge.charge_Ah for c in found.checkups], dtype=float),
+            "capacity_Ah": rules.capacities(record, found.checkups, found.window.lower_V, max_gap_s, rest_A),
             "resistance_ohm": np.full(len(begins), np.nan),
             "temperature_degC": np.array(temperature, dtype=float),
         }

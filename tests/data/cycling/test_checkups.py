@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from battery_core.data.cycling.checkups import Window, coulomb_ratios, find_checkups, is_empty, throughput
+from battery_core.data.cycling.checkups import Window, capacities, coulomb_ratios, find_checkups, is_empty, throughput
 from battery_core.data.cycling.half_cycles import HalfCycle, half_cycles
 
 LIMITS = {"rest_current": 0.002, "min_half_cycle": 0.05, "max_gap_s": 900.0}
@@ -45,6 +45,17 @@ def test_a_record_that_begins_with_a_discharge_is_full_only_if_it_begins_at_the_
     assert found.charge is None
     assert found.begins == 0
     assert find_checkups([partial], WINDOW, 2.0, "every_full_cycle", 0.11) == []
+
+
+def test_capacity_counts_to_the_cut_off_and_no_further(halves, cycled_cell):
+    record, truth = cycled_cell
+    found = find_checkups(halves, WINDOW, 2.0, "every_full_cycle", 0.11)
+    np.testing.assert_allclose(capacities(record, found, 2.8, 900.0, 0.004), truth, rtol=3e-4)
+    np.testing.assert_allclose(capacities(record, found, 2.7, 900.0, 0.004), [c.discharge.charge_Ah for c in found])
+    half = found[1].discharge
+    volts, time = record.voltage_V[half.start : half.stop + 1], record.time_s[half.start : half.stop + 1]
+    seconds = np.interp(-3.3, -volts, time) - time[1]  # at a constant 2 A, from the first sample under load
+    assert capacities(record, found, 3.3, 900.0, 0.004)[1] == pytest.approx(2.0 * seconds / 3600, rel=1e-3)
 
 
 def test_throughput_before_a_check_up_knows_neither_its_discharge_nor_the_charge_before_it(halves, cycled_cell):

@@ -60,6 +60,17 @@ def test_a_hole_in_the_record_is_said_and_no_charge_is_invented_over_it(cycled_c
     assert broken[0].charge_Ah == pytest.approx(truth[1] - 2.0 * 21 / 60, rel=2e-3)
 
 
+def test_rests_that_are_left_out_of_the_export_are_no_holes(cycled_cell):
+    record, truth = cycled_cell
+    flows = record.current_A != 0.0
+    later = record.time_s + 7200.0 * np.cumsum(np.diff(flows.astype(int), prepend=0) > 0)  # two more hours of rest
+    names = ("voltage_V", "current_A", "temperature_degC")
+    cut = Record(later[flows], *(getattr(record, name)[flows] for name in names))
+    halves = half_cycles(cut, 2.0, **LIMITS)
+    assert not any(half.has_hole for half in halves)
+    np.testing.assert_allclose(discharged(halves), truth, rtol=1e-3)
+
+
 def test_a_record_of_rest_has_no_half_cycle():
     time = np.arange(0.0, 6000.0, 60.0)
     rest = Record(time, np.full(100, 3.6), np.zeros(100), np.full(100, 25.0))
