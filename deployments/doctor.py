@@ -10,6 +10,7 @@ from typing import Any
 from battery_core.cli import guarded
 from battery_core.files import read_json
 from battery_core.settings import resolve
+from battery_core.stages.keep import COMMAND, unsent
 from battery_core.stages.release import lock_file
 from deployments.plan import NIGHTLY, nightly
 from flows.session import healthy, local_server, prepare
@@ -44,11 +45,11 @@ def examine() -> list[Check]:
 
     url = PREFECT_API_URL.value() or local_server()
     if not healthy(url):
-        return [Check("server", False, f"none answers at {url}", "prefect server start"), _lock()]
+        return [Check("server", False, f"none answers at {url}", "prefect server start"), _data_remote(), _lock()]
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        return [Check("server", True, url), *(look(client) for look in _LOOKS), _lock()]
+        return [Check("server", True, url), *(look(client) for look in _LOOKS), _data_remote(), _lock()]
 
 
 def _worker(client: Any) -> Check:
@@ -110,6 +111,18 @@ def _runs(client: Any, states: list[str], newest_first: bool = True) -> list[Any
     wanted = FlowRunFilter(state=FlowRunFilterState(type=StateType(any_=[Kind(state) for state in states])))
     flow = FlowFilter(name=FlowFilterName(any_=["train"]))
     return list(client.read_flow_runs(flow_filter=flow, flow_run_filter=wanted, sort=order, limit=20))
+
+
+def _data_remote() -> Check:
+    settings = resolve()
+    place = settings.data.remote
+    if not place:
+        return Check("data remote", True, "none is set: data versions are on this machine only")
+    waiting = len(unsent(settings))
+    do = f"{COMMAND}; it sends them, or says why not"
+    return Check(
+        "data remote", not waiting, f"'{place}'" + (f": {waiting} version(s) not there yet" * (waiting > 0)), do
+    )
 
 
 def _lock() -> Check:
