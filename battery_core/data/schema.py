@@ -41,7 +41,10 @@ def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = ()) -> pd.Data
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
     """
-    return _check("checkups", checkups, _checkups_schema(tuple(extra)))
+    extra = tuple(extra)
+    numbers = [name for name in (*CHECKUP_COLUMNS[2:], *extra) if name in checkups]
+    are_typed = (checkups.dtypes[numbers] == "float64").all()  # converting what needs no converting costs as much again
+    return _check("checkups", checkups, _checkups_schema(extra, coerce=not are_typed))
 
 
 def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
@@ -165,19 +168,19 @@ def _cells_schema() -> Any:
 
 
 @cache
-def _checkups_schema(extra: tuple[str, ...]) -> Any:
+def _checkups_schema(extra: tuple[str, ...], coerce: bool) -> Any:
     import pandera.pandas as pa
 
     return pa.DataFrameSchema(
         {
             "cell_id": pa.Column(str, coerce=True),
             "checkup_index": pa.Column("int64", pa.Check.ge(0)),
-            "cycle_count": _number(at_least=0.0),
-            "time_days": _number(at_least=0.0),
-            "throughput_Ah": _number(at_least=0.0),
-            "capacity_Ah": _number(above=0.0, nullable=False),
-            "resistance_ohm": _number(above=0.0),
-            **{name: _number() for name in extra},
+            "cycle_count": _number(at_least=0.0, coerce=coerce),
+            "time_days": _number(at_least=0.0, coerce=coerce),
+            "throughput_Ah": _number(at_least=0.0, coerce=coerce),
+            "capacity_Ah": _number(above=0.0, nullable=False, coerce=coerce),
+            "resistance_ohm": _number(above=0.0, coerce=coerce),
+            **{name: _number(coerce=coerce) for name in extra},
         },
         strict=True,
         unique=["cell_id", "checkup_index"],
@@ -204,7 +207,12 @@ def _curves_schema() -> Any:
 
 
 def _number(
-    *, above: float | None = None, at_least: float | None = None, at_most: float | None = None, nullable: bool = True
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    nullable: bool = True,
+    coerce: bool = True,
 ) -> Any:
     """A float column: finite (or missing, where that is allowed) and within its range."""
     import numpy as np
@@ -214,4 +222,4 @@ def _number(
     checks += [] if above is None else [pa.Check.gt(above)]
     checks += [] if at_least is None else [pa.Check.ge(at_least)]
     checks += [] if at_most is None else [pa.Check.le(at_most)]
-    return pa.Column("float64", checks, nullable=nullable, coerce=True)
+    return pa.Column("float64", checks, nullable=nullable, coerce=coerce)
