@@ -119,10 +119,8 @@ def _data_remote() -> Check:
     if not place:
         return Check("data remote", True, "none is set: data versions are on this machine only")
     waiting = len(unsent(settings))
-    do = f"{COMMAND}; it sends them, or says why not"
-    return Check(
-        "data remote", not waiting, f"'{place}'" + (f": {waiting} version(s) not there yet" * (waiting > 0)), do
-    )
+    seen = f"'{place}': {waiting} version(s) not there yet" if waiting else f"'{place}' has every version"
+    return Check("data remote", not waiting, seen, f"{COMMAND}; it sends them, or says why not")
 
 
 def _lock() -> Check:
