@@ -18,7 +18,7 @@ import pytest
 from battery_core.errors import BatteryError, DataChangingError, DataError, SettingsError, TrainingError
 from battery_core.files import read_json
 
-QUICK: dict[str, Any] = {"trainer.epochs": 4, "lgbm.n_estimators": 40}
+QUICK: dict[str, Any] = {"models": ["lgbm", "mlp"], "trainer.epochs": 4, "lgbm.n_estimators": 40}
 
 
 @dataclass(frozen=True)
