@@ -28,7 +28,7 @@ class FeatureSettings(SectionSettings):
     drift_checkups: int = setting(50, "check-ups at a cell's start whose mean the drift set compares with", ge=1)
     groups: tuple[str, ...] = setting((), "groups that the condition set tells apart; none: those of training")
     history_checkups: int = setting(
-        8, "check-ups of a cell that a sequence model sees at once, evenly from its first to the one to predict", ge=1
+        12, "check-ups of a cell that a sequence model sees at once, evenly from its first to the one to predict", ge=1
     )
     history_time: Literal["auto", "time_days", "cycle_count", "checkup_index"] = setting(
         "auto", "time axis of a history; auto: days where measured, else cycles, else the number of the check-up"
