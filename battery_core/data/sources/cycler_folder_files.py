@@ -81,7 +81,7 @@ def read_export(path: Path, settings: CyclerSettings, where: str) -> Export:
 def _read(path: Path, settings: CyclerSettings, where: str) -> Export:
     head = texts.read_head(path, settings.max_file_MB, where)
     here = f"{where}, file '{path.name}'"
-    if head is None and path.read_bytes()[:4] == b"PAR1":
+    if head is None and _begins(path, b"PAR1"):
         return _from_parquet(path, settings, here)
     plain = {name: (header,) for name, header in settings.columns.given().items()}
     if head is not None:
@@ -90,6 +90,11 @@ def _read(path: Path, settings: CyclerSettings, where: str) -> Export:
         if plain and (layout := texts.find_layout(head, plain, frozenset(plain), here)):
             return _from_text(path, layout, settings, here, "plain table")
     return _from_vendor(path, settings, here, head)
+
+
+def _begins(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(mark)) == mark
 
 
 def _from_text(path: Path, layout: texts.Layout, settings: CyclerSettings, here: str, kind: str) -> Export:
