@@ -19,8 +19,8 @@ from battery_core.data.roles import Role
 from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.data.sources.base import SourceTables
 from battery_core.data.sources.nasa_pcoe import NasaPcoe
+from battery_core.data.sources.nasa_pcoe_label import reintegrated_capacity
 from battery_core.data.sources.nasa_pcoe_mat import read_records
-from battery_core.data.sources.nasa_pcoe_tables import reintegrated_capacity
 from battery_core.data.splits import make_split
 from battery_core.errors import DataError
 
