@@ -132,7 +132,7 @@ def natural(name: str) -> tuple[Any, ...]:
         >>> sorted(["run_10", "run_2"], key=natural)
         ['run_2', 'run_10']
     """
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name))
+    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name))
 
 
 def _literal(text: str) -> str:
