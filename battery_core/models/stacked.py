@@ -41,11 +41,12 @@ class StackedMLP(nn.Module):
         """Estimates of all members."""
         if x.ndim == 2:
             x = x.expand(len(self.weights[0]), *x.shape)  # (B, F) -> (K, B, F)
+        x = x.transpose(1, 2)  # (K, B, F) -> (K, F, B): gradients of weights then come in their layout, not turned
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if depth:
                 x = self.between[depth - 1](x)
-            x = torch.baddbmm(bias.unsqueeze(1), x, weight.transpose(1, 2))  # (K, B, in) -> (K, B, out)
-        return x
+            x = torch.baddbmm(bias.unsqueeze(2), weight, x)  # (K, in, B) -> (K, out, B)
+        return x.transpose(1, 2)
 
     def copy_to(self, member: nn.Sequential, index: int) -> None:
         """Give a single perceptron the weights of one member."""
@@ -75,5 +76,5 @@ class _WordDropout(nn.Module):
             return F.dropout(x, self.share)  # one kernel there
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # even over -32768..32767
-        stays = (drawn >= self._dropped - 32768).to(x.dtype)
-        return x * stays.mul_(65536 / (65536 - self._dropped))
+        stays = drawn.float().sub_(self._dropped - 32769).clamp_(0, 1)  # 1 from dropped - 32768 on; no slow comparison
+        return x * stays.mul_(65536 / (65536 - self._dropped)).to(x.dtype)

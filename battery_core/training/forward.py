@@ -50,7 +50,7 @@ class ForwardPass:
                 f"loss {type(self.loss).__name__} has no parameter 'mask', but some targets are missing: "
                 "add forward(..., mask=None) or drop the rows"
             )
-        first = next(data.batches(2))
+        first = data.gather(torch.arange(min(2, len(data))))  # not the first of batches of two: all would be cut
         was_training = self.model.training
         self.model.eval()
         with torch.no_grad():

@@ -61,6 +61,17 @@ def lean_clip(gradients: list[Tensor], limit: float, host_may_look: bool) -> Ten
     return norm
 
 
+def clip_members(gradients: list[Tensor], limit: float, host_may_look: bool) -> Tensor:
+    """Clip each member, (K, ...), by a norm of its own; the norms before, shape (K,)."""
+    norms: Tensor = torch.linalg.vector_norm(torch.cat([g.flatten(1) for g in gradients], dim=1), dim=1)
+    if host_may_look and norms.max().item() < 0.99 * limit:
+        return norms  # every factor would be 1; a norm that is not a number is no less
+    factors = (limit / (norms + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
+    return norms
+
+
 def make_optimizer(model: nn.Module, settings: TrainerSettings) -> LeanAdamW:
     """AdamW in one fused kernel; on request biases and normalisation weights are not decayed.
 

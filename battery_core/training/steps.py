@@ -14,7 +14,7 @@ from battery_core.errors import TrainingError
 from battery_core.training.batches import Batch, ResidentData
 from battery_core.training.callbacks import Hooks
 from battery_core.training.forward import ForwardPass, weighted_loss
-from battery_core.training.optim import LeanAdamW, lean_clip
+from battery_core.training.optim import LeanAdamW, clip_members, lean_clip
 from battery_core.training.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
@@ -153,15 +153,12 @@ class StepRunner:
         if clip is None:
             return None
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        if self.forward.n_members == 1:
-            if not self._one_kind:
-                return clip_grad_norm_(self.parameters, clip)
-            return lean_clip(gradients, clip, host_may_look=not isinstance(self.guard, DeviceGuard))
-        norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()  # (K,)
-        scale = (clip / (norm + 1e-6)).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
-        return norm
+        host_may_look = not isinstance(self.guard, DeviceGuard)
+        if self.forward.n_members > 1:
+            return clip_members(gradients, clip, host_may_look)
+        if not self._one_kind:
+            return clip_grad_norm_(self.parameters, clip)
+        return lean_clip(gradients, clip, host_may_look)
 
     def _gradients(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
         """Sum of the group's gradients, each batch weighed by its valid targets."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from battery_core.training import Trainer
-from battery_core.training.optim import LeanAdamW, lean_clip
+from battery_core.training.optim import LeanAdamW, clip_members, lean_clip
 from battery_core.training.precision import Precision
 
 Make = Callable[..., Any]
@@ -114,3 +114,20 @@ def test_training_on_a_gpu_is_training_on_the_cpu(make_samples: Make, make_mlp: 
         history = Trainer(make_mlp(dropout=0.0), settings).fit(make_samples(), make_samples(2, first=9))
         losses.append(torch.tensor(history["train_loss"]))
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-3 if config == {"use_amp": False} else 0.05, atol=1e-5)
+
+
+@pytest.mark.parametrize("host_may_look", [True, False])
+@pytest.mark.parametrize("limit", [0.5, 1.5, 100.0])  # all, some, none of the members are clipped
+def test_each_member_is_clipped_as_it_would_be_alone(limit: float, host_may_look: bool) -> None:
+    torch.manual_seed(0)
+    whole = [torch.randn(3, 4, 2), torch.randn(3, 4)]
+    whole = [g * torch.tensor([0.2, 1.0, 5.0]).view(-1, *[1] * (g.ndim - 1)) for g in whole]
+    alone = [[nn.Parameter(g[i].clone()) for g in whole] for i in range(3)]
+    for member, weights in enumerate(alone):
+        for weight, g in zip(weights, whole, strict=True):
+            weight.grad = g[member].clone()
+    want = torch.stack([clip_grad_norm_(weights, limit) for weights in alone])
+    torch.testing.assert_close(clip_members(whole, limit, host_may_look), want)
+    for member, weights in enumerate(alone):
+        for weight, g in zip(weights, whole, strict=True):
+            torch.testing.assert_close(g[member], weight.grad)
