@@ -22,7 +22,14 @@ from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.errors import SettingsError, nearest, unknown_name
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.base import MODELS
-from battery_core.models.settings import KernelSettings, LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
+from battery_core.models.settings import (
+    KernelSettings,
+    LGBMSettings,
+    LSTMSettings,
+    MLPSettings,
+    NeuralODESettings,
+    UncertaintySettings,
+)
 from battery_core.release.settings import ReleaseSettings
 from battery_core.tracking.settings import TrackingSettings
 from battery_core.training.settings import LossSettings, TrainerSettings
@@ -77,6 +84,9 @@ class Settings(BaseSettings):
     kernel: KernelSettings = Field(default_factory=KernelSettings, description="kernel ridge regression")
     lstm: LSTMSettings = Field(default_factory=LSTMSettings, description="the LSTM with attention over a history")
     neural_ode: NeuralODESettings = Field(default_factory=NeuralODESettings, description="the latent neural ODE")
+    uncertainty: UncertaintySettings = Field(
+        default_factory=UncertaintySettings, description="intervals of predictions, and what counts as known"
+    )
     trainer: TrainerSettings = Field(default_factory=TrainerSettings, description="training of torch models")
     loss: LossSettings = Field(default_factory=LossSettings, description="what torch models minimise")
     tracking: TrackingSettings = Field(default_factory=TrackingSettings, description="where runs are written down")

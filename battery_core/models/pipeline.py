@@ -13,12 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import ValidationError
 
-from battery_core.errors import DataError
+from battery_core.errors import DataError, TrainingError
 from battery_core.features.base import build_features
 from battery_core.features.scaling import Scaler
 from battery_core.features.sequence import history_index
 from battery_core.features.settings import FeatureSettings
+from battery_core.features.training_range import TrainingRange
 from battery_core.models.base import MODELS
+from battery_core.models.conformal import Conformal
+from battery_core.models.door import check_columns, check_magnitudes
 
 PIPELINE_FILE = "pipeline.json"
 _PIECE = 8192  # rows whose histories are in memory at a time
@@ -40,6 +43,8 @@ class Pipeline:
         histories: whether the model reads a cell's history: rows of a cell from its first check-up on are then given
             together, and ``predict`` of the model takes (N, T, F) with mask and time.
         facts: what a reader of the model must know: source, data version, cells, SOH reference.
+        conformal: how far a prediction may be off, calibrated on validation cells; None before that.
+        training_range: the measured values of the training cells; None before they are measured.
     """
 
     model_name: str
@@ -52,6 +57,8 @@ class Pipeline:
     target_scale: float = 1.0
     histories: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    conformal: Conformal | None = None
+    training_range: TrainingRange | None = None
 
     def predict(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         """SOH of each row, shape (N,); a row's prediction uses earlier rows of its own cell only.
@@ -59,9 +66,34 @@ class Pipeline:
         Raises:
             DataError: a measured column is missing.
         """
-        x = self.scaler.transform(self.features(rows).to_numpy(dtype=np.float64))
-        output = self._of_histories(x, rows) if self.histories else self.model.predict(x)
-        return np.asarray(output, dtype=np.float64).reshape(len(rows)) * self.target_scale + self.target_mean
+        soh: npt.NDArray[np.float64] = self._members(rows).mean(axis=0)
+        return soh
+
+    def estimate(self, rows: pd.DataFrame, details: bool = False) -> pd.DataFrame:
+        """SOH of each row with its interval, and whether the row looks like those of training; index of ``rows``.
+
+        Columns soh, soh_lower, soh_upper, in_distribution; with ``details`` also soh_spread, the standard deviation
+        over the members of an ensemble (NaN for a single model), and outside, the column furthest out of its range.
+
+        Raises:
+            DataError: a measured column is missing or in another unit.
+            TrainingError: the pipeline was never calibrated.
+        """
+        if self.conformal is None or self.training_range is None:
+            raise TrainingError(
+                f"prediction with '{self.model_name}': it was trained without intervals - train it anew with this code"
+            )
+        check_columns(rows, self.raw_columns, self._who)
+        check_magnitudes(rows, self.training_range.limits, self._who)
+        members = self._members(rows)
+        soh = members.mean(axis=0)
+        lower, upper = self.conformal.bounds(soh)
+        outside = self.training_range.outside(rows)
+        found = {"soh": soh, "soh_lower": lower, "soh_upper": upper, "in_distribution": outside == ""}
+        if details:
+            spread = members.std(axis=0) if len(members) > 1 else np.full(len(rows), np.nan)
+            found |= {"soh_spread": spread, "outside": outside}
+        return pd.DataFrame(found, index=rows.index)
 
     def features(self, rows: pd.DataFrame) -> pd.DataFrame:
         """What the model is told of each row before scaling, shape (N, F), in the order of ``feature_names``.
@@ -69,14 +101,25 @@ class Pipeline:
         Raises:
             DataError: a measured column is missing.
         """
-        missing = [name for name in self.raw_columns if name not in rows]
-        if missing:
-            raise DataError(
-                f"prediction with '{self.model_name}': missing columns {missing}; found {list(rows.columns)} - "
-                "give the measured columns of the model's signature, in the units of their names"
-            )
+        check_columns(rows, self.raw_columns, self._who)
         features = build_features(rows[list(self.raw_columns)], self.feature_settings.sets, self.feature_settings)
         return features.reindex(columns=list(self.feature_names))
+
+    @property
+    def _who(self) -> str:
+        return f"prediction with '{self.model_name}'"
+
+    def _members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """SOH by each member of the model, shape (K, N); a model that is no ensemble is its only member."""
+        x = self.scaler.transform(self.features(rows).to_numpy(dtype=np.float64))
+        if self.histories:
+            output = self._of_histories(x, rows)
+        elif hasattr(self.model, "predict_members"):
+            output = self.model.predict_members(x)
+        else:
+            output = self.model.predict(x)
+        output = np.asarray(output, dtype=np.float64).reshape(-1 if len(rows) else 1, len(rows))
+        return output * self.target_scale + self.target_mean
 
     def _of_histories(self, x: npt.NDArray[np.float64], rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         """The model's output for each row with its history; in pieces, so that memory stays that of the rows."""
@@ -97,6 +140,8 @@ class Pipeline:
             "target": {"mean": self.target_mean, "scale": self.target_scale},
             "histories": self.histories,
             "facts": dict(self.facts),
+            "conformal": self.conformal.to_json() if self.conformal else None,
+            "training_range": self.training_range.to_json() if self.training_range else None,
         }
         (folder / PIPELINE_FILE).write_text(json.dumps(about, indent=2) + "\n")
 
@@ -121,6 +166,7 @@ class Pipeline:
 
     @classmethod
     def _from_json(cls, about: Mapping[str, Any], folder: Path) -> Pipeline:
+        conformal, seen = about.get("conformal"), about.get("training_range")  # older pipelines have neither
         return cls(
             model_name=about["model_name"],
             model=MODELS[about["model_name"]].load(folder / "model"),
@@ -132,4 +178,6 @@ class Pipeline:
             target_scale=about["target"]["scale"],
             histories=about.get("histories", False),  # older pipelines read single check-ups
             facts=about["facts"],
+            conformal=Conformal.from_json(conformal) if conformal else None,
+            training_range=TrainingRange.from_json(seen) if seen else None,
         )

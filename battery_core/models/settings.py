@@ -100,3 +100,15 @@ class NeuralODESettings(SectionSettings):
     adjoint: bool = setting(False, "Gradient by the adjoint equation: less memory, much more time")
     time_scale_days: float = setting(100.0, "Time in which the latent state moves by about itself", unit="days", gt=0)
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
+
+
+class UncertaintySettings(SectionSettings):
+    """What a prediction says of itself: its interval, and whether the model knows such a cell."""
+
+    coverage: float = setting(0.9, "Share of check-ups that the interval is meant to hold", unit="fraction", gt=0, lt=1)
+    range_quantile: float = setting(
+        0.001, "Share of training check-ups beyond each end of a training range", unit="fraction", ge=0, lt=0.5
+    )
+    range_margin: float = setting(
+        0.1, "How far beyond its training range a value still counts as known, in widths of the range", ge=0
+    )

@@ -54,13 +54,23 @@ def log_pipeline(pipeline_folder: Path) -> str:
 
 
 def signature_of(pipeline: Pipeline) -> Any:
-    """Columns a raw row must have, their units in their names, and the SOH that comes out."""
+    """Columns of a raw row with their units in their names, and the SOH with its interval that comes out.
+
+    Measured columns are no less needed for being marked optional: a required one that is missing would be refused
+    before the model is asked, in words that know nothing of units; so the model itself refuses it, see ``models.door``.
+    """
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
+    from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
 
     kinds = {"checkup_index": "long"} | dict.fromkeys(TEXT_COLUMNS, "string")
-    inputs: list[Any] = [ColSpec(kinds.get(name, "double"), name) for name in pipeline.raw_columns]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double", "soh")]))
+    inputs: list[Any] = [
+        ColSpec(kinds.get(name, "double"), name, required=name in ("cell_id", "checkup_index"))
+        for name in pipeline.raw_columns
+    ]
+    outputs: list[Any] = [ColSpec("double", name) for name in ("soh", "soh_lower", "soh_upper")]
+    outputs.append(ColSpec("boolean", "in_distribution"))
+    details: Any = ParamSpec("details", "boolean", False)
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=ParamSchema([details]))
 
 
 def requirements(model_name: str) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from battery_core.data.splits import CellSplit
 from battery_core.errors import TrainingError
+from battery_core.evaluation.coverage import score_intervals
 from battery_core.evaluation.report import HEADLINE, probe_verdict, score, score_baselines
 from battery_core.evaluation.tables import finite_or_last, percent
 from battery_core.files import read_json, write_json
@@ -45,7 +46,12 @@ def evaluate(
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
     runs = settings.folder("artifacts") / "runs"
     predicted = {result["run_id"]: predictions_for(runs / result["run_id"], test) for result in results}
-    models = [dict(result) | {"test": score(test, predicted[result["run_id"]], reference)} for result in results]
+    models = [
+        dict(result)
+        | {"test": score(test, predicted[result["run_id"]], reference)}
+        | {"intervals": intervals_for(runs / result["run_id"], test, result["conformal"], reference)}
+        for result in results
+    ]
     challenger = choose(models)
     baselines, probe = score_baselines(train, test, reference)
     quality = read_json(tables.path / "quality.json") or {}
@@ -77,9 +83,21 @@ def evaluate(
 
 def predictions_for(run_folder: Path, test: pd.DataFrame) -> Any:
     """Predictions of a finished job for exactly these test rows, in their order."""
-    kept = pd.read_parquet(run_folder / PREDICTIONS_FILE).set_index(["cell_id", "checkup_index"])["prediction"]
+    return _kept(run_folder, test)["prediction"].to_numpy(dtype=float)
+
+
+def intervals_for(run_folder: Path, test: pd.DataFrame, conformal: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    """How well the intervals of a finished job hold on these test rows."""
+    kept = _kept(run_folder, test)[["prediction", "in_distribution", "outside", "soh_spread"]]
+    known = kept["in_distribution"].fillna(False).astype(bool)  # a row without a prediction is not known
+    return score_intervals(test.join(kept.assign(in_distribution=known)), conformal, reference)
+
+
+def _kept(run_folder: Path, test: pd.DataFrame) -> pd.DataFrame:
+    """What a finished job said of these test rows, with their index."""
+    kept = pd.read_parquet(run_folder / PREDICTIONS_FILE).set_index(["cell_id", "checkup_index"])
     wanted = pd.MultiIndex.from_frame(test[["cell_id", "checkup_index"]])
-    return kept.reindex(wanted).to_numpy(dtype=float)
+    return kept.reindex(wanted).set_index(test.index)
 
 
 def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:

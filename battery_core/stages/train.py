@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ from battery_core.features.names import FEATURES
 from battery_core.features.scaling import Scaler
 from battery_core.features.sequence import history_index, history_samples, with_known_time
 from battery_core.features.settings import FeatureSettings
+from battery_core.features.training_range import TrainingRange
 from battery_core.files import read_json, whole_folder, write_json
 from battery_core.jobs import JobSpec
+from battery_core.models.conformal import Conformal
 from battery_core.models.pipeline import Pipeline
+from battery_core.models.settings import UncertaintySettings
 from battery_core.seeding import derive_seed
 from battery_core.settings import Settings
 from battery_core.stages import Staged
@@ -53,7 +57,7 @@ def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec
             tables=str(tables.path),
             split=str(split.path),
             data_hash=stage_key(tables.version, split.version),
-            settings={"seed": settings.seed, "data": data}
+            settings={"seed": settings.seed, "data": data, "uncertainty": everything["uncertainty"]}
             | {"features": everything["features"] if FITTERS[name].takes_histories else single}
             | {section: everything[section] for section in FITTERS[name].sections},
             code=code_version("data", "features", "models", "training", "stages.train"),
@@ -84,12 +88,14 @@ def train(spec: JobSpec) -> dict[str, Any]:
     rows = labelled_rows(Path(spec.tables), split, spec.settings["data"]["soh_reference"])
     with written_down(spec) as tracker:
         pipeline, fitted = _fit(spec, rows, split, tracker)
+    pipeline = _calibrated(pipeline, rows, spec)
     with whole_folder(spec.folder / PIPELINE_FOLDER) as folder:
         pipeline.save(folder)
     write_json(spec.folder / HISTORY_FILE, fitted.history)
     pipeline = Pipeline.load(spec.folder / PIPELINE_FOLDER)
     judged = rows[rows["part"].isin(["val", "test"])]
-    predictions = judged[["cell_id", "checkup_index", "part", "soh"]].assign(prediction=pipeline.predict(judged))
+    estimates = pipeline.estimate(judged, details=True).rename(columns={"soh": "prediction"})
+    predictions = judged[["cell_id", "checkup_index", "part", "soh"]].join(estimates)
     predictions.to_parquet(spec.folder / PREDICTIONS_FILE, index=False)
     validation = predictions[predictions["part"] == "val"]
     return {
@@ -97,11 +103,23 @@ def train(spec: JobSpec) -> dict[str, Any]:
         "data_hash": spec.data_hash,
         "val": compute_metrics(validation["soh"].to_numpy(), validation["prediction"].to_numpy()),
         "val_mean_cell_mape": mean_cell_mape(_not_by_definition(validation, spec)),
+        "conformal": pipeline.conformal.to_json() if pipeline.conformal else None,
         "features": list(pipeline.feature_names),
         "n_train_rows": int((rows["part"] == "train").sum()),
         "seconds": round(time.perf_counter() - started, 3),
         **fitted.summary,
     }
+
+
+def _calibrated(pipeline: Pipeline, rows: pd.DataFrame, spec: JobSpec) -> Pipeline:
+    """Intervals from the validation cells, which no weight was fitted to, and the training cells' range of values."""
+    val, given = rows[rows["part"] == "val"], UncertaintySettings(**spec.settings["uncertainty"])
+    judged = _not_by_definition(val.assign(prediction=pipeline.predict(val)), spec)
+    seen = TrainingRange.of(
+        rows[rows["part"] == "train"], pipeline.raw_columns, given.range_quantile, given.range_margin
+    )
+    conformal = Conformal.calibrate(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
+    return replace(pipeline, conformal=conformal, training_range=seen)
 
 
 def _not_by_definition(predictions: pd.DataFrame, spec: JobSpec) -> pd.DataFrame:

@@ -77,7 +77,7 @@ def test_versions_are_numbered_and_remember_why(packed: Packed) -> None:
     assert packed.registry.holder(CHALLENGER) == second  # the latest
     assert second.tags["model"] == "mlp"
     assert second.tags["n"] == "3"
-    packed.registry.crown(first)
+    packed.registry.crown(first, "because")
     holder = packed.registry.holder(CHAMPION)
     assert holder is not None
     assert (holder.number, holder.tags["model"]) == (1, "lgbm")
@@ -86,11 +86,11 @@ def test_versions_are_numbered_and_remember_why(packed: Packed) -> None:
 def test_the_crown_goes_on_and_the_one_before_is_kept(packed: Packed, new_store, tmp_path: Path) -> None:
     first, second = packed.versions
     registry = packed.registry
-    registry.crown(first)
-    registry.crown(second)
+    registry.crown(first, "because")
+    registry.crown(second, "because")
     holders = [registry.holder(alias) for alias in (CHAMPION, PREVIOUS)]
     assert [holder.number for holder in holders if holder] == [2, 1]
-    registry.crown(first)
+    registry.crown(first, "because")
     holders = [registry.holder(alias) for alias in (CHAMPION, PREVIOUS)]
     assert [holder.number for holder in holders if holder] == [1, 2]
 
@@ -111,7 +111,7 @@ def test_the_pipeline_comes_back_out_of_the_registry(packed: Packed) -> None:
 
 
 def test_a_stranger_loads_it_by_alias_without_pickle_and_gets_equal_numbers(packed: Packed, tmp_path: Path) -> None:
-    packed.registry.crown(packed.versions[0])
+    packed.registry.crown(packed.versions[0], "because")
     wanted = [column for column in packed.rows if column not in ("capacity_Ah", "soh", "part")]
     packed.rows[wanted].to_parquet(tmp_path / "rows.parquet")
     uris = [f"models:/soh-xjtu@{CHAMPION}", f"models:/soh-xjtu@{CHALLENGER}"]
@@ -157,7 +157,52 @@ def test_the_signature_has_units_in_its_names(packed: Packed) -> None:
     assert list(kinds) == list(packed.pipelines[0].raw_columns)
     assert {"cell_id": "string", "checkup_index": "long", "cc_charge_Ah": "double"}.items() <= kinds.items()
     assert not {"capacity_Ah", "soh"} & set(kinds)
-    assert [(column.name, column.type.name) for column in signature.outputs.inputs] == [("soh", "double")]
+    assert [column.name for column in signature.inputs.inputs if column.required] == ["cell_id", "checkup_index"]
+    given = [(column.name, column.type.name) for column in signature.outputs.inputs]
+    assert given == [(name, "double") for name in ("soh", "soh_lower", "soh_upper")] + [("in_distribution", "boolean")]
+
+
+def test_the_package_gives_intervals_and_says_what_it_does_not_know(packed: Packed) -> None:
+    import mlflow
+
+    served, pipeline = mlflow.pyfunc.load_model(packed.versions[1].uri), packed.pipelines[1]
+    wanted = list(pipeline.raw_columns)
+    odd = packed.rows[wanted].copy()
+    odd.loc[odd.index[0], "cc_time_s"] *= 20
+    answer = served.predict(odd, params={"details": True})
+    assert list(answer) == ["soh", "soh_lower", "soh_upper", "in_distribution", "soh_spread", "outside"]
+    assert pipeline.conformal is not None
+    lower, upper = pipeline.conformal.bounds(answer["soh"])
+    np.testing.assert_allclose(answer["soh_lower"], lower, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(answer["soh_upper"], upper, rtol=0, atol=1e-9)
+    assert not answer["in_distribution"].iloc[0]
+    assert answer["outside"].iloc[0] == "cc_time_s"
+    plain = served.predict(packed.rows[wanted])
+    assert list(plain) == ["soh", "soh_lower", "soh_upper", "in_distribution"]
+    np.testing.assert_allclose(plain["soh"], pipeline.predict(packed.rows), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"cc_charge_mAh": "cc_charge_Ah"},
+            r"missing columns \['cc_charge_Ah'\].*'cc_charge_Ah' in Ah \(from mAh: mul",
+        ),
+        ({}, r"column 'cc_charge_Ah' has the median .* it seems to be in mAh - multiply by 0.001"),
+    ],
+)
+def test_another_unit_is_refused_in_one_line(packed: Packed, change: dict[str, str], words: str) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    served = mlflow.pyfunc.load_model(packed.versions[0].uri)
+    rows = packed.rows[list(packed.pipelines[0].raw_columns)]
+    rows = rows.assign(cc_charge_Ah=rows["cc_charge_Ah"] * 1000).rename(columns={v: k for k, v in change.items()})
+    with pytest.raises(MlflowException, match=words) as caught:
+        served.predict(rows)
+    assert caught.value.get_http_status_code() == 400
+    assert "\n" not in caught.value.message
 
 
 def test_names_of_conditions_are_text_in_the_signature(packed: Packed) -> None:
