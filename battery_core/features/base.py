@@ -36,9 +36,11 @@ class FeatureSet(ABC):
         """
 
 
-def feature_names(settings: FeatureSettings, source: Source | type[Source]) -> tuple[str, ...]:
+def feature_names(settings: FeatureSettings, source: Source | type[Source], past: bool = False) -> tuple[str, ...]:
     """The feature sets in force: for ``auto`` those that suit the source."""
-    return source.default_features if settings.sets == ("auto",) else settings.sets
+    if settings.sets != ("auto",):
+        return settings.sets
+    return (*source.default_features, *source.default_past) if past else source.default_features
 
 
 def build_features(

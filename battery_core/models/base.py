@@ -38,6 +38,7 @@ MODELS: Registry[Any] = Registry[Any](
     {
         "lgbm": "battery_core.models.lgbm:LGBMModel",
         "mlp": "battery_core.models.mlp:MLPModel",
+        "mlp_history": "battery_core.models.mlp:MLPModel",
         "kernel": "battery_core.models.kernel:KernelModel",
         "lstm": "battery_core.models.lstm_attn:LSTMAttentionModel",
         "neural_ode": "battery_core.models.neural_ode:NeuralODEModel",

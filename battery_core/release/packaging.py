@@ -17,6 +17,7 @@ _NEEDED_BY_ALL = ("mlflow", "numpy", "pandas", "pydantic")
 _NEEDED_BY = {
     "lgbm": ("lightgbm",),
     "mlp": ("torch",),
+    "mlp_history": ("torch",),
     "lstm": ("torch",),
     "neural_ode": ("torch", "torchdiffeq"),
     "kernel": (),

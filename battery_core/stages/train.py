@@ -51,6 +51,13 @@ def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec
     everything = settings.model_dump(mode="json")
     single = {name: value for name, value in everything["features"].items() if not name.startswith("history_")}
     data = {"source": settings.data.source, "soh_reference": settings.data.soh_reference}
+    source = SOURCES.get(settings.data.source)
+
+    def features(name: str) -> dict[str, Any]:
+        fitter = FITTERS[name]
+        kept = everything["features"] if fitter.takes_histories else single
+        return kept | {"sets": list(feature_names(settings.features, source, fitter.told_past))}
+
     return [
         JobSpec(
             model=name,
@@ -58,7 +65,7 @@ def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec
             split=str(split.path),
             data_hash=stage_key(tables.version, split.version),
             settings={"seed": settings.seed, "data": data, "uncertainty": everything["uncertainty"]}
-            | {"features": everything["features"] if FITTERS[name].takes_histories else single}
+            | {"features": features(name)}
             | {section: everything[section] for section in FITTERS[name].sections},
             code=code_version("data", "features", "models", "training", "stages.train"),
             runs=str(settings.folder("artifacts") / "runs"),
@@ -158,8 +165,7 @@ def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTrac
     source = SOURCES.get(spec.settings["data"]["source"])
     given = FeatureSettings(**spec.settings["features"])
     in_training = rows[rows["part"] == "train"]
-    features = given.model_copy(update={"sets": feature_names(given, source)})
-    features = with_known_groups(features, in_training["group"])
+    features = with_known_groups(given, in_training["group"])
     raw = _raw_columns(rows, features.sets, source.roles())
     fitter = FITTERS.get(spec.model)
     if fitter.takes_histories:

@@ -68,6 +68,8 @@ class Fitter(Protocol):
     """Settings sections that shape the model; others play no part in its result."""
     takes_histories: bool
     """Whether its samples are histories: check-ups of a cell up to the one to predict."""
+    told_past: bool
+    """Whether the features that suit a source tell it of the cell's past."""
 
     def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
         """A model fitted on training cells and stopped early on validation cells."""
@@ -78,7 +80,7 @@ class FitLGBM:
     """LightGBM on features as they are: trees need no imputed values."""
 
     sections = ("lgbm",)
-    takes_histories = False
+    takes_histories, told_past = False, True
 
     def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
         """Boost until the validation cells stop improving."""
@@ -97,7 +99,7 @@ class FitKernel:
     """Kernel ridge regression: a closed form for each length scale and noise, the best on validation cells stay."""
 
     sections = ("kernel",)
-    takes_histories = False
+    takes_histories, told_past = False, True
 
     def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
         """Solve; nothing in it is random."""
@@ -116,6 +118,7 @@ class FitNetwork:
     model: ClassVar[str]
     settings: ClassVar[type[SectionSettings]]
     takes_histories: bool = False
+    told_past: bool = False
     sections: tuple[str, ...] = ("trainer", "loss")
 
     def __init_subclass__(cls) -> None:
@@ -150,6 +153,12 @@ class FitMLP(FitNetwork):
     model, settings = "mlp", MLPSettings
 
 
+class FitMLPHistory(FitMLP):
+    """The same perceptron, told of the cell's past: the two err differently, and their mean errs least."""
+
+    told_past = True
+
+
 class FitLSTM(FitNetwork):
     """The LSTM with attention over histories."""
 
@@ -177,6 +186,7 @@ FITTERS: Registry[Fitter] = Registry(
     {
         "lgbm": "battery_core.training.fitting:FitLGBM",
         "mlp": "battery_core.training.fitting:FitMLP",
+        "mlp_history": "battery_core.training.fitting:FitMLPHistory",
         "kernel": "battery_core.training.fitting:FitKernel",
         "lstm": "battery_core.training.fitting:FitLSTM",
         "neural_ode": "battery_core.training.fitting:FitNeuralODE",

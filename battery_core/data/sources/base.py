@@ -90,7 +90,9 @@ class Source(ABC):
     columns: ClassVar[Mapping[str, Role]] = {}
     """The source's own check-up columns beyond the canonical ones, each with its role."""
     default_features: ClassVar[tuple[str, ...]] = ("summary",)
-    """Feature sets that suit this source, for ``features.sets = auto``."""
+    """Feature sets that suit this source, for ``features.sets = auto``: what a check-up itself shows."""
+    default_past: ClassVar[tuple[str, ...]] = ("first_checkups",)
+    """Feature sets of a cell's own past, added for models that read no history themselves."""
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
     """Split settings that suit this source, for ``split.strategy = auto``."""
 

@@ -101,7 +101,7 @@ class XJTU(ChargeStatistics):
 
     name = "xjtu"
     label = "XJTU charge statistics (55 NCM cells, measured)"
-    default_features = ("charge", "condition", "trend", "drift", "lifetime")
+    default_past = ("trend", "drift", "lifetime")
     folder = "XJTU data"
     file_pattern = r"(?P<group>.+)_battery-\d+\.csv"
     facts: ClassVar[Mapping[str, object]] = {"chemistry": "NCM", "nominal_capacity_Ah": 2.0}
@@ -120,7 +120,7 @@ class TJU(ChargeStatistics):
 
     name = "tju"
     label = "TJU charge statistics (130 NCA, NCM and NCM+NCA cells, measured)"
-    default_features = ("charge", "condition", "drift", "lifetime")
+    default_past = ("drift", "lifetime")
     folder = "TJU data"
     file_pattern = (
         r"Dataset_\d+_(?P<group>.+)_battery/CY(?P<temperature>\d+)-(?P<charge>\d+)_(?P<discharge>\d+)-#\d+\.csv"
@@ -154,7 +154,7 @@ class HUST(ChargeStatistics):
 
     name = "hust"
     label = "HUST charge statistics (77 LFP cells, measured)"
-    default_features = ("charge", "condition", "trend", "lifetime")
+    default_past = ("trend", "lifetime")
     folder = "HUST data"
     file_pattern = r"(?P<number>\d+-\d+)\.csv"
     facts: ClassVar[Mapping[str, object]] = {
