@@ -32,4 +32,4 @@ class ChargeFeatures(FeatureSet):
                 "feature set 'charge': none of the 16 charge statistics has a value (voltage_mean_V, ...) - "
                 "choose other features.sets for this source"
             )
-        return rows[usable(rows, self.uses)].copy()
+        return rows[usable(rows, self.uses)]

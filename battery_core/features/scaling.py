@@ -80,12 +80,17 @@ class Scaler:
             raise DataError(
                 f"scaler: expected features {', '.join(self.names)}; got {', '.join(given)} - use the same sets"
             )
-        values = np.asarray(x, dtype=np.float64)
+        values = np.array(x, dtype=np.float64)  # one copy, then in place: a million rows are hundreds of MB
         if values.shape[-1] != len(self.mean):
             raise DataError(f"scaler: expected {len(self.mean)} features, got {values.shape[-1]} - use the same sets")
-        values = np.clip(np.where(np.isfinite(values), values, self.median), self.low, self.high)
-        scaled: Array = (values - self.mean) / self.std
-        return scaled
+        finite = np.isfinite(values)
+        if not finite.all():
+            values = np.where(finite, values, self.median)
+        if np.isfinite(self.low).any() or np.isfinite(self.high).any():
+            np.clip(values, self.low, self.high, out=values)
+        values -= self.mean
+        values /= self.std
+        return values
 
     def to_json(self) -> str:
         """All that was measured, as text; infinite limits as null, since JSON has no infinity."""

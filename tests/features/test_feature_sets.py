@@ -7,7 +7,7 @@ import pytest
 from battery_core.data.names import SOURCES
 from battery_core.data.sources.base import CHARGE_STATISTICS, Role
 from battery_core.errors import DataError, SettingsError
-from battery_core.features.base import FeatureSet, FeatureSettings, build_features, feature_names
+from battery_core.features.base import FeatureSet, FeatureSettings, build_features, feature_names, pieces_of_cells
 from battery_core.features.condition import with_known_groups
 from battery_core.features.ica import PEAK
 from battery_core.features.names import FEATURES
@@ -200,3 +200,31 @@ def test_a_repeating_index_is_kept():
     rows = make_rows()
     rows.index = [0] * len(rows)
     assert list(build_features(rows, ["charge", "first_checkups"]).index) == [0] * len(rows)
+
+
+def test_rows_in_order_and_in_any_order_give_the_same_features() -> None:
+    """Rows that are sorted already are not sorted again; cells may come in any order."""
+    rng = np.random.default_rng(5)
+    parts = [
+        pd.DataFrame(
+            {"cell_id": cell, "checkup_index": range(40)} | {c: rng.normal(1, 0.1, 40) for c in CHARGE_STATISTICS}
+        )
+        for cell in ("Z", "A", "M")
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    names = ("charge", "trend", "drift", "lifetime", "first_checkups")
+    in_order = build_features(rows, names)
+    shuffled = build_features(rows.sample(frac=1, random_state=1), names)
+    pd.testing.assert_frame_equal(shuffled.sort_index(), in_order, rtol=1e-12)
+    alone = build_features(rows[rows["cell_id"] == "A"], names)
+    pd.testing.assert_frame_equal(alone, in_order[rows["cell_id"] == "A"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 50, 1000])
+def test_pieces_hold_whole_cells_and_every_row_once(rows_at_once: int) -> None:
+    cells = pd.Series(np.repeat(list("ZAMB"), [13, 1, 60, 5]))
+    pieces = pieces_of_cells(cells, rows_at_once)
+    assert np.concatenate([np.arange(79)[piece] for piece in pieces]).tolist() == list(range(79))
+    seen = [set(cells.iloc[piece]) for piece in pieces]
+    assert sum(map(len, seen)) == 4  # no cell in two pieces
+    assert len(pieces) == {1: 4, 7: 4, 50: 2, 1000: 1}[rows_at_once]
