@@ -23,6 +23,7 @@ from battery_core.errors import SettingsError, nearest, unknown_name
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.base import MODELS
 from battery_core.models.settings import (
+    BlendSettings,
     KernelSettings,
     LGBMSettings,
     LSTMSettings,
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     kernel: KernelSettings = Field(default_factory=KernelSettings, description="kernel ridge regression")
     lstm: LSTMSettings = Field(default_factory=LSTMSettings, description="the LSTM with attention over a history")
     neural_ode: NeuralODESettings = Field(default_factory=NeuralODESettings, description="the latent neural ODE")
+    blend: BlendSettings = Field(default_factory=BlendSettings, description="the mean of the run's models")
     uncertainty: UncertaintySettings = Field(
         default_factory=UncertaintySettings, description="intervals of predictions, and what counts as known"
     )

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import ValidationError
 
-from battery_core.errors import DataError, TrainingError
+from battery_core.errors import DataError
 from battery_core.features.base import build_features
 from battery_core.features.scaling import Scaler
 from battery_core.features.sequence import history_index
@@ -21,14 +20,15 @@ from battery_core.features.settings import FeatureSettings
 from battery_core.features.training_range import TrainingRange
 from battery_core.models.base import MODELS
 from battery_core.models.conformal import Conformal
-from battery_core.models.door import check_columns, check_magnitudes
+from battery_core.models.door import check_columns
+from battery_core.models.estimator import Estimator, reading
 
 PIPELINE_FILE = "pipeline.json"
 _PIECE = 8192  # rows whose histories are in memory at a time
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Estimator):
     """A fitted SOH model with all that was fitted for it on training cells.
 
     Args:
@@ -60,41 +60,6 @@ class Pipeline:
     conformal: Conformal | None = None
     training_range: TrainingRange | None = None
 
-    def predict(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """SOH of each row, shape (N,); a row's prediction uses earlier rows of its own cell only.
-
-        Raises:
-            DataError: a measured column is missing.
-        """
-        soh: npt.NDArray[np.float64] = self._members(rows).mean(axis=0)
-        return soh
-
-    def estimate(self, rows: pd.DataFrame, details: bool = False) -> pd.DataFrame:
-        """SOH of each row with its interval, and whether the row looks like those of training; index of ``rows``.
-
-        Columns soh, soh_lower, soh_upper, in_distribution; with ``details`` also soh_spread, the standard deviation
-        over the members of an ensemble (NaN for a single model), and outside, the column furthest out of its range.
-
-        Raises:
-            DataError: a measured column is missing or in another unit.
-            TrainingError: the pipeline was never calibrated.
-        """
-        if self.conformal is None or self.training_range is None:
-            raise TrainingError(
-                f"prediction with '{self.model_name}': it was trained without intervals - train it anew with this code"
-            )
-        check_columns(rows, self.raw_columns, self._who)
-        check_magnitudes(rows, self.training_range.limits, self._who)
-        members = self._members(rows)
-        soh = members.mean(axis=0)
-        lower, upper = self.conformal.bounds(soh)
-        outside = self.training_range.outside(rows)
-        found = {"soh": soh, "soh_lower": lower, "soh_upper": upper, "in_distribution": outside == ""}
-        if details:
-            spread = members.std(axis=0) if len(members) > 1 else np.full(len(rows), np.nan)
-            found |= {"soh_spread": spread, "outside": outside}
-        return pd.DataFrame(found, index=rows.index)
-
     def features(self, rows: pd.DataFrame) -> pd.DataFrame:
         """What the model is told of each row before scaling, shape (N, F), in the order of ``feature_names``.
 
@@ -105,11 +70,7 @@ class Pipeline:
         features = build_features(rows[list(self.raw_columns)], self.feature_settings.sets, self.feature_settings)
         return features.reindex(columns=list(self.feature_names))
 
-    @property
-    def _who(self) -> str:
-        return f"prediction with '{self.model_name}'"
-
-    def _members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+    def members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         """SOH by each member of the model, shape (K, N); a model that is no ensemble is its only member."""
         x = self.scaler.transform(self.features(rows).to_numpy(dtype=np.float64))
         if self.histories:
@@ -155,14 +116,8 @@ class Pipeline:
         file = folder / PIPELINE_FILE
         if not file.is_file():
             raise DataError(f"pipeline: expected '{PIPELINE_FILE}' in '{folder}', found none - train a model first")
-        try:
+        with reading(folder):
             return cls._from_json(json.loads(file.read_text()), folder)
-        except (KeyError, TypeError, ValidationError) as err:
-            reason = " ".join(str(err).split())[:200]
-            raise DataError(
-                f"pipeline in '{folder}': other code wrote it, this code cannot read it ({reason}) - use the code it "
-                "was made with, or take its alias away in MLflow and train anew"
-            ) from err
 
     @classmethod
     def _from_json(cls, about: Mapping[str, Any], folder: Path) -> Pipeline:

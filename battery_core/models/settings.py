@@ -102,6 +102,12 @@ class NeuralODESettings(SectionSettings):
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
 
 
+class BlendSettings(SectionSettings):
+    """The mean of the run's models, mixed so that it errs least on validation cells."""
+
+    picks: int = setting(10, "Most models that are averaged, each as often as it helps; 0: no blend", ge=0)
+
+
 class UncertaintySettings(SectionSettings):
     """What a prediction says of itself: its interval, and whether the model knows such a cell."""
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import battery_core
 from battery_core.data.schema import TEXT_COLUMNS
-from battery_core.models.pipeline import Pipeline
+from battery_core.models.blend import Blend, load_estimator
+from battery_core.models.estimator import Estimator
 
 _NEEDED_BY_ALL = ("mlflow", "numpy", "pandas", "pydantic")
 _NEEDED_BY = {
@@ -29,14 +30,15 @@ def log_pipeline(pipeline_folder: Path) -> str:
     """Log the pipeline into the active MLflow run as a model with a signature.
 
     Args:
-        pipeline_folder: what ``Pipeline.save`` wrote.
+        pipeline_folder: what ``Estimator.save`` wrote.
 
     Returns:
         The URI of the logged model.
     """
     import mlflow
 
-    pipeline = Pipeline.load(pipeline_folder)
+    pipeline = load_estimator(pipeline_folder)
+    names = [part.model_name for part in pipeline.parts] if isinstance(pipeline, Blend) else [pipeline.model_name]
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch) / "battery_core"
         source = Path(battery_core.__file__).parent
@@ -48,13 +50,13 @@ def log_pipeline(pipeline_folder: Path) -> str:
             artifacts={"pipeline": str(pipeline_folder)},
             code_paths=[str(package)],
             signature=signature_of(pipeline),
-            pip_requirements=requirements(pipeline.model_name),
+            pip_requirements=requirements(*names),
             metadata={key: value for key, value in pipeline.facts.items() if key != "seen_cells"},
         )
     return str(logged.model_uri)
 
 
-def signature_of(pipeline: Pipeline) -> Any:
+def signature_of(pipeline: Estimator) -> Any:
     """Columns of a raw row with their units in their names, and the SOH with its interval that comes out.
 
     Measured columns are no less needed for being marked optional: a required one that is missing would be refused
@@ -74,20 +76,21 @@ def signature_of(pipeline: Pipeline) -> Any:
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=ParamSchema([details]))
 
 
-def requirements(model_name: str) -> list[str]:
+def requirements(*model_names: str) -> list[str]:
     """What the packed model needs, pinned; local build tags such as ``+cpu`` are left out.
 
     Example:
         >>> [line.split("==")[0] for line in requirements("lgbm")]
         ['mlflow', 'numpy', 'pandas', 'pydantic', 'lightgbm']
     """
-    names = (*_NEEDED_BY_ALL, *_NEEDED_BY[model_name])
+    needed = [package for name in model_names for package in _NEEDED_BY[name]]
+    names = dict.fromkeys([*_NEEDED_BY_ALL, *needed])
     return [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in names]
 
 
-def load_pipeline(model_uri: str) -> Pipeline:
+def load_pipeline(model_uri: str) -> Estimator:
     """The pipeline inside a registered model, for scoring it again on new rows."""
     import mlflow
 
     folder: Any = mlflow.artifacts.download_artifacts(artifact_uri=model_uri)
-    return Pipeline.load(Path(folder) / "artifacts" / "pipeline")
+    return load_estimator(Path(folder) / "artifacts" / "pipeline")

@@ -11,7 +11,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from battery_core.errors import BatteryError
-from battery_core.models.pipeline import Pipeline
+from battery_core.models.blend import load_estimator
 
 
 class SohModel(PythonModel):
@@ -19,7 +19,7 @@ class SohModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Read the pipeline that was packed with the model."""
-        self.pipeline = Pipeline.load(Path(context.artifacts["pipeline"]))
+        self.pipeline = load_estimator(Path(context.artifacts["pipeline"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Columns soh, soh_lower, soh_upper, in_distribution of each row, in the order of the rows.

@@ -16,9 +16,11 @@ from battery_core.evaluation.tables import finite_or_last, percent
 from battery_core.files import read_json, write_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged
+from battery_core.stages.blend import blend
+from battery_core.stages.candidate import PREDICTIONS_FILE
 from battery_core.stages.data import STAGE_FILE, stage_key
 from battery_core.stages.draw_data import draw_data
-from battery_core.stages.train import PREDICTIONS_FILE, labelled_rows
+from battery_core.stages.train import labelled_rows
 
 REPORT_FILE = "report.json"
 
@@ -45,6 +47,8 @@ def evaluate(
     rows = labelled_rows(tables.path, cells, reference)
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
     runs = settings.folder("artifacts") / "runs"
+    mix = blend(settings, rows, results)
+    results = [*results, mix] if mix else results
     predicted = {result["run_id"]: predictions_for(runs / result["run_id"], test) for result in results}
     models = [
         dict(result)

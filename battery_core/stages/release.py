@@ -12,7 +12,7 @@ import pandas as pd
 from battery_core.data.splits import CellSplit
 from battery_core.evaluation.report import HEADLINE
 from battery_core.files import read_json, write_json
-from battery_core.models.pipeline import Pipeline
+from battery_core.models.blend import load_estimator
 from battery_core.release.contest import contest_of
 from battery_core.release.model_registry import (
     CHAMPION,
@@ -30,9 +30,11 @@ from battery_core.release.promotion import Decision, decide
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
 from battery_core.stages import Staged
+from battery_core.stages.candidate import PIPELINE_FOLDER
 from battery_core.stages.evaluate import REPORT_FILE
+from battery_core.stages.page import write_page
 from battery_core.stages.keep import data_version
-from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
+from battery_core.stages.train import labelled_rows
 from battery_core.tracking.local_tracker import RUN_FILE, LocalTracker
 from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run, store_answers
 
@@ -133,6 +135,7 @@ def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, 
     number = serving.number if serving else None
     outcome = Outcome(version.number, registry.name, decision.promote, decision.reason, number, mlflow_run, folder)
     write_json(folder / OUTCOME_FILE, asdict(outcome) | {"contest": scores, "tags": tags})
+    mlflow_client(uri).log_artifact(mlflow_run, str(write_page(folder, asdict(outcome))))  # now with the decision
     return outcome
 
 
@@ -183,7 +186,7 @@ def judge(
     """
     runs = settings.folder("artifacts") / "runs"
     contest = contest_of(
-        Pipeline.load(runs / report["challenger"] / PIPELINE_FOLDER),
+        load_estimator(runs / report["challenger"] / PIPELINE_FOLDER),
         registry.pipeline(champion) if champion else None,
         f"version {champion.number}" if champion else "",
         rows,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from battery_core.data.labels import soh
@@ -27,23 +25,17 @@ from battery_core.features.names import FEATURES
 from battery_core.features.scaling import Scaler
 from battery_core.features.sequence import history_index, history_samples, with_known_time
 from battery_core.features.settings import FeatureSettings
-from battery_core.features.training_range import TrainingRange
-from battery_core.files import read_json, whole_folder, write_json
+from battery_core.files import read_json
 from battery_core.jobs import JobSpec
-from battery_core.models.conformal import Conformal
 from battery_core.models.pipeline import Pipeline
 from battery_core.models.settings import UncertaintySettings
 from battery_core.seeding import derive_seed
 from battery_core.settings import Settings
 from battery_core.stages import Staged
+from battery_core.stages.candidate import calibrated, write_candidate
 from battery_core.stages.data import STAGE_FILE, read_table, stage_key
 from battery_core.tracking.local_tracker import LocalTracker
 from battery_core.training.fitting import FITTERS, Fitted
-from battery_core.training.metrics import compute_metrics
-
-PREDICTIONS_FILE = "predictions.parquet"
-PIPELINE_FOLDER = "pipeline"
-HISTORY_FILE = "history.json"
 
 
 def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec]:
@@ -93,66 +85,31 @@ def train(spec: JobSpec) -> dict[str, Any]:
     started = time.perf_counter()
     split = CellSplit.from_json(Path(spec.split).read_text())
     rows = labelled_rows(Path(spec.tables), split, spec.settings["data"]["soh_reference"])
-    with written_down(spec) as tracker:
+    cut_off = (spec.folder / "checkpoints").is_dir()
+    with written_down(spec.runs, spec.run_id, {"model": spec.model, **spec.settings}, cut_off) as tracker:
         pipeline, fitted = _fit(spec, rows, split, tracker)
-    pipeline = _calibrated(pipeline, rows, spec)
-    with whole_folder(spec.folder / PIPELINE_FOLDER) as folder:
-        pipeline.save(folder)
-    write_json(spec.folder / HISTORY_FILE, fitted.history)
-    pipeline = Pipeline.load(spec.folder / PIPELINE_FOLDER)
-    judged = rows[rows["part"].isin(["val", "test"])]
-    estimates = pipeline.estimate(judged, details=True).rename(columns={"soh": "prediction"})
-    predictions = judged[["cell_id", "checkup_index", "part", "soh"]].join(estimates)
-    predictions.to_parquet(spec.folder / PREDICTIONS_FILE, index=False)
-    validation = predictions[predictions["part"] == "val"]
+    reference = spec.settings["data"]["soh_reference"]
+    pipeline = calibrated(pipeline, rows, reference, UncertaintySettings(**spec.settings["uncertainty"]))
+    told = write_candidate(pipeline, rows, spec.folder, reference, fitted.history)
     return {
-        "model": spec.model,
+        **told,
         "data_hash": spec.data_hash,
-        "val": compute_metrics(validation["soh"].to_numpy(), validation["prediction"].to_numpy()),
-        "val_mean_cell_mape": mean_cell_mape(_not_by_definition(validation, spec)),
-        "conformal": pipeline.conformal.to_json() if pipeline.conformal else None,
         "features": list(pipeline.feature_names),
-        "n_train_rows": int((rows["part"] == "train").sum()),
         "seconds": round(time.perf_counter() - started, 3),
         **fitted.summary,
     }
 
 
-def _calibrated(pipeline: Pipeline, rows: pd.DataFrame, spec: JobSpec) -> Pipeline:
-    """Intervals from the validation cells, which no weight was fitted to, and the training cells' range of values."""
-    val, given = rows[rows["part"] == "val"], UncertaintySettings(**spec.settings["uncertainty"])
-    judged = _not_by_definition(val.assign(prediction=pipeline.predict(val)), spec)
-    seen = TrainingRange.of(
-        rows[rows["part"] == "train"], pipeline.raw_columns, given.range_quantile, given.range_margin
-    )
-    conformal = Conformal.calibrate(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
-    return replace(pipeline, conformal=conformal, training_range=seen)
-
-
-def _not_by_definition(predictions: pd.DataFrame, spec: JobSpec) -> pd.DataFrame:
-    """With SOH relative to the first check-up, that one is 1 whatever a model does: it chooses none."""
-    if spec.settings["data"]["soh_reference"] != "first_checkup":
-        return predictions
-    first = predictions.groupby("cell_id")["checkup_index"].transform("min")
-    return predictions[predictions["checkup_index"] > first]
-
-
-def mean_cell_mape(predictions: pd.DataFrame) -> float:
-    """Mean over cells of each cell's mean absolute percentage error; NaN when a prediction is not finite."""
-    relative = (predictions["prediction"] / predictions["soh"] - 1).abs() * 100
-    if not np.isfinite(relative).all():
-        return float("nan")
-    return float(relative.groupby(predictions["cell_id"]).mean().mean())
-
-
 @contextmanager
-def written_down(spec: JobSpec) -> Iterator[LocalTracker]:
-    """The job's own run record: settings, curves for TensorBoard, status."""
-    tracker = LocalTracker(spec.runs)
-    if (spec.folder / "checkpoints").is_dir():  # cut off while training: it goes on, and so does its record
-        tracker.resume_run(spec.run_id)
+def written_down(
+    runs: Path | str, run_id: str, about: Mapping[str, Any], cut_off: bool = False
+) -> Iterator[LocalTracker]:
+    """A candidate's own run record: settings, curves for TensorBoard, status."""
+    tracker = LocalTracker(runs)
+    if cut_off:  # while training: it goes on, and so does its record
+        tracker.resume_run(run_id)
     else:
-        tracker.start_run(spec.run_id, {"model": spec.model, **spec.settings}, run_id=spec.run_id)
+        tracker.start_run(run_id, about, run_id=run_id)
     try:
         yield tracker
     except BaseException:

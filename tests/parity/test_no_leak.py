@@ -23,7 +23,8 @@ from battery_core.features.names import FEATURES
 from battery_core.jobs import JobSpec
 from battery_core.models.base import MODELS
 from battery_core.models.pipeline import PIPELINE_FILE, Pipeline
-from battery_core.stages.train import PIPELINE_FOLDER, PREDICTIONS_FILE, job_specs, labelled_rows, train
+from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
+from battery_core.stages.train import job_specs, labelled_rows, train
 
 MEASURED = [*CHARGE_STATISTICS, "cycle_count", "time_days", "throughput_Ah", "resistance_ohm", *PEAK, "capacity_Ah"]
 COMBINATIONS = [(model, sets) for model in MODELS if model != "mlp_history" for sets in FEATURES]

@@ -20,7 +20,8 @@ from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
 from battery_core.stages import evaluate as evaluation
 from battery_core.stages import release as releasing
-from battery_core.stages.train import PIPELINE_FOLDER, labelled_rows
+from battery_core.stages.candidate import PIPELINE_FOLDER
+from battery_core.stages.train import labelled_rows
 
 CHAMPION = Version("soh-xjtu", 3, {}, "run")
 

@@ -24,15 +24,8 @@ from battery_core.models.pipeline import Pipeline
 from battery_core.settings import Settings
 from battery_core.stages import chain
 from battery_core.stages import evaluate as evaluation
-from battery_core.stages.train import (
-    HISTORY_FILE,
-    PIPELINE_FOLDER,
-    PREDICTIONS_FILE,
-    job_specs,
-    labelled_rows,
-    mean_cell_mape,
-    train,
-)
+from battery_core.stages.candidate import HISTORY_FILE, PIPELINE_FOLDER, PREDICTIONS_FILE, mean_cell_mape
+from battery_core.stages.train import job_specs, labelled_rows, train
 from battery_core.training.fitting import FITTERS
 
 MODELS = ("lgbm", "mlp")

@@ -1,0 +1,138 @@
+"""Several fitted models as one: their weighted mean, chosen on validation cells."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from battery_core.features.training_range import TrainingRange
+from battery_core.models.conformal import Conformal
+from battery_core.models.estimator import Estimator, reading
+from battery_core.models.pipeline import Pipeline
+
+BLEND_FILE = "blend.json"
+NAME = "blend"
+_ROUNDING = 1e-9  # of SOH: so little is no improvement
+
+
+@dataclass(frozen=True)
+class Blend(Estimator):
+    """The mean of fitted pipelines, each counted as often as it was picked.
+
+    Args:
+        parts: the pipelines.
+        picks: how often each was picked.
+        facts: what a reader of the model must know.
+        conformal: how far a prediction may be off, calibrated on validation cells; None before that.
+        training_range: the measured values of the training cells; None before they are measured.
+    """
+
+    parts: tuple[Pipeline, ...]
+    picks: tuple[int, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    conformal: Conformal | None = None
+    training_range: TrainingRange | None = None
+    model_name: str = NAME
+
+    @property
+    def raw_columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Measured columns that some part reads."""
+        return tuple(dict.fromkeys(column for part in self.parts for column in part.raw_columns))
+
+    def members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """SOH by each pick, shape (K, N): the spread is that between the models."""
+        estimates = [part.predict(rows) for part in self.parts]
+        return np.repeat(np.stack(estimates), self.picks, axis=0)
+
+    def features(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What the parts are told, each feature once."""
+        told = pd.concat([part.features(rows) for part in self.parts], axis=1)
+        return told.loc[:, ~told.columns.duplicated()]
+
+    def save(self, folder: Path) -> None:
+        """Write the parts and how they are mixed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [f"{i}-{part.model_name}" for i, part in enumerate(self.parts)]
+        for name, part in zip(names, self.parts, strict=True):
+            part.save(folder / name)
+        about = {
+            "parts": names,
+            "picks": list(self.picks),
+            "facts": dict(self.facts),
+            "conformal": self.conformal.to_json() if self.conformal else None,
+            "training_range": self.training_range.to_json() if self.training_range else None,
+        }
+        (folder / BLEND_FILE).write_text(json.dumps(about, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Blend:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: this code cannot read it.
+        """
+        with reading(folder):
+            about = json.loads((folder / BLEND_FILE).read_text())
+            return cls(
+                parts=tuple(Pipeline.load(folder / name) for name in about["parts"]),
+                picks=tuple(about["picks"]),
+                facts=about["facts"],
+                conformal=Conformal.from_json(about["conformal"]) if about["conformal"] else None,
+                training_range=TrainingRange.from_json(about["training_range"]) if about["training_range"] else None,
+            )
+
+
+def load_estimator(folder: Path) -> Pipeline | Blend:
+    """The model that a folder holds, a single one or a blend.
+
+    Raises:
+        DataError: there is none, or this code cannot read it.
+    """
+    return Blend.load(folder) if (folder / BLEND_FILE).is_file() else Pipeline.load(folder)
+
+
+def greedy_picks(
+    soh: npt.ArrayLike, cell_ids: Sequence[str], predictions: Mapping[str, npt.ArrayLike], n_picks: int
+) -> dict[str, int]:
+    """How often to count each model so that the mean errs least on these cells (mean per-cell MAPE).
+
+    Starting from nothing, the model that improves the mean most is added, again and again, the same one as often as it
+    helps; the best of the steps counts. A model whose predictions are not all finite is never picked.
+
+    Shape: soh (N,), predictions (N,) each.
+
+    Reference:
+        R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, Ensemble selection from libraries of models (2004).
+
+    Example:
+        >>> greedy_picks([1.0, 0.8], ["A", "A"], {"high": [1.1, 0.9], "low": [0.9, 0.7], "bad": [2.0, 2.0]}, 10)
+        {'high': 1, 'low': 1}
+    """
+    truth = np.asarray(soh, dtype=np.float64)
+    _, cell = np.unique(np.asarray(cell_ids), return_inverse=True)
+    per_cell = np.bincount(cell)
+    known = {
+        name: values for name, given in predictions.items() if np.isfinite(values := np.asarray(given, float)).all()
+    }
+
+    def error(estimate: npt.NDArray[np.float64]) -> float:
+        return float((np.bincount(cell, weights=np.abs(estimate / truth - 1)) / per_cell).mean())
+
+    picked: list[str] = []
+    total, best = np.zeros_like(truth), (np.inf, 0)
+    for count in range(1, n_picks + 1):
+        if not known:
+            break
+        name = min(known, key=lambda candidate: error((total + known[candidate]) / count))
+        total, picked = total + known[name], [*picked, name]
+        if (now := error(total / count)) < best[0] - _ROUNDING:
+            best = (now, count)
+    return dict(Counter(picked[: best[1]]))

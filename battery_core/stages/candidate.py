@@ -1,0 +1,92 @@
+"""A fitted model becomes a candidate: calibrated, written down, and asked about cells it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from battery_core.features.training_range import TrainingRange
+from battery_core.files import whole_folder, write_json
+from battery_core.models.blend import Blend, load_estimator
+from battery_core.models.conformal import Conformal
+from battery_core.models.pipeline import Pipeline
+from battery_core.models.settings import UncertaintySettings
+from battery_core.training.metrics import compute_metrics
+
+PREDICTIONS_FILE = "predictions.parquet"
+PIPELINE_FOLDER = "pipeline"
+HISTORY_FILE = "history.json"
+
+Candidate = TypeVar("Candidate", Pipeline, Blend)
+
+
+def calibrated(model: Candidate, rows: pd.DataFrame, reference: str, given: UncertaintySettings) -> Candidate:
+    """Intervals from the validation cells, which no weight was fitted to, and the training cells' range of values.
+
+    Args:
+        model: fitted.
+        rows: labelled rows with the part of the split they are in.
+        reference: what SOH is relative to.
+        given: coverage of the intervals, width of the range.
+    """
+    val = rows[rows["part"] == "val"]
+    judged = not_by_definition(val.assign(prediction=model.predict(val)), reference)
+    seen = TrainingRange.of(rows[rows["part"] == "train"], model.raw_columns, given.range_quantile, given.range_margin)
+    conformal = Conformal.calibrate(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
+    return replace(model, conformal=conformal, training_range=seen)
+
+
+def write_candidate(
+    model: Pipeline | Blend, rows: pd.DataFrame, folder: Path, reference: str, history: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the model into its run folder and predict validation and test cells with what was written.
+
+    What serves later is what is scored here.
+
+    Args:
+        model: calibrated.
+        rows: labelled rows with the part of the split they are in.
+        folder: of the run.
+        reference: what SOH is relative to.
+        history: what its fitting went through.
+
+    Returns:
+        What a report says of a candidate before the test cells are looked at.
+    """
+    with whole_folder(folder / PIPELINE_FOLDER) as home:
+        model.save(home)
+    write_json(folder / HISTORY_FILE, history)
+    served = load_estimator(folder / PIPELINE_FOLDER)
+    judged = rows[rows["part"].isin(["val", "test"])]
+    estimates = served.estimate(judged, details=True).rename(columns={"soh": "prediction"})
+    predictions = judged[["cell_id", "checkup_index", "part", "soh"]].join(estimates)
+    predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
+    validation = predictions[predictions["part"] == "val"]
+    return {
+        "model": served.model_name,
+        "val": compute_metrics(validation["soh"].to_numpy(), validation["prediction"].to_numpy()),
+        "val_mean_cell_mape": mean_cell_mape(not_by_definition(validation, reference)),
+        "conformal": served.conformal.to_json() if served.conformal else None,
+        "n_train_rows": int((rows["part"] == "train").sum()),
+    }
+
+
+def not_by_definition(predictions: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """With SOH relative to the first check-up, that one is 1 whatever a model does: it chooses none."""
+    if reference != "first_checkup":
+        return predictions
+    first = predictions.groupby("cell_id")["checkup_index"].transform("min")
+    return predictions[predictions["checkup_index"] > first]
+
+
+def mean_cell_mape(predictions: pd.DataFrame) -> float:
+    """Mean over cells of each cell's mean absolute percentage error; NaN when a prediction is not finite."""
+    relative = (predictions["prediction"] / predictions["soh"] - 1).abs() * 100
+    if not np.isfinite(relative).all():
+        return float("nan")
+    return float(relative.groupby(predictions["cell_id"]).mean().mean())
