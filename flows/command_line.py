@@ -93,6 +93,7 @@ def _failed(error: BaseException) -> None:
 def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
     from battery_core.evaluation.tables import by_condition, leaderboard
     from battery_core.files import read_json
+    from battery_core.stages.page import PAGE_FILE
     from battery_core.stages.release import tracking_uri
 
     folder = outcome.report
@@ -107,6 +108,7 @@ def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
     print(f"champion: {champion}; report: {folder}; {seconds:.0f} s\n\nwhere to look next:")
     artifacts = settings.folder("artifacts")
     for command, what in (
+        (str(Path(folder) / PAGE_FILE), "model card, tables and figures: open it in a browser"),
         ("prefect server start", "run history, http://127.0.0.1:4200"),
         (
             f"mlflow server --backend-store-uri {quote(tracking_uri(settings))}",

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.logging import get_run_logger
 
 from battery_core.evaluation.tables import by_condition, leaderboard
@@ -18,6 +23,7 @@ from battery_core.stages import Staged
 from battery_core.stages import evaluate as stage
 from battery_core.stages.draw_data import DATA_FIGURES
 from battery_core.stages.news import News
+from battery_core.stages.page import PAGE_FILE
 from tasks.common import OPTIONS
 
 
@@ -57,6 +63,12 @@ def show(report: dict[str, Any], folder: Path) -> None:
         create_image_artifact(
             image_url=f"data:image/png;base64,{picture}", key=f"{name}-{key}", description=f"{what}, {label}"
         )
+    create_link_artifact(
+        link=(folder / PAGE_FILE).resolve().as_uri(),
+        link_text=PAGE_FILE,
+        key=f"report-{key}",
+        description=f"Model card, tables and figures in one page, {label}: `{folder / PAGE_FILE}`",
+    )
     create_markdown_artifact(markdown=_words(report), key=f"data-{key}", description=f"Data of this run, {label}")
 
 

@@ -45,6 +45,35 @@ def parity(rows: pd.DataFrame, title: str, file: Path, truth: str = "measured") 
     return _save(figure, file)
 
 
+def residuals(rows: pd.DataFrame, title: str, file: Path, truth: str = "measured") -> Path:
+    """How far predictions are off along the life of the test cells, with the median and where 80 % of them are.
+
+    Args:
+        rows: columns cell_id, soh, prediction, ambient_temperature_degC, group.
+        title: what is shown.
+        file: PNG to write.
+        truth: what the SOH is: measured, or simulated.
+    """
+    rows = _finite(rows)
+    rows = rows.assign(error=(rows["prediction"] - rows["soh"]) * 100)
+    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+    axes = figure.subplots()
+    size = 14 if len(rows) < 2000 else 3
+    for colour, (name, part) in zip(_colours(rows), _conditions(rows), strict=False):
+        axes.scatter(part["soh"], part["error"], s=size, alpha=0.6, color=colour, linewidths=0, label=name)
+    axes.axhline(0.0, color="0.4", lw=0.8)
+    along = rows.dropna(subset="error").groupby(rows["soh"].div(0.02).round() * 0.02)["error"]
+    if len(band := along.quantile(np.array([0.1, 0.5, 0.9])).unstack()[along.size() >= 5]):
+        axes.fill_between(band.index, band[0.1], band[0.9], color="0.4", alpha=0.2, lw=0, label="80 % of them")
+        axes.plot(band.index, band[0.5], color="0.1", lw=1.4, label="median")
+    axes.invert_xaxis()  # a cell's life goes from left to right
+    axes.set(xlabel=f"{truth} SOH (fresh on the left)", ylabel=f"predicted - {truth}, SOH points")
+    axes.set_title("\n".join(textwrap.wrap(title, 60)), fontsize=10)
+    axes.grid(color="0.94")
+    axes.legend(frameon=False, fontsize=8, markerscale=8 / size**0.5, ncols=2)
+    return _save(figure, file)
+
+
 def fade(rows: pd.DataFrame, order: list[str], title: str, file: Path, truth: str = "measured") -> Path:
     """SOH over check-ups, measured and predicted, of the best, the middle and the worst test cell.
 

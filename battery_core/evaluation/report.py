@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, leak_probe
+from battery_core.evaluation.intervals import BELOW_ALL, SOH_EDGES, bounds, soh_range
 from battery_core.training.metrics import compute_metrics
 
 Scores = dict[str, Any]
@@ -20,14 +21,16 @@ def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str =
     """Errors of one model on the test rows.
 
     Args:
-        rows: columns cell_id, checkup_index, soh, ambient_temperature_degC, group; N rows.
+        rows: columns cell_id, checkup_index, soh, ambient_temperature_degC, group, and protocol where it is known;
+            N rows.
         prediction: SOH, shape (N,).
         reference: with ``first_checkup`` a cell's first row is 1.0 by definition: it counts nowhere but apart.
 
     Returns:
         ``mean_cell_mape`` (%), ``mean_cell_rmse`` and ``worst_cell_rmse`` (SOH points), the worst cell, the pooled
-        metrics of all rows, check-up 0 apart, and tables per cell, temperature and group. A prediction that is not
-        finite makes the headline NaN: it cannot be promoted.
+        metrics of all rows, check-up 0 apart, and tables per cell, temperature, protocol, group and range of SOH. Each
+        mean over cells has ``_low`` and ``_high`` beside it: 95 % of the means of as many cells drawn again, None for
+        a single cell. A prediction that is not finite makes the headline NaN: it cannot be promoted.
     """
     frame = rows.assign(prediction=np.asarray(prediction, dtype=float))
     start = frame.groupby("cell_id")["checkup_index"].transform("min") if reference == "first_checkup" else 0
@@ -39,6 +42,7 @@ def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str =
     worst = cells.sort_values("rmse", ascending=False, na_position="first").iloc[0]
     return {
         HEADLINE: float(cells["mape"].mean(skipna=False)),
+        **bounds(HEADLINE, cells["mape"]),
         "mean_cell_rmse": float(cells["rmse"].mean(skipna=False)),
         "worst_cell": str(worst["cell_id"]),
         "worst_cell_rmse": float(worst["rmse"]),
@@ -49,6 +53,8 @@ def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str =
         "per_cell": cells.to_dict(orient="records"),
         "per_temperature": _over_cells(cells, "ambient_temperature_degC"),
         "per_group": _over_cells(cells, "group"),
+        "per_protocol": _over_cells(cells, "protocol") if "protocol" in cells else [],
+        "per_soh_range": _per_soh_range(frame),
     }
 
 
@@ -68,7 +74,8 @@ def _metrics(frame: pd.DataFrame) -> dict[str, float]:
 def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
     error = frame["prediction"] - frame["soh"]
     parts = frame.assign(square=error**2, relative=(error / frame["soh"]).abs() * 100, bias=error)
-    condition = {name: (name, "first") for name in ("ambient_temperature_degC", "group")}
+    known = [name for name in ("ambient_temperature_degC", "group", "protocol") if name in frame]
+    condition = {name: (name, "first") for name in known}
     named = {"n": ("soh", "size"), "mape": ("relative", "mean"), "mse": ("square", "mean"), "bias": ("bias", "mean")}
     cells = parts.groupby("cell_id", sort=True).agg(**condition, **named).reset_index()
     broken = frame.loc[~np.isfinite(frame["prediction"]), "cell_id"].unique()  # mean() would skip the NaN
@@ -80,10 +87,23 @@ def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
     """Mean over the cells of each condition; cells without that condition stand under their own line."""
-    table = cells.groupby(cells[by].astype(object).where(cells[by].notna(), NOT_STATED), sort=True)
+    stated = cells[by].notna() & (cells[by] != "")
+    table = cells.groupby(cells[by].astype(object).where(stated, NOT_STATED), sort=True)
     means = table.agg(n_cells=("cell_id", "size"), mape=("mape", "mean"), rmse=("rmse", "mean"))
     means["worst_rmse"] = table["rmse"].max()
-    return means.rename_axis(by).reset_index().to_dict(orient="records")  # type: ignore[return-value]
+    lines: list[dict[str, Any]] = means.rename_axis(by).reset_index().to_dict(orient="records")  # type: ignore[assignment]
+    return [line | bounds("mape", part["mape"]) for line, (_, part) in zip(lines, table, strict=True)]
+
+
+def _per_soh_range(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """How the error changes as cells fade: only the check-ups in each range of measured SOH, fresh ones first."""
+    lines, ranges = [], frame["soh"].map(soh_range)
+    for name in map(soh_range, (*reversed(SOH_EDGES), BELOW_ALL)):
+        inside = frame[ranges == name]
+        if len(inside):
+            cells = _per_cell(inside).assign(soh_range=name)
+            lines += [line | {"n_rows": len(inside)} for line in _over_cells(cells, "soh_range")]
+    return lines
 
 
 def probe_verdict(best: Scores, probe: Scores) -> str:

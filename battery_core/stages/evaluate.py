@@ -10,16 +10,19 @@ import pandas as pd
 
 from battery_core.data.splits import CellSplit
 from battery_core.errors import TrainingError
+from battery_core.evaluation.card import scope
 from battery_core.evaluation.coverage import score_intervals
+from battery_core.evaluation.intervals import METHOD
 from battery_core.evaluation.report import HEADLINE, probe_verdict, score, score_baselines
 from battery_core.evaluation.tables import finite_or_last, percent
 from battery_core.files import read_json, write_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.blend import blend
-from battery_core.stages.candidate import PREDICTIONS_FILE
+from battery_core.stages.candidate import HISTORY_FILE, PREDICTIONS_FILE
 from battery_core.stages.data import STAGE_FILE, stage_key
 from battery_core.stages.draw_data import draw_data
+from battery_core.stages.page import write_page
 from battery_core.stages.train import labelled_rows
 
 REPORT_FILE = "report.json"
@@ -69,6 +72,8 @@ def evaluate(
         "soh_reference": reference,
         "rows": {key: quality.get(key) for key in ("rows_read", "rows_kept", "rows_quarantined")}
         | {part: int((rows["part"] == part).sum()) for part in ("train", "val", "test", "unused")},
+        "scope": {part: scope(rows[rows["part"] == part]) for part in ("train", "val", "test")},
+        "interval_method": METHOD,
         "models": models,
         "challenger": challenger["run_id"],
         "baselines": baselines,
@@ -80,6 +85,8 @@ def evaluate(
     report["drift"] = drift.to_dict(orient="records")
     write_json(folder / REPORT_FILE, report)
     draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)
+    draw_models(folder, models, runs, str(report["label"]))
+    write_page(folder)
     error = percent(challenger["test"][HEADLINE])
     text = f"evaluate: {challenger['model']} is the best on validation cells; {error} on test cells"
     return Staged(folder / REPORT_FILE, stage_key(tables.version, split.version), False, text)
@@ -118,5 +125,16 @@ def draw(folder: Path, rows: pd.DataFrame, challenger: Mapping[str, Any], report
     order = [cell["cell_id"] for cell in sorted(challenger["test"]["per_cell"], key=lambda cell: cell["mape"])]
     return [
         figures.parity(rows, title, folder / "parity.png", truth),
+        figures.residuals(rows, title, folder / "residuals.png", truth),
         figures.fade(rows, order, title, folder / "fade.png", truth),
     ]
+
+
+def draw_models(folder: Path, models: Sequence[Mapping[str, Any]], runs: Path, label: str) -> None:
+    """How each model learnt, and whether its intervals hold."""
+    from battery_core.evaluation import model_figures
+
+    levels = {model["model"]: model["intervals"]["calibration"] for model in models}
+    histories = {model["model"]: read_json(runs / model["run_id"] / HISTORY_FILE) or {} for model in models}
+    model_figures.calibration(levels, f"{label}: intervals", folder / "calibration.png")
+    model_figures.learning(histories, f"{label}: training", folder / "learning.png")

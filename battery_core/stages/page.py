@@ -1,0 +1,65 @@
+"""The report as a page for people: put together from report.json and the figures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from battery_core.evaluation.html_report import Figure, Section, render
+from battery_core.files import read_json, write_text
+
+PAGE_FILE = "report.html"
+_SECTIONS = {
+    "Predicted against measured": {
+        "parity": ("Parity", "On the line a prediction is right; the grey band is 2 % of SOH.", False),
+        "residuals": (
+            "Residuals along life",
+            "Off to one side at low SOH: the model does not follow aged cells.",
+            False,
+        ),
+        "fade": ("Best, middle and worst cell", "How three test cells fade, measured and predicted.", True),
+    },
+    "Can its intervals be trusted": {
+        "calibration": (
+            "Calibration",
+            "Below the line intervals are too narrow; above it they could be tighter.",
+            True,
+        ),
+    },
+    "How the models learnt and what they look at": {
+        "learning": ("Learning curves", "The dot is where the validation cells were predicted best.", True),
+        "importance": ("Feature importance", "How much worse the model gets without knowing a feature.", True),
+    },
+    "The data": {
+        "data-fade": ("How all cells fade", "Every cell of the source.", True),
+        "data-spacing": ("How often cells were measured", "Each dot is a cell.", True),
+        "data-drift": ("Training against test cells", "Features that differ most come first.", True),
+        "data-quarantine": ("What was flagged and taken out", "A bar a cell, a mark a finding.", True),
+    },
+}
+"""Chapters of the page: figure -> title, how to read it, too wide for a phone."""
+
+
+def write_page(folder: Path, decision: Mapping[str, Any] | None = None) -> Path:
+    """Write report.html beside report.json; a figure that is not there is left out.
+
+    Args:
+        folder: of the report.
+        decision: ``promoted`` and ``reason``; None before the stage release has decided.
+    """
+    page = folder / PAGE_FILE
+    write_text(page, render(read_json(folder / "report.json"), decision, _sections(folder)))
+    return page
+
+
+def _sections(folder: Path) -> list[Section]:
+    found = []
+    for title, figures in _SECTIONS.items():
+        drawn = [
+            Figure(name, text, file, wide)
+            for stem, (name, text, wide) in figures.items()
+            if (file := folder / f"{stem}.png").is_file()
+        ]
+        found += [Section(title, tuple(drawn))] if drawn else []
+    return found
