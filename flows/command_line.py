@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,10 +18,12 @@ from battery_core.settings import Settings, resolve
 DESCRIPTION = "Retrain battery State-of-Health models on the newest data and put the better one in service."
 
 
-def read_command_line(argv: Sequence[str] | None = None) -> dict[str, Any]:
+def read_command_line(
+    argv: Sequence[str] | None = None, program: str = "flows/train.py", description: str = DESCRIPTION
+) -> dict[str, Any]:
     """The settings given on the command line, checked; a wrong one ends the program with one line and code 2."""
     try:
-        overrides = parse_overrides(sys.argv[1:] if argv is None else argv, "flows/train.py", DESCRIPTION)
+        overrides = parse_overrides(sys.argv[1:] if argv is None else argv, program, description)
         check_writable(resolve(overrides))
     except SettingsError as err:
         fail(err, EXIT_WRONG_SETTING)
@@ -50,13 +52,13 @@ def check_writable(settings: Settings) -> None:
             ) from None
 
 
-def run_here(train: Any, overrides: dict[str, Any]) -> None:
-    """Run the flow, wait until its history is whole, and end with 0 only if everything went well."""
+def run_here(flow: Any, overrides: dict[str, Any], say: Callable[[Any, Settings, float], None] | None = None) -> None:
+    """Run a flow, wait until its history is whole, ``say`` what came of it; ends with 0 only if all went well."""
     from battery_core.stages.news import News
 
     started = time.monotonic()
     try:
-        outcome = _recorded(train, overrides)
+        outcome = _recorded(flow, overrides)
     except SettingsError as err:
         outcome = err
     except KeyboardInterrupt:
@@ -66,16 +68,16 @@ def run_here(train: Any, overrides: dict[str, Any]) -> None:
     if isinstance(outcome, News):
         print(f"{outcome.message}: not trained; {time.monotonic() - started:.0f} s")
         return
-    _succeeded(outcome, resolve(overrides), time.monotonic() - started)
+    (say or _succeeded)(outcome, resolve(overrides), time.monotonic() - started)
 
 
-def _recorded(train: Any, overrides: dict[str, Any]) -> Any:
+def _recorded(flow: Any, overrides: dict[str, Any]) -> Any:
     """What the run came to, or the error it ended with; what people read last is printed when the server is gone."""
     from flows.session import session, wait_for_history
     from tasks.common import RUN_IDS
 
     with session():
-        state = train(settings=overrides, return_state=True)
+        state = flow(settings=overrides, return_state=True)
         lost = wait_for_history(state.state_details.flow_run_id, RUN_IDS)
         if lost:
             print(f"warning: {lost} task runs are not in the history: the server was too slow", file=sys.stderr)

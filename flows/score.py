@@ -1,0 +1,80 @@
+"""Flow ``score``: the model in service looks at every cell as it is now.
+
+``python flows/score.py`` runs it here and now; ``prefect deployment run score/daily`` on a worker.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # a wrong option or --help must not wait for the orchestrator to be imported
+    from flows.command_line import read_command_line
+
+    OVERRIDES = read_command_line(
+        program="flows/score.py",
+        description="Say how every cell is now: State of Health with its interval, and the use that is left.",
+    )
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.logging import get_run_logger
+
+from battery_core.release.locking import one_at_a_time
+from battery_core.settings import Settings, resolve
+from battery_core.stages.release import lock_file
+from battery_core.stages.score import Scored
+from flows.session import quiet_known_errors
+from tasks import scoring
+from tasks.common import tag_run
+from tasks.data import fetch, normalize
+
+
+def run_name() -> str:
+    """Source and start of the flow run, such as ``simulated-20260131-060000``."""
+    given = runtime.flow_run.parameters
+    source = given.get("source") or resolve(given.get("settings")).data.source
+    return f"{source}-{runtime.flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
+
+
+@flow(name="score", flow_run_name=run_name)
+def score(source: str | None = None, settings: dict[str, Any] | None = None) -> Scored:
+    """Bring the newest check-ups, ask the champion, write table and plot; cells that need attention are flagged.
+
+    Args:
+        source: where the cells come from; empty: as in params.yaml.
+        settings: any other setting by its dotted name, such as {"score.end_of_life": 0.7}.
+    """
+    quiet_known_errors()
+    chosen = resolve({**(settings or {}), **({"data.source": source} if source else {})})
+    name, log = runtime.flow_run.name, get_run_logger()
+    with one_at_a_time(lock_file(chosen), f"score {name}", log.warning):  # no night changes data or champion meanwhile
+        raw = fetch(chosen)
+        tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
+        tables = normalize(chosen, raw)
+        scored = scoring.score(chosen, tables, scores_folder(chosen, name))
+    tag_run(f"model:{scored.summary['model'].removeprefix('models:/')}")
+    return scored
+
+
+def scores_folder(settings: Settings, name: str) -> Path:
+    """Where table, summary and plot of a scoring run are kept."""
+    return settings.folder("artifacts") / "scores" / name
+
+
+def say(scored: Scored, _settings: Settings, seconds: float) -> None:
+    """What a person at the terminal reads last."""
+    import pandas as pd
+
+    from battery_core.stages.score import FIGURE_FILE, SCORES_FILE, in_words, rows_for_people
+    from flows.command_line import print_table
+
+    rows = rows_for_people(pd.read_parquet(scored.folder / SCORES_FILE), most=12)
+    print_table("The cells to look at first", rows)
+    print("\n".join(in_words(scored.summary)))
+    print(f"\ntable: {scored.folder / SCORES_FILE}\nplot:  {scored.folder / FIGURE_FILE}\n{seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    from flows.command_line import run_here
+
+    run_here(score, OVERRIDES, say)

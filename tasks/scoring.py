@@ -1,0 +1,38 @@
+"""Tasks of scoring: the model in service looks at every cell, and the run page shows what it says."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pandas as pd
+from prefect import task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages import score as stage
+from battery_core.stages.score import Scored
+from tasks.common import OPTIONS
+
+
+@task(name="score", task_run_name="score {settings.data.source}", tags=["score"], timeout_seconds=1800, **OPTIONS)
+def score(settings: Settings, tables: Staged, folder: Path) -> Scored:
+    """Ask the champion for the newest check-ups of every cell; the table, the plot and the flags go to the run page."""
+    log = get_run_logger()
+    scored = stage.score(settings, tables, folder, log.warning)
+    log.info(scored.message)
+    show(scored, settings.data.source.replace("_", "-"))
+    return scored
+
+
+def show(scored: Scored, key: str) -> None:
+    """What a person looks at first."""
+    scores = pd.read_parquet(scored.folder / stage.SCORES_FILE)
+    create_table_artifact(table=stage.rows_for_people(scores), key=f"scores-{key}", description=scored.message)
+    picture = base64.b64encode((scored.folder / stage.FIGURE_FILE).read_bytes()).decode()
+    create_image_artifact(
+        image_url=f"data:image/png;base64,{picture}", key=f"scores-fade-{key}", description="the cells to look at first"
+    )
+    create_markdown_artifact(markdown="\n".join(stage.in_words(scored.summary)), key=f"scores-flags-{key}")
