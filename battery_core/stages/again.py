@@ -9,7 +9,10 @@ from typing import Any
 from battery_core.release.model_registry import Version, mlflow_client
 from battery_core.settings import Settings, all_fields, resolve
 
-_NO_PART = ("paths.", "jobs.", "tracking.", "release.", "data.remote", "data.reference_root", "data.source")
+_NO_PART = (
+    "paths.", "jobs.", "tracking.", "release.", "data.remote", "data.reference_root", "data.source", "data.zenodo_url",
+    "data.download_cache", "data.workers",
+)  # fmt: skip
 """Settings that shape no model, or are the machine's own."""
 
 

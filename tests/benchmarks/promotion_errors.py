@@ -1,0 +1,84 @@
+"""How often the gate promotes by chance, and how often it sees a model that is 10 % better: 200 simulated nights each.
+
+``python -m tests.benchmarks.promotion_errors [RUNS]`` reads the predictions of finished runs (``artifacts/runs``) and
+takes every source and model that was trained with two seeds or more. A night draws test cells with replacement; each
+model's error of a cell is that cell's mean error over seeds (in logarithms) with fresh noise as large as that between
+seeds, drawn for both models, and for the better one 10 % less. The rule is the product's own. Train seeds with
+``python -m battery_core train --data.source xjtu --models lgbm,mlp --seed 1`` and so on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from battery_core.files import read_json
+from battery_core.release.promotion import Contest, decide
+from battery_core.release.settings import ReleaseSettings
+from battery_core.settings import resolve
+from battery_core.stages.candidate import PREDICTIONS_FILE
+
+NIGHTS = 200
+POLICY = ReleaseSettings(must_beat=(), guards=("worst_cell",))
+
+
+def cell_errors(file: Path) -> pd.Series:
+    """Mean absolute percentage error of each test cell, %."""
+    said = pd.read_parquet(file)
+    said = said[said["part"] == "test"]
+    return ((said["prediction"] / said["soh"] - 1).abs() * 100).groupby(said["cell_id"]).mean()
+
+
+def seeds(runs: Path) -> dict[tuple[str, str], list[pd.Series]]:
+    """Errors of each source and model, a series a seed; one run a seed, the latest."""
+    latest: dict[tuple[str, str, int], Path] = {}
+    for spec in sorted(runs.glob("*/spec.json"), key=lambda file: file.stat().st_mtime):
+        about = read_json(spec)
+        if about and (spec.parent / PREDICTIONS_FILE).is_file():
+            latest[about["settings"]["data"]["source"], about["model"], about["settings"]["seed"]] = spec.parent
+    found = defaultdict(list)
+    for (source, model, _), folder in latest.items():
+        found[source, model].append(cell_errors(folder / PREDICTIONS_FILE))
+    return {name: errors for name, errors in found.items() if len(errors) > 1}
+
+
+def promoted(errors: list[pd.Series], better: float, generator: np.random.Generator) -> float:
+    """Share of nights that promote a model whose errors are smaller by this share."""
+    log = np.log(pd.concat(errors, axis=1).to_numpy())
+    typical, noise = log.mean(axis=1), np.sqrt(log.var(axis=1, ddof=1).mean())
+    wins = 0
+    for _ in range(NIGHTS):
+        drawn = typical[generator.integers(0, len(typical), len(typical))]
+        ours, theirs = (np.exp(drawn + generator.normal(0, noise, len(drawn))) for _ in range(2))
+        names = [str(i) for i in range(len(drawn))]
+        contest = Contest(
+            dict(zip(names, ours * (1 - better), strict=True)), dict(zip(names, theirs, strict=True)), "the champion",
+            {}, len(names), len(names),
+        )  # fmt: skip
+        wins += decide(contest, POLICY).promote
+    return wins / NIGHTS
+
+
+def main() -> int:
+    """Print the table."""
+    runs = Path(sys.argv[1]) if len(sys.argv) > 1 else resolve().folder("artifacts") / "runs"
+    found = seeds(runs)
+    if not found:
+        print(f"no source and model with two seeds below '{runs}': see python -m tests.benchmarks.promotion_errors -h")
+        return 1
+    print(f"{NIGHTS} nights each, {POLICY.confidence:.0%} confidence, {POLICY.min_gain:.0%} margin")
+    print("source model | test cells | seeds | noise between seeds a cell | promoted when equal | when 10 % better")
+    for (source, model), errors in sorted(found.items()):
+        log = np.log(pd.concat(errors, axis=1).to_numpy())
+        equal, better = (promoted(errors, share, np.random.default_rng(0)) for share in (0.0, 0.1))
+        noise = np.sqrt(log.var(axis=1, ddof=1).mean())
+        print(f"{source} {model} | {len(log)} | {len(errors)} | {noise:.1%} | {equal:.1%} | {better:.1%}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
