@@ -100,8 +100,13 @@ def importance(models: Mapping[str, Mapping[str, float]], title: str, unit: str,
     """
     tops = {name: sorted(found.items(), key=lambda pair: -pair[1])[:_MOST_FEATURES] for name, found in models.items()}
     most = max((len(top) for top in tops.values()), default=1)
-    figure = Figure(figsize=(5.0 * max(len(tops), 1) + 1.0, 0.26 * most + 1.5), layout="constrained")
-    for axes, (name, top) in zip(figure.subplots(1, len(tops), squeeze=False).ravel(), tops.items(), strict=True):
+    columns = min(2, len(tops))
+    lines = -(-len(tops) // columns)
+    figure = Figure(figsize=(4.8 * columns + 1.2, (0.26 * most + 1.0) * lines + 0.4), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels[len(tops) :]:
+        axes.set_axis_off()
+    for axes, (name, top) in zip(panels, tops.items(), strict=False):
         names, values = [pair[0] for pair in reversed(top)], [pair[1] for pair in reversed(top)]
         axes.barh(names, values, color=BLUE, height=0.7)
         axes.tick_params(axis="y", labelsize=8, length=0)

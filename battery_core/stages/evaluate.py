@@ -22,6 +22,7 @@ from battery_core.stages.blend import blend
 from battery_core.stages.candidate import HISTORY_FILE, PREDICTIONS_FILE
 from battery_core.stages.data import STAGE_FILE, stage_key
 from battery_core.stages.draw_data import draw_data
+from battery_core.stages.explain import explain
 from battery_core.stages.page import write_page
 from battery_core.stages.train import labelled_rows
 
@@ -86,6 +87,7 @@ def evaluate(
     write_json(folder / REPORT_FILE, report)
     draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)
     draw_models(folder, models, runs, str(report["label"]))
+    explain(folder, models, runs, test, str(report["label"]))
     write_page(folder)
     error = percent(challenger["test"][HEADLINE])
     text = f"evaluate: {challenger['model']} is the best on validation cells; {error} on test cells"

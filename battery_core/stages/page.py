@@ -29,7 +29,23 @@ _SECTIONS = {
     },
     "How the models learnt and what they look at": {
         "learning": ("Learning curves", "The dot is where the validation cells were predicted best.", True),
-        "importance": ("Feature importance", "How much worse the model gets without knowing a feature.", True),
+        "importance": (
+            "Feature importance",
+            "How much the error on test cells grows when check-ups swap their values of one feature; features that "
+            "say the same share their weight.",
+            True,
+        ),
+        "gain": ("LightGBM: what its splits are on", "Share of the loss on training cells that a feature took.", True),
+        "shap": (
+            "LightGBM: which way a feature moves estimates",
+            "SHAP values; each dot is a check-up of a test cell.",
+            True,
+        ),
+        "waterfall": (
+            "LightGBM: how its worst estimate came about",
+            "SHAP values of one check-up of its worst test cell, from the mean estimate to this one.",
+            True,
+        ),
     },
     "The data": {
         "data-fade": ("How all cells fade", "Every cell of the source.", True),

@@ -32,8 +32,8 @@ from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.candidate import PIPELINE_FOLDER
 from battery_core.stages.evaluate import REPORT_FILE
-from battery_core.stages.page import write_page
 from battery_core.stages.keep import data_version
+from battery_core.stages.page import write_page
 from battery_core.stages.train import labelled_rows
 from battery_core.tracking.local_tracker import RUN_FILE, LocalTracker
 from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run, store_answers

@@ -1,0 +1,92 @@
+"""Plots of SHAP values: which way each feature moves the estimates, and how one estimate came about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from battery_core.evaluation.data_figures import BLUE, VERMILLION, save
+from battery_core.evaluation.explain import Array, Contributions
+
+_MOST_FEATURES = 12
+
+
+def summary(found: Contributions, title: str, file: Path) -> Path:
+    """Each dot is a check-up: how far a feature moved its estimate, coloured by the feature's own value."""
+    order = np.argsort(-np.abs(found.values).mean(axis=0))[:_MOST_FEATURES]
+    figure = Figure(figsize=(7.6, 0.34 * len(order) + 1.5), layout="constrained")
+    axes = figure.subplots()
+    generator = np.random.default_rng(0)
+    for level, feature in enumerate(reversed(order)):
+        height = level + generator.uniform(-0.3, 0.3, len(found.values))
+        shade = _ranks(found.features[:, feature])
+        dots = axes.scatter(
+            found.values[:, feature], height, c=shade, cmap="cividis", s=6, alpha=0.8, linewidths=0, vmin=0, vmax=1
+        )
+    axes.axvline(0.0, color="0.5", lw=0.8)
+    axes.set(yticks=range(len(order)), yticklabels=[found.names[i] for i in reversed(order)])
+    axes.set_xlabel("moves the estimate by, SOH points")
+    axes.grid(axis="x", color="0.93")
+    bar = figure.colorbar(dots, ax=axes, ticks=[0, 1], aspect=30)
+    bar.ax.set_yticklabels(["low value", "high value"], fontsize=8)
+    bar.outline.set_visible(False)
+    return save(figure, title, file)
+
+
+def waterfall(found: Contributions, cell: str, title: str, file: Path) -> Path:
+    """How the estimate of one check-up came about: where this cell was estimated worst.
+
+    Args:
+        found: SHAP values with all check-ups of the cell among them.
+        cell: its id.
+        title: what is shown.
+        file: PNG to write.
+    """
+    own = np.flatnonzero((found.rows["cell_id"] == cell).to_numpy())
+    error = (found.rows["prediction"] - found.rows["soh"]).to_numpy()[own]
+    row = int(own[np.argmax(np.abs(error))])
+    values, line = found.values[row], found.rows.iloc[row]
+    order = np.argsort(-np.abs(values))[: _MOST_FEATURES - 2]
+    names = [f"{found.names[i]} = {found.features[row, i]:.4g}" for i in order]
+    steps = [float(values[i]) for i in order]
+    if len(order) < len(values):
+        names.append(f"{len(values) - len(order)} others")
+        steps.append(float(values.sum() - sum(steps)))
+    figure = Figure(figsize=(7.6, 0.34 * len(steps) + 1.7), layout="constrained")
+    _steps(axes := figure.subplots(), found.base, names, steps)
+    axes.axvline(line["soh"], color="0.2", lw=1.2, ls="--", label=f"label {line['soh']:.3f}")
+    axes.set_xlim(min(axes.get_xlim()[0], line["soh"] - 0.002), max(axes.get_xlim()[1], line["soh"] + 0.002))
+    axes.axvline(line["prediction"], color="0.2", lw=1.2, label=f"estimate {line['prediction']:.3f}")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=9)
+    return save(figure, f"{title}: cell {cell}, check-up {line['checkup_index']}", file)
+
+
+def _steps(axes: Axes, base: float, names: list[str], steps: list[float]) -> None:
+    """Bars that start where the one above ends, from the mean estimate to this one."""
+    level, ends = base, [base, *(base + np.cumsum(steps) / 100)]
+    for height, step in zip(range(len(steps), 0, -1), steps, strict=True):
+        axes.barh(height, step / 100, left=level, height=0.66, color=VERMILLION if step < 0 else BLUE)
+        level += step / 100
+        axes.annotate(
+            f"{step:+.2f}", (level, height), (4 if step >= 0 else -4, 0), textcoords="offset points", fontsize=8,
+            ha="left" if step >= 0 else "right", va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8}, zorder=4,
+        )  # fmt: skip
+    axes.axvline(base, color="0.6", lw=0.8, ls=":", label=f"mean estimate {base:.3f}")
+    axes.set(yticks=range(len(steps), 0, -1), yticklabels=names, xlabel="SOH; numbers are SOH points")
+    spare = 0.12 * (max(ends) - min(ends))
+    axes.set_xlim(min(ends) - spare, max(ends) + spare)
+    axes.grid(axis="x", color="0.93")
+    axes.set_axisbelow(True)
+
+
+def _ranks(values: Array) -> Array:
+    """Values by their rank, 0 to 1; a missing one is in the middle."""
+    known = np.isfinite(values)
+    ranks = np.full(len(values), 0.5)
+    if known.sum() > 1:
+        ranks[known] = np.searchsorted(np.sort(values[known]), values[known]) / (known.sum() - 1)
+    return ranks
