@@ -29,15 +29,20 @@ def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "
         >>> soh(checkups, cells).tolist(), soh(checkups, cells, "first_checkup").tolist()
         ([0.96, 0.9], [1.0, 0.9375])
     """
+    import numpy as np
+    import pandas as pd
+
     if reference == "nominal":
         by_cell = cells.set_index("cell_id")["nominal_capacity_Ah"]
     else:
         by_cell = checkups.sort_values("checkup_index", kind="stable").groupby("cell_id")["capacity_Ah"].first()
-    capacity = checkups["cell_id"].map(by_cell).astype(float)
+    codes, names = pd.factorize(checkups["cell_id"])  # names are compared once a cell, not once a check-up
+    capacity = np.append(by_cell.reindex(names).to_numpy(dtype=float), np.nan)[codes]
     if not (capacity > 0).all():
         cell = checkups["cell_id"][~(capacity > 0)].iloc[0]
         raise DataError(
             f"cell '{cell}': no positive {reference} capacity to divide by - "
             "state nominal_capacity_Ah in the cells table or choose the other data.soh_reference"
         )
-    return (checkups["capacity_Ah"].astype(float) / capacity).rename("soh")
+    fraction: pd.Series[float] = checkups["capacity_Ah"].astype(float) / capacity
+    return fraction.rename("soh")

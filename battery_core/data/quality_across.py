@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from battery_core.data.findings import ALL_CELLS, Finding
 
@@ -48,23 +48,31 @@ def summarise(rows: pd.DataFrame) -> list[CellSummary]:
     if rows.empty:
         return []
     columns = [name for name in rows.columns if name not in ("cell_id", "checkup_index")]
-    values, capacity = rows[columns].to_numpy(dtype=float), rows["capacity_Ah"].to_numpy(dtype=float)
-    index = rows["checkup_index"].to_numpy(dtype="int64")
+    values = rows[columns].to_numpy(dtype=float)
+    capacity = np.ascontiguousarray(rows["capacity_Ah"].to_numpy(dtype=float))
+    index = np.ascontiguousarray(rows["checkup_index"].to_numpy(dtype="int64"))
     cells = pd.factorize(rows["cell_id"])[0]
     starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-    low, high = np.fmin.reduceat(values, starts).tolist(), np.fmax.reduceat(values, starts).tolist()
+    low, high = (extreme.reduceat(values.T, starts, axis=1).T.tolist() for extreme in (np.fmin, np.fmax))
     names = rows["cell_id"].iloc[starts].tolist()
     ends = [*starts[1:].tolist(), len(rows)]
     return [
         CellSummary(
             cell_id=str(names[i]),
             rows=end - int(start),
-            labels=hashlib.sha256(capacity[start:end].tobytes()).hexdigest(),
-            content=hashlib.sha256(index[start:end].tobytes() + values[start:end].tobytes()).hexdigest(),
+            labels=_digest(capacity[start:end]),
+            content=_digest(index[start:end], np.ascontiguousarray(values[start:end])),
             ranges={c: [a, b] for c, a, b in zip(columns, low[i], high[i], strict=True) if a == a},  # a == a: not NaN
         )
         for i, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
+
+
+def _digest(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 @dataclass

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from battery_core.data.findings import Finding, first_of_cells, of_rows
+from battery_core.data.quick_look import are_in_order
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,18 +50,20 @@ def check_rows(cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettin
         DataError: a cell has no usable label at all, or its capacity or temperature is in another unit.
     """
     import numpy as np
+    import pandas as pd
 
     capacity = checkups["capacity_Ah"].to_numpy(dtype=float)
     unusable = ~(np.isfinite(capacity) & (capacity > 0))
-    repeated = checkups.duplicated(["cell_id", "checkup_index"]).to_numpy() & ~unusable
+    codes, names = pd.factorize(checkups["cell_id"])  # from here on, cells are numbers: quick to compare
+    repeated = _repeated(codes, checkups["checkup_index"].to_numpy()) & ~unusable
     nothing, twice = "capacity is not a positive number: nothing to score", "this check-up of this cell is there before"
     findings = [
         *of_rows(checkups, unusable, "no_label", "capacity_Ah", "quarantined", nothing),
         *of_rows(checkups, repeated, "repeated_checkup", "checkup_index", "quarantined", twice),
     ]
     out = unusable | repeated
-    kept = _in_order(checkups[~out] if out.any() else checkups)
-    _check_cells_have_labels(checkups, kept.rows)
+    _check_cells_have_labels(names, codes[~out])
+    kept = _in_order(checkups[~out], codes[~out], names) if out.any() else _in_order(checkups, codes, names)
     for rule in (_units, _implausible, _backwards, _written_twice, _far_from_set_point):
         findings += rule(cells, kept, settings)
     return Checked(kept.rows, checkups[out], findings)
@@ -97,21 +100,33 @@ class _Cells:
         return step
 
 
-def _in_order(rows: pd.DataFrame) -> _Cells:
-    """Cells as they came, each one's check-ups in order."""
+def _repeated(codes: Any, index: Any) -> Any:
+    """Whether the same check-up of the same cell is there before."""
     import numpy as np
     import pandas as pd
 
-    cells, names = pd.factorize(rows["cell_id"])
-    order = np.lexsort((rows["checkup_index"].to_numpy(), cells))
-    if not bool((order[1:] > order[:-1]).all()):
-        rows, cells = rows.iloc[order], cells[order]
-    starts = np.flatnonzero(np.diff(cells, prepend=-1))
+    if are_in_order(codes, index, strictly=True):
+        return np.zeros(len(codes), dtype=bool)
+    return pd.DataFrame({"cell": codes, "index": index}).duplicated().to_numpy()
+
+
+def _in_order(rows: pd.DataFrame, codes: Any, names: Any) -> _Cells:
+    """Cells as they came, each one's check-ups in order."""
+    import numpy as np
+
+    index = rows["checkup_index"].to_numpy()
+    if not are_in_order(codes, index):
+        order = np.lexsort((index, codes))
+        rows, codes = rows.iloc[order], codes[order]
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
     return _Cells(rows.reset_index(drop=True), [str(name) for name in names], starts)
 
 
-def _check_cells_have_labels(checkups: pd.DataFrame, kept: pd.DataFrame) -> None:
-    if bare := sorted(set(checkups["cell_id"].unique()) - set(kept["cell_id"].unique())):
+def _check_cells_have_labels(names: Any, kept: Any) -> None:
+    import numpy as np
+
+    counts = np.bincount(kept, minlength=len(names))
+    if bare := sorted(str(name) for name, count in zip(names, counts, strict=True) if count == 0):
         raise DataError(
             f"cell '{bare[0]}': no check-up has a usable capacity_Ah (all missing, infinite or not positive)"
             f"{f', nor in {len(bare) - 1} more cells' if len(bare) > 1 else ''} - "
@@ -178,14 +193,17 @@ def _written_twice(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) ->
     columns = [name for name in rows.columns if name not in _NOT_MEASURED]
     if len(columns) < _LEAST_COLUMNS:
         return []
-    values = rows[columns].to_numpy(dtype=float)
-    now, before = values[1:], values[:-1]
-    there = ~np.isnan(now)
-    same = ((now == before) | (~there & np.isnan(before))).all(axis=1) & (there.sum(axis=1) >= _LEAST_COLUMNS)
-    same = np.concatenate([[False], same])
+    capacity = rows["capacity_Ah"].to_numpy(dtype=float)
+    same = np.diff(capacity, prepend=np.nan) == 0  # few have the same capacity: the rest is compared only there
     same[kept.starts] = False
+    places = np.flatnonzero(same)
+    if not len(places):
+        return []
+    now, before = (rows[columns].iloc[some].to_numpy(dtype=float) for some in (places, places - 1))
+    there = ~np.isnan(now)
+    same[places] = ((now == before) | (~there & np.isnan(before))).all(axis=1) & (there.sum(axis=1) >= _LEAST_COLUMNS)
     what = "every measured number is that of the check-up before"
-    return first_of_cells(rows, same, rows["capacity_Ah"].to_numpy(), "same_as_before", "capacity_Ah", what)
+    return first_of_cells(rows, same, capacity, "same_as_before", "capacity_Ah", what)
 
 
 def _far_from_set_point(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from battery_core.data.quick_look import is_plainly_right
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = ()) -> pd.Data
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
     """
-    extra = tuple(extra)
-    numbers = [name for name in (*CHECKUP_COLUMNS[2:], *extra) if name in checkups]
-    are_typed = (checkups.dtypes[numbers] == "float64").all()  # converting what needs no converting costs as much again
-    return _check("checkups", checkups, _checkups_schema(extra, coerce=not are_typed))
+    return _check("checkups", checkups, _checkups_schema(tuple(extra)))
 
 
 def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
@@ -114,9 +112,11 @@ def join_rows(cells: pd.DataFrame, checkups: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check(table: str, frame: pd.DataFrame, schema: Any) -> pd.DataFrame:
-    """Run a pandera schema and turn its report into one line."""
+    """Run a pandera schema and turn its report into one line; a table that is plainly right is spared it."""
     import pandera.errors
 
+    if is_plainly_right(frame, schema):
+        return frame
     try:
         checked: pd.DataFrame = schema.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as err:
@@ -168,19 +168,19 @@ def _cells_schema() -> Any:
 
 
 @cache
-def _checkups_schema(extra: tuple[str, ...], coerce: bool) -> Any:
+def _checkups_schema(extra: tuple[str, ...]) -> Any:
     import pandera.pandas as pa
 
     return pa.DataFrameSchema(
         {
             "cell_id": pa.Column(str, coerce=True),
             "checkup_index": pa.Column("int64", pa.Check.ge(0)),
-            "cycle_count": _number(at_least=0.0, coerce=coerce),
-            "time_days": _number(at_least=0.0, coerce=coerce),
-            "throughput_Ah": _number(at_least=0.0, coerce=coerce),
-            "capacity_Ah": _number(above=0.0, nullable=False, coerce=coerce),
-            "resistance_ohm": _number(above=0.0, coerce=coerce),
-            **{name: _number(coerce=coerce) for name in extra},
+            "cycle_count": _number(at_least=0.0),
+            "time_days": _number(at_least=0.0),
+            "throughput_Ah": _number(at_least=0.0),
+            "capacity_Ah": _number(above=0.0, nullable=False),
+            "resistance_ohm": _number(above=0.0),
+            **{name: _number() for name in extra},
         },
         strict=True,
         unique=["cell_id", "checkup_index"],
@@ -212,14 +212,13 @@ def _number(
     at_least: float | None = None,
     at_most: float | None = None,
     nullable: bool = True,
-    coerce: bool = True,
 ) -> Any:
     """A float column: finite (or missing, where that is allowed) and within its range."""
     import numpy as np
     import pandera.pandas as pa
 
-    checks = [pa.Check(lambda s: ~np.isinf(s), error="a finite number")]
+    checks = [pa.Check(lambda s: ~np.isinf(s), name="is_finite", error="a finite number")]
     checks += [] if above is None else [pa.Check.gt(above)]
     checks += [] if at_least is None else [pa.Check.ge(at_least)]
     checks += [] if at_most is None else [pa.Check.le(at_most)]
-    return pa.Column("float64", checks, nullable=nullable, coerce=coerce)
+    return pa.Column("float64", checks, nullable=nullable, coerce=True)

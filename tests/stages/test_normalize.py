@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from battery_core.data import cell_reading, cell_store
+from battery_core.data import cell_reading
 from battery_core.data.cell_store import CellStore
 from battery_core.data.quarantine import quarantine_shown
 from battery_core.data.sources.charge_statistics import XJTU
@@ -64,8 +65,13 @@ def hashes(folder: Path) -> dict[str, str]:
     return {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
 
 
-def entries(settings: Settings) -> list[Path]:
-    return sorted((settings.folder("data") / "cells" / "xjtu").glob("*/*.cell"))
+def packs(settings: Settings) -> list[Path]:
+    return sorted((settings.folder("data") / "cells" / "xjtu").glob("*.cells"))
+
+
+def age(files: list[Path], days: float = 40) -> None:
+    for file in files:
+        os.utime(file, (time.time() - days * 86400,) * 2)
 
 
 def test_a_file_that_comes_and_goes_again_reads_only_itself(settings: Make, read: list[str]) -> None:
@@ -118,12 +124,12 @@ def test_the_way_there_leaves_no_trace(settings: Make, monkeypatch: pytest.Monke
         (plain.path / f"{name}.parquet").unlink()
     again = data.normalize(settings(data__workers=3))
     assert (hashes(again.path), again.version, again.skipped) == (wanted, plain.version, False)
-    for file in entries(settings())[::2]:
-        file.unlink()
+    (pack,) = packs(settings())
+    pack.write_bytes(pack.read_bytes()[: pack.stat().st_size // 2])
     monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 2)
     (plain.path / "cells.parquet").unlink()
     mixed = data.normalize(settings(data__workers=4))
-    assert "6 cells read, 6 unchanged" in mixed.message
+    assert re.search(r"[56] unchanged", mixed.message)  # of twelve, about half a pack
     assert hashes(mixed.path) == wanted
     assert data.normalize(settings(data__workers=2)).skipped  # the number of workers is in no key
 
@@ -139,48 +145,89 @@ def test_tables_hold_what_a_plain_reading_gives(settings: Make) -> None:
         np.testing.assert_allclose(rows["capacity_Ah"], plain[str(cell)], rtol=1e-12)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:200] + b"x" + b[201:], lambda b: b""])
-def test_a_damaged_entry_is_read_again(settings: Make, read: list[str], damage: Any, caplog: Any) -> None:
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        (lambda b: b[:-9], 1),  # the end was never written
+        (lambda b: b[:200] + bytes([b[200] ^ 1]) + b[201:], 1),
+        (lambda b: b[:70] + b"\xff" + b[71:], 12),  # a length: nothing behind it can be found
+        (lambda b: b[:40] + bytes([b[40] ^ 1]) + b[41:], 1),  # a key
+        (lambda b: b"", 12),
+    ],
+)
+def test_a_damaged_entry_is_read_again(settings: Make, read: list[str], damage: Any, lost: int) -> None:
     first = data.normalize(settings())
-    victim = entries(settings())[0]
-    victim.write_bytes(damage(victim.read_bytes()))
+    (pack,) = packs(settings())
+    pack.write_bytes(damage(pack.read_bytes()))
     (first.path / "checkups.parquet").unlink()
     read.clear()
     assert data.normalize(settings()).version == first.version
-    assert len(read) == 1
+    assert len(read) == lost
+    (first.path / "checkups.parquet").unlink()
+    read.clear()
+    data.normalize(settings())
+    assert read == []  # the whole entry that came later is the one that counts
+
+
+def test_a_damaged_entry_is_said(settings: Make, caplog: pytest.LogCaptureFixture) -> None:
+    first = data.normalize(settings())
+    (pack,) = packs(settings())
+    content = pack.read_bytes()
+    pack.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    (first.path / "checkups.parquet").unlink()
+    data.normalize(settings())
     assert "are damaged: the cell is read again" in caplog.text
 
 
-def test_a_kill_while_an_entry_is_written_leaves_no_half_entry(
+def test_a_kill_while_entries_are_written_costs_only_the_half_one(
     settings: Make, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
-        raise SystemExit(9)
+    plain = CellStore._append
+
+    def killed(self: Any, key: str, pieces: Any) -> None:
+        if len(self._places) == 5:
+            plain(self, key, [b"".join(pieces)[:300]])
+            raise SystemExit(9)
+        plain(self, key, pieces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cell_store.os, "replace", killed)
+        patch.setattr(CellStore, "_append", killed)
         with pytest.raises(SystemExit):
             data.normalize(settings())
-    assert entries(settings()) == []
-    left = list((settings().folder("data") / "cells" / "xjtu").glob("*/*.part"))
-    assert left
+    assert len(packs(settings())) == 1
     read.clear()
-    assert len(read) < len(data.read_table(data.normalize(settings()).path, "cells")) == len(read) == 12
+    assert len(data.read_table(data.normalize(settings()).path, "cells")) == 12
+    assert len(read) == 7
 
 
-def test_what_no_run_uses_for_long_is_deleted(settings: Make) -> None:
+def test_what_no_run_uses_for_long_is_deleted(settings: Make, read: list[str]) -> None:
     data.normalize(settings())
-    old = {file.stem for file in entries(settings())}
+    (first,) = packs(settings())
+    age([first])
     add_checkups(raw(settings(), "2C_battery-1"))
-    long_ago = time.time() - 40 * 86400
-    for file in entries(settings()):
-        os.utime(file, (long_ago, long_ago))
     data.normalize(settings())
-    kept = {file.stem for file in entries(settings())}
-    assert len(old - kept) == 1  # the rows of the cell as it was; cells still in use are kept however old
-    assert len(kept) == 12
-    store = CellStore(settings().folder("data") / "cells" / "xjtu")
-    assert store.prune(30.0, ()) == 0  # used today: their dates are new
+    assert time.time() - first.stat().st_mtime < 3600  # eleven cells of it are in use, however old they are
+    for file in sorted(first.parents[2].glob("raw/xjtu/*.csv"))[:8]:
+        add_checkups(file)
+    age([first])
+    data.normalize(settings())  # less than half of it is in use: that is handed on
+    assert first.exists()
+    data.normalize(settings(data__soh_max=1.06))
+    assert not first.exists()
+
+
+def test_what_is_handed_on_is_not_read_again(settings: Make, read: list[str]) -> None:
+    data.normalize(settings())
+    (first,) = packs(settings())
+    for file in raw(settings(), "x").parent.glob("*.csv"):
+        if file.stem != "2C_battery-1":
+            add_checkups(file)
+    tables = data.normalize(settings())
+    first.unlink()
+    (tables.path / "checkups.parquet").unlink()
+    read.clear()
+    assert data.normalize(settings()).version == tables.version
+    assert read == []
 
 
 def test_a_raw_file_that_changes_while_it_is_read_is_refused(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:

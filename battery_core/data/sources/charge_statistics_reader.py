@@ -39,7 +39,8 @@ COLUMNS: Mapping[str, str] = {
     "capacity": "capacity_Ah",
 }
 Array = npt.NDArray[np.float64]
-_ORDER = (*CHECKUP_COLUMNS, *CHARGE_STATISTICS)
+_NUMBERS = pd.Index([*CHECKUP_COLUMNS[2:], *CHARGE_STATISTICS], dtype=object)  # made once: it costs as much as a read
+_FACTS = pd.Index(CELL_COLUMNS, dtype=object)
 
 
 def read_cell(path: Path, cell: Mapping[str, object]) -> SourceTables:
@@ -51,11 +52,12 @@ def read_cell(path: Path, cell: Mapping[str, object]) -> SourceTables:
     name = str(cell["cell_id"])
     numbers = _read_numbers(f"cell '{name}', source '{cell['source']}'", path)
     rows = _table(name, numbers)
-    cells = pd.DataFrame([[cell[column] for column in CELL_COLUMNS]], columns=list(CELL_COLUMNS), dtype=object)
-    is_bad = ~np.isfinite(np.stack(list(numbers.values()), axis=1))
-    out: npt.NDArray[np.bool_] = np.any(is_bad, axis=1)
-    if not out.any():
+    cells = pd.DataFrame([[cell[column] for column in CELL_COLUMNS]], columns=_FACTS, dtype=object)
+    are_bad = {column: ~np.isfinite(values) for column, values in numbers.items()}
+    if not any(bad.any() for bad in are_bad.values()):
         return SourceTables(cells, rows, rows_read=len(rows))
+    is_bad = np.stack(list(are_bad.values()), axis=1)
+    out: npt.NDArray[np.bool_] = np.any(is_bad, axis=1)
     findings = _non_finite(rows, is_bad)
     if out.all():
         reason = "every row of this cell is quarantined: no cell left"
@@ -70,11 +72,17 @@ def read_cell(path: Path, cell: Mapping[str, object]) -> SourceTables:
 
 
 def _table(cell_id: str, numbers: Mapping[str, Array]) -> pd.DataFrame:
-    """One check-up a cycle, columns in canonical order; made in one go, for there are hundreds of such files."""
-    index = np.arange(len(numbers["capacity_Ah"]))
-    known = {"cell_id": cell_id, "checkup_index": index, "cycle_count": index + 1.0, **numbers}
-    missing = np.full(len(index), np.nan)
-    return pd.DataFrame({column: known.get(column, missing) for column in _ORDER})
+    """One check-up a cycle, columns in canonical order; its numbers are one block, which pandas joins at once."""
+    n = len(numbers["capacity_Ah"])
+    index = np.arange(n)
+    known = {"cycle_count": index + 1.0, **numbers}
+    block = np.empty((len(_NUMBERS), n))
+    for values, column in zip(block, _NUMBERS, strict=True):
+        values[:] = known.get(column, np.nan)
+    rows = pd.DataFrame(block.T, columns=_NUMBERS, copy=False)
+    rows.insert(0, "checkup_index", index)
+    rows.insert(0, "cell_id", pd.array(pa.repeat(cell_id, n), dtype="str"))  # thrice as quick as the bare word
+    return rows
 
 
 def _read_numbers(where: str, path: Path) -> dict[str, Array]:

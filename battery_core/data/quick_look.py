@@ -1,0 +1,81 @@
+"""Tables that surely pass their schema, told at a glance: pandera takes ten times as long to find nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# pandera's name of a check -> whether a column passes that lies between its lowest and its highest value
+_NUMBERS: Mapping[str, Callable[..., bool]] = {
+    "is_finite": lambda low, high: bool(abs(low) < float("inf") and abs(high) < float("inf")),
+    "greater_than": lambda low, high, min_value: bool(low > min_value),
+    "greater_than_or_equal_to": lambda low, high, min_value: bool(low >= min_value),
+    "less_than_or_equal_to": lambda low, high, max_value: bool(high <= max_value),
+}
+# the same for the different words of a column
+_WORDS: Mapping[str, Callable[..., bool]] = {
+    "isin": lambda words, allowed_values: set(words) <= set(allowed_values),
+    "str_length": lambda words, min_value, max_value, exact_value: (
+        max_value is None and exact_value is None and all(len(word) >= min_value for word in words)
+    ),
+}
+
+
+def is_plainly_right(frame: pd.DataFrame, schema: Any) -> bool:
+    """Whether a table has the types of a pandera schema and passes its checks; False says only: look closer.
+
+    Example:
+        >>> import pandas as pd
+        >>> import pandera.pandas as pa
+        >>> schema = pa.DataFrameSchema({"time_s": pa.Column("float64", pa.Check.ge(0.0))})
+        >>> [is_plainly_right(pd.DataFrame({"time_s": [x, 1.0]}), schema) for x in (0.0, -1.0)]
+        [True, False]
+    """
+    if frame.empty or sorted(frame.columns) != sorted(schema.columns):
+        return False
+    return _are_unique(frame, schema.unique) and all(_is_right(frame[name], c) for name, c in schema.columns.items())
+
+
+def are_in_order(cells: Any, index: Any, *, strictly: bool = False) -> bool:
+    """Whether cells, as numbers, lie one after the other, each one's check-ups in order; strictly: none there twice.
+
+    Example:
+        >>> import numpy as np
+        >>> [are_in_order(np.array([0, 0, 1]), np.array([3, 3, 0]), strictly=s) for s in (False, True)]
+        [True, False]
+    """
+    further = index[1:] > index[:-1] if strictly else index[1:] >= index[:-1]
+    return bool(((cells[1:] > cells[:-1]) | ((cells[1:] == cells[:-1]) & further)).all())
+
+
+def _are_unique(frame: pd.DataFrame, columns: list[str] | None) -> bool:
+    import pandas as pd
+
+    if not columns:
+        return True
+    cell, index = columns
+    return are_in_order(pd.factorize(frame[cell])[0], frame[index].to_numpy(), strictly=True)
+
+
+def _is_right(values: pd.Series[Any], column: Any) -> bool:
+    import numpy as np
+    import pandas as pd
+
+    known, extremes = _NUMBERS, []
+    if values.dtype in ("float64", "int64"):
+        numbers = values.to_numpy()
+        low, high = np.fmin.reduce(numbers), np.fmax.reduce(numbers)
+        if low != low:  # nothing is there
+            return str(column.dtype) == "float64" and column.nullable
+        is_there = column.nullable or not np.isnan(numbers).any()
+        extremes, is_typed = [low, high], is_there and str(column.dtype) == str(values.dtype)
+    else:
+        words = values.unique()
+        is_typed = isinstance(values.dtype, pd.StringDtype) and isinstance(column.dtype.type, pd.StringDtype)
+        known, extremes, is_typed = _WORDS, [words], is_typed and not pd.isna(words).any()
+    if not is_typed or (column.unique and not values.is_unique):
+        return False
+    return all(check.name in known and known[check.name](*extremes, **check.statistics) for check in column.checks)
