@@ -1,4 +1,4 @@
-"""Settings of scoring: when a cell is near its end of life, and how sure forecasts are meant to be."""
+"""Settings of scoring and of cross-validation: what is flagged and forecast, how many folds and seeds."""
 
 from __future__ import annotations
 
@@ -15,4 +15,14 @@ class ScoreSettings(SectionSettings):
     )
     forecast_coverage: float = setting(
         0.9, "share of cells that the interval of a forecast is meant to hold", unit="fraction", gt=0, lt=1
+    )
+
+
+class ValidateSettings(SectionSettings):
+    """How models are compared by cross-validation."""
+
+    folds: int = setting(5, "folds of cells; 0: leave one cell out", ge=0)
+    seeds: int = setting(1, "seeds each model is trained with in each fold, counted from seed", ge=1)
+    with_test_cells: bool = setting(
+        False, "also the cells that are frozen as test cells; a model chosen so has seen its test"
     )

@@ -1,0 +1,196 @@
+"""Cross-validation: every cell is tested once by models that never saw it; which is better, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from battery_core.data.settings import SplitSettings
+from battery_core.data.splits import CellSplit, make_split
+from battery_core.data.versioning import file_sha256
+from battery_core.errors import SettingsError, TrainingError
+from battery_core.evaluation.baselines import BASELINES
+from battery_core.evaluation.paired import Comparison, against_best
+from battery_core.evaluation.tables import percent
+from battery_core.files import read_json, write_json, write_text
+from battery_core.jobs import JobSpec
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages.artefacts import STAGE_FILE, read_table, source_of
+from battery_core.stages.candidate import PREDICTIONS_FILE, not_by_definition
+from battery_core.stages.train import job_specs, labelled_rows
+
+VALIDATION_FILE = "validation.json"
+_BASELINES = ("train_mean", "linear_throughput")
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One model trained on one fold with one seed."""
+
+    fold: int
+    seed: int
+    spec: JobSpec
+
+
+def fold_jobs(settings: Settings, tables: Staged, split: Staged) -> list[FoldJob]:
+    """A job for each model, fold and seed; a fold is a split file of its own, so a job that stands is not run again.
+
+    Raises:
+        SettingsError: more folds than cells.
+    """
+    jobs = []
+    for fold, staged in enumerate(folds(settings, tables, split)):
+        for seed in range(settings.seed, settings.seed + settings.validation.seeds):
+            seeded = settings.model_copy(update={"seed": seed})
+            jobs += [FoldJob(fold, seed, spec) for spec in job_specs(seeded, tables, staged)]
+    return jobs
+
+
+def folds(settings: Settings, tables: Staged, split: Staged) -> list[Staged]:
+    """The split file of each fold, over the cells that are not frozen as test cells unless these are asked for.
+
+    Raises:
+        SettingsError: more folds than cells.
+    """
+    frozen = CellSplit.from_json(split.path.read_text())
+    cells = read_table(tables.path, "cells")
+    kept_out = set(frozen.unused) | (set() if settings.validation.with_test_cells else set(frozen.test))
+    cells = cells[~cells["cell_id"].isin(kept_out)].reset_index(drop=True)
+    count = settings.validation.folds or len(cells)
+    if not 2 <= count <= len(cells):
+        raise SettingsError(
+            f"validation.folds: expected 2 to {len(cells)} folds of {len(cells)} cells, or 0 for one a cell, got "
+            f"{settings.validation.folds} - change validation.folds"
+        )
+    strategy = "grouped_kfold" if settings.validation.folds else "leave_one_cell_out"
+    made = []
+    for fold in range(count):
+        asked = SplitSettings(
+            strategy=strategy, n_folds=count, fold=fold, seed=settings.split.seed, val_share=settings.split.val_share
+        )
+        one = make_split(cells, asked, source_of(settings))
+        name = f"{settings.data.source}-{split.version[:8]}-{strategy}-{count}-{len(cells)}-{fold}.json"
+        file = settings.folder("artifacts") / "validation" / name
+        write_text(file, one.to_json())
+        made.append(Staged(file, file_sha256(file), False, f"fold {fold}: {len(one.test)} test cells"))
+    return made
+
+
+def validate(settings: Settings, tables: Staged, jobs: Sequence[FoldJob], folder: Path) -> Staged:
+    """Errors of all models on the cells that each fold held out: mean, spread, and a paired test over cells.
+
+    Raises:
+        TrainingError: a job left no result.
+    """
+    reference = settings.data.soh_reference
+    lines = [_errors(_predicted(job), reference).assign(model=job.spec.model, **_where(job)) for job in jobs]
+    firsts = {job.fold: job for job in reversed(jobs)}
+    for job in firsts.values():
+        lines += [found.assign(model=name, **_where(job)) for name, found in _baselines(job, tables, reference)]
+    errors = pd.concat(lines, ignore_index=True)
+    found = compare(errors)
+    trained = [job.spec.model for job in jobs]
+    per_cell = {name: part.groupby("cell_id")["mape"].mean() for name, part in errors.groupby("model")}
+    tests = against_best({str(name): cells for name, cells in per_cell.items() if name in trained})
+    content = {
+        "source": settings.data.source,
+        "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
+        "folds": len(firsts),
+        "seeds": settings.validation.seeds,
+        "with_test_cells": settings.validation.with_test_cells,
+        "cells": int(errors["cell_id"].nunique()),
+        "models": found,
+        "tests": [asdict(test) for test in tests],
+    }
+    write_json(folder / VALIDATION_FILE, content)
+    errors.to_parquet(folder / "errors.parquet", index=False)
+    best = next(line for line in found if line["model"] in trained)
+    message = f"validate: {best['model']} is the best of {len(set(trained))} on {content['cells']} cells: " + percent(
+        best["mean"]
+    )
+    return Staged(folder / VALIDATION_FILE, file_sha256(folder / VALIDATION_FILE), False, message)
+
+
+def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean per-cell MAPE of each model and how it spreads, the best first.
+
+    Args:
+        errors: columns model, seed, fold, cell_id, mape: one line for each model, seed and held-out cell.
+    """
+    lines = []
+    for name, part in errors.groupby("model"):
+        cells = part.groupby("cell_id")["mape"].mean()
+        seeds, by_fold = part.groupby("seed")["mape"].mean(), part.groupby("fold")["mape"].mean()
+        lines.append(
+            {
+                "model": str(name),
+                "mean": float(cells.mean()),
+                "seed_spread": _std(seeds),
+                "fold_spread": _std(by_fold),
+                "worst_cell": str(cells.idxmax()),
+                "worst": float(cells.max()),
+            }
+        )
+    return sorted(lines, key=lambda line: float(line["mean"]))
+
+
+def _std(values: pd.Series[float]) -> float | None:
+    """None for a single value, and where one is not finite."""
+    return float(values.std()) if len(values) > 1 and np.isfinite(values).all() else None
+
+
+def _where(job: FoldJob) -> dict[str, int]:
+    return {"fold": job.fold, "seed": job.seed}
+
+
+def _predicted(job: FoldJob) -> pd.DataFrame:
+    file = job.spec.folder / PREDICTIONS_FILE
+    if not file.is_file():
+        raise TrainingError(f"validate: job '{job.spec.run_id}' left no predictions in '{file}' - run it again")
+    rows = pd.read_parquet(file)
+    return rows[rows["part"] == "test"]
+
+
+def _errors(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """MAPE of each cell, %; a prediction that is not finite makes the cell's error infinite."""
+    rows = not_by_definition(rows, reference)
+    relative = ((rows["prediction"] / rows["soh"] - 1).abs() * 100).fillna(float("inf"))
+    return relative.groupby(rows["cell_id"]).mean().rename("mape").reset_index()
+
+
+def _baselines(job: FoldJob, tables: Staged, reference: str) -> list[tuple[str, pd.DataFrame]]:
+    rows = labelled_rows(tables.path, CellSplit.from_json(Path(job.spec.split).read_text()), reference)
+    train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
+    return [(name, _errors(test.assign(prediction=BASELINES[name](train, test)), reference)) for name in _BASELINES]
+
+
+def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The comparison as a table for a page or a terminal."""
+    tests = {test["model"]: Comparison(**test) for test in content["tests"]}
+    return [
+        {
+            "model": line["model"],
+            "MAPE per cell": percent(line["mean"]),
+            "over seeds": _spread(line["seed_spread"]),
+            "over folds": _spread(line["fold_spread"]),
+            "worst cell": f"{percent(line['worst'])} ({line['worst_cell']})",
+            "against the best": _test(tests.get(line["model"])),
+        }
+        for line in content["models"]
+    ]
+
+
+def _spread(value: float | None) -> str:
+    return "n/a" if value is None else f"± {value:.2f}"
+
+
+def _test(test: Comparison | None) -> str:
+    if test is None:
+        return ""
+    return f"{test.best} {test.gain:.0%} better, on {test.wins:.0%} of {test.n_cells} cells, p = {test.p_value:.2g}"

@@ -1,0 +1,85 @@
+"""Flow ``validate``: models compared by cross-validation over cells and seeds; nothing is released.
+
+``python flows/validate.py --models mlp,lgbm --validation.folds 5 --validation.seeds 3`` runs it here and now.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # a wrong option or --help must not wait for the orchestrator to be imported
+    from flows.command_line import read_command_line
+
+    OVERRIDES = read_command_line(
+        program="flows/validate.py",
+        description="Compare models by cross-validation: every cell is tested once by models that never saw it.",
+    )
+
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.logging import get_run_logger
+
+from battery_core import jobs
+from battery_core.errors import TrainingError
+from battery_core.release.locking import one_at_a_time
+from battery_core.settings import Settings, resolve
+from battery_core.stages import Staged
+from battery_core.stages.release import lock_file
+from battery_core.stages.validate import fold_jobs
+from flows.session import quiet_known_errors
+from flows.train import gather, start
+from tasks import validation
+from tasks.common import tag_run
+from tasks.data import fetch, normalize, split
+
+
+def run_name() -> str:
+    """Source and start of the flow run, such as ``simulated-20260131-020000``."""
+    given = runtime.flow_run.parameters
+    source = given.get("source") or resolve(given.get("settings")).data.source
+    return f"{source}-{runtime.flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
+
+
+@flow(name="validate", flow_run_name=run_name)
+def validate(source: str | None = None, settings: dict[str, Any] | None = None) -> Staged:
+    """Train every model on every fold with every seed, ``jobs.concurrent`` at a time, and compare them over cells.
+
+    Args:
+        source: where the cells come from; empty: as in params.yaml.
+        settings: any other setting by its dotted name, such as {"validation.seeds": 5}.
+
+    Raises:
+        TrainingError: a job failed; those that ended stand, and the next run goes on from there.
+    """
+    quiet_known_errors()
+    chosen = resolve({**(settings or {}), **({"data.source": source} if source else {})})
+    name, log = runtime.flow_run.name, get_run_logger()
+    with one_at_a_time(lock_file(chosen), f"validate {name}", log.warning), jobs.none_left_behind():
+        raw = fetch(chosen)
+        tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
+        tables = normalize(chosen, raw)
+        planned = fold_jobs(chosen, tables, split(chosen, tables))
+        log.info("validate: %d jobs, %d at a time", len(planned), chosen.jobs.concurrent)
+        results, failures = gather(start(chosen, [job.spec for job in planned]))
+        if failures:
+            again = "run it again: what ended is not trained again"
+            raise TrainingError(f"{len(failures)} of {len(planned)} jobs failed - {again}; {'; '.join(failures)}")
+        log.info("validate: %d of %d jobs stood already", sum(result["reused"] for result in results), len(planned))
+        return validation.validate(chosen, tables, planned, chosen.folder("artifacts") / "validation" / name)
+
+
+def say(report: Staged, _settings: Settings, seconds: float) -> None:
+    """What a person at the terminal reads last."""
+    from battery_core.files import read_json
+    from battery_core.stages.validate import rows_for_people
+    from flows.command_line import print_table
+
+    content = read_json(report.path)
+    over = f"{content['cells']} cells, {content['folds']} folds, {content['seeds']} seeds"
+    print_table(f"Cross-validation on {content['source']}: {over}", rows_for_people(content))
+    print(f"Wilcoxon signed-rank over cells, Holm-corrected; {report.path}; {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    from flows.command_line import run_here
+
+    run_here(validate, OVERRIDES, say)

@@ -1,0 +1,32 @@
+"""Task of cross-validation: what the folds came to, on the run page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.logging import get_run_logger
+
+from battery_core.files import read_json
+from battery_core.settings import Settings
+from battery_core.stages import Staged
+from battery_core.stages import validate as stage
+from battery_core.stages.validate import FoldJob
+from tasks.common import OPTIONS
+
+
+@task(
+    name="validate", task_run_name="validate {settings.data.source}", tags=["validate"], timeout_seconds=1800, **OPTIONS
+)
+def validate(settings: Settings, tables: Staged, jobs: Sequence[FoldJob], folder: Path) -> Staged:
+    """Compare the models over the cells that each fold held out."""
+    report = stage.validate(settings, tables, jobs, folder)
+    get_run_logger().info(report.message)
+    create_table_artifact(
+        table=stage.rows_for_people(read_json(report.path)),
+        key=f"validation-{settings.data.source.replace('_', '-')}",
+        description=report.message,
+    )
+    return report
