@@ -36,6 +36,16 @@ _SECTIONS = {
             True,
         ),
         "gain": ("LightGBM: what its splits are on", "Share of the loss on training cells that a feature took.", True),
+        "attention": (
+            "LSTM: which check-ups it attends to",
+            "Its worst test cell; each line is an estimate, the colour how much an earlier check-up counts for it.",
+            False,
+        ),
+        "latent": (
+            "Neural ODE: the latent path of ageing",
+            "The worst and the two best test cells; a path begins at its dot.",
+            True,
+        ),
         "shap": (
             "LightGBM: which way a feature moves estimates",
             "SHAP values; each dot is a check-up of a test cell.",
