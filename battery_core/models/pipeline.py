@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from battery_core.errors import DataError
-from battery_core.features.base import build_features
+from battery_core.features.base import build_features, pieces_of_cells
 from battery_core.features.scaling import Scaler
 from battery_core.features.sequence import history_index
 from battery_core.features.settings import FeatureSettings
@@ -25,6 +25,7 @@ from battery_core.models.estimator import Estimator, reading
 
 PIPELINE_FILE = "pipeline.json"
 _PIECE = 8192  # rows whose histories are in memory at a time
+_ROWS_AT_ONCE = 131072  # rows whose features are in memory at a time, about: whole cells
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,16 @@ class Pipeline(Estimator):
         return features.reindex(columns=list(self.feature_names))
 
     def members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """SOH by each member of the model, shape (K, N); a model that is no ensemble is its only member."""
+        """SOH by each member of the model, shape (K, N); a model that is no ensemble is its only member.
+
+        Raises:
+            DataError: a measured column is missing.
+        """
+        check_columns(rows, self.raw_columns, self._who)
+        pieces = pieces_of_cells(rows["cell_id"], _ROWS_AT_ONCE)
+        return np.concatenate([self._members_of_piece(rows.iloc[piece]) for piece in pieces], axis=1)
+
+    def _members_of_piece(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         x = self.scaler.transform(self.features(rows).to_numpy(dtype=np.float64))
         if self.histories:
             output = self._of_histories(x, rows)

@@ -183,6 +183,14 @@ def test_the_package_gives_intervals_and_says_what_it_does_not_know(packed: Pack
     np.testing.assert_allclose(plain["soh"], pipeline.predict(packed.rows), rtol=0, atol=1e-9)
 
 
+def test_a_large_table_goes_in_pieces_of_whole_cells(packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pipeline in packed.pipelines:
+        whole = pipeline.predict(packed.rows)
+        with monkeypatch.context() as patch:
+            patch.setattr("battery_core.models.pipeline._ROWS_AT_ONCE", 5)  # a cell has 12
+            np.testing.assert_allclose(pipeline.predict(packed.rows), whole, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
