@@ -57,7 +57,10 @@ def attention_of(pipeline: Pipeline, rows: pd.DataFrame, which: Any) -> np.ndarr
 
 
 def latent(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Path) -> Path:
-    """The latent paths of some test cells up to their last check-up, and the SOH along them beside the labels.
+    """The latent paths of some test cells up to their last check-up, and what they do to that check-up's estimate.
+
+    The line on the right is what the last check-up would be estimated at with that much ageing behind it: a flat one
+    says that its own measurements decide, and the path adds little. It is no fade curve.
 
     Args:
         pipeline: of the neural ODE.
@@ -84,9 +87,9 @@ def latent(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Path) -> Pa
         left.plot(plane[i, :, 0], plane[i, :, 1], color=colour, lw=1.3, label=str(cell))
         left.plot(plane[i, 0, 0], plane[i, 0, 1], color=colour, marker="o", markersize=5)
         right.plot(days[i], soh[i], color=colour, lw=1.5)
-        right.plot(own[time], own["soh"], color=colour, marker=".", ms=4, ls="", alpha=0.6)
+        right.plot(own[time].iloc[-1], own["soh"].iloc[-1], color=colour, marker="x", markersize=7)
     left.set(xlabel="first principal direction", ylabel="second principal direction")
-    right.set(xlabel=time, ylabel="SOH: line along the path, dots label")
+    right.set(xlabel=time, ylabel="estimate of the last check-up along its path; cross: label")
     for axes in (left, right):
         axes.grid(color="0.93")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)

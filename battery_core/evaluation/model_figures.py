@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from battery_core.evaluation.data_figures import BLUE, GREEN, ORANGE, SKY, VERMILLION, save
 
-_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, SKY)
-_MARKERS = ("o", "s", "^", "D", "v")
+_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, SKY, "#CC79A7", "0.15", "0.55")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MOST_FEATURES = 15
 
 
@@ -30,7 +30,7 @@ def calibration(models: Mapping[str, Sequence[Mapping[str, float]]], title: str,
     held, wide = figure.subplots(1, 2)
     held.plot([0, 100], [0, 100], color="0.5", lw=0.8, label="as promised")
     for i, (name, levels) in enumerate(models.items()):
-        style = {"color": _COLOURS[i % 5], "marker": _MARKERS[i % 5], "markersize": 5, "lw": 1.2, "label": name}
+        style = {"color": _COLOURS[i % 8], "marker": _MARKERS[i % 8], "markersize": 5, "lw": 1.2, "label": name}
         promised = [100 * level["nominal"] for level in levels]
         held.plot(promised, [100 * level["coverage"] for level in levels], **style)
         wide.plot(promised, [level["width"] for level in levels], **style)
@@ -40,7 +40,7 @@ def calibration(models: Mapping[str, Sequence[Mapping[str, float]]], title: str,
     for axes in (held, wide):
         axes.set(xlabel="promised, % of check-ups", xlim=(47, 98))
         axes.grid(color="0.92")
-    held.legend(frameon=False, fontsize=9, loc="lower right")
+    figure.legend(*held.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
     return save(figure, title, file)
 
 

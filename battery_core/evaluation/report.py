@@ -97,13 +97,16 @@ def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
 
 def _per_soh_range(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """How the error changes as cells fade: only the check-ups in each range of measured SOH, fresh ones first."""
-    lines, ranges = [], frame["soh"].map(soh_range)
-    for name in map(soh_range, (*reversed(SOH_EDGES), BELOW_ALL)):
-        inside = frame[ranges == name]
-        if len(inside):
-            cells = _per_cell(inside).assign(soh_range=name)
-            lines += [line | {"n_rows": len(inside)} for line in _over_cells(cells, "soh_range")]
-    return lines
+    error = (frame["prediction"] - frame["soh"]).where(np.isfinite(frame["prediction"]))
+    relative = (error / frame["soh"]).abs() * 100
+    parts = frame.assign(square=error**2, relative=relative, broken=error.isna(), soh_range=frame["soh"].map(soh_range))
+    table = parts.groupby(["soh_range", "cell_id"], sort=True)
+    cells = table[["relative", "square"]].mean().where(~table["broken"].any(), np.nan)
+    cells = cells.assign(mape=cells["relative"], rmse=np.sqrt(cells["square"]) * PERCENTAGE_POINTS).reset_index()
+    found = {line["soh_range"]: line for line in _over_cells(cells, "soh_range")}
+    rows = parts["soh_range"].value_counts()
+    order = map(soh_range, (*reversed(SOH_EDGES), BELOW_ALL))
+    return [found[name] | {"n_rows": int(rows[name])} for name in order if name in found]
 
 
 def probe_verdict(best: Scores, probe: Scores) -> str:

@@ -38,12 +38,14 @@ _SECTIONS = {
         "gain": ("LightGBM: what its splits are on", "Share of the loss on training cells that a feature took.", True),
         "attention": (
             "LSTM: which check-ups it attends to",
-            "Its worst test cell; each line is an estimate, the colour how much an earlier check-up counts for it.",
+            "Its worst test cell; each line is an estimate, the colour how much an earlier check-up counts. White "
+            "ones were not read: they are later, or thinned out of a long history.",
             False,
         ),
         "latent": (
             "Neural ODE: the latent path of ageing",
-            "The worst and the two best test cells; a path begins at its dot.",
+            "The worst and the two best test cells; a path begins at its dot. On the right, what the path does to the "
+            "estimate of the last check-up: where it is flat, that check-up's own measurements decide.",
             True,
         ),
         "shap": (
