@@ -210,7 +210,8 @@ def test_the_report_is_complete(report: Callable[..., dict[str, Any]], prepared,
         assert (scores["n_rows"], scores["n_cells"]) == (48, 4)
         assert {cell["cell_id"] for cell in scores["per_cell"]} == set(content["split"]["test_cells"])
         assert scores["first_checkup"]["rmse"] >= 0
-    assert {"report.json", "parity.png", "fade.png"} <= {file.name for file in (tmp_path / "report").iterdir()}
+    shown = {"report.json", "report.html", "parity.png", "fade.png", "residuals.png", "learning.png", "shap.png"}
+    assert shown <= {file.name for file in (tmp_path / "report").iterdir()}
 
 
 def test_scores_are_those_of_the_kept_predictions(
