@@ -71,8 +71,7 @@ def build_features(
     hidden = {c for c, role in {**CANONICAL_ROLES, **(roles or {})}.items() if role == Role.LABEL_EQUIVALENT}
     position = pd.RangeIndex(len(rows))  # the caller's index may repeat
     seen = rows.drop(columns=[c for c in hidden if c in rows]).set_index(position)
-    in_order = _by_cell_and_checkup(seen)
-    ordered = seen if in_order else seen.sort_values(["cell_id", "checkup_index"], kind="stable")
+    ordered = seen if in_order(seen) else seen.sort_values(["cell_id", "checkup_index"], kind="stable")
     parts: dict[str, pd.Series[float]] = {}
     notes = []
     for name in names:
@@ -106,7 +105,7 @@ def pieces_of_cells(cell_ids: pd.Series[str], rows_at_once: int) -> list[slice]:
     return [slice(start, end) for start, end in pairwise(cuts)]
 
 
-def _by_cell_and_checkup(rows: pd.DataFrame) -> bool:
+def in_order(rows: pd.DataFrame) -> bool:
     """Whether the rows of each cell stand together with rising check-ups: sorting a million of them takes seconds."""
     import numpy as np
 

@@ -7,7 +7,14 @@ import pytest
 from battery_core.data.names import SOURCES
 from battery_core.data.sources.base import CHARGE_STATISTICS, Role
 from battery_core.errors import DataError, SettingsError
-from battery_core.features.base import FeatureSet, FeatureSettings, build_features, feature_names, pieces_of_cells
+from battery_core.features.base import (
+    FeatureSet,
+    FeatureSettings,
+    build_features,
+    feature_names,
+    in_order,
+    pieces_of_cells,
+)
 from battery_core.features.condition import with_known_groups
 from battery_core.features.ica import PEAK
 from battery_core.features.names import FEATURES
@@ -228,3 +235,16 @@ def test_pieces_hold_whole_cells_and_every_row_once(rows_at_once: int) -> None:
     seen = [set(cells.iloc[piece]) for piece in pieces]
     assert sum(map(len, seen)) == 4  # no cell in two pieces
     assert len(pieces) == {1: 4, 7: 4, 50: 2, 1000: 1}[rows_at_once]
+
+
+@pytest.mark.parametrize(
+    ("cells", "checkups", "expected"),
+    [
+        ("AABB", [0, 5, 0, 1], True),
+        ("BBAA", [0, 1, 0, 1], True),
+        ("ABAB", [0, 0, 1, 1], False),
+        ("AAB", [1, 0, 0], False),
+    ],
+)
+def test_rows_are_in_order_when_cells_stand_together(cells: str, checkups: list[int], expected: bool) -> None:
+    assert in_order(pd.DataFrame({"cell_id": list(cells), "checkup_index": checkups})) is expected
