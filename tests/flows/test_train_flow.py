@@ -185,6 +185,7 @@ def test_its_run_page_shows_tables_pictures_and_the_decision(first: FlowRun) -> 
         **{f"data-{name}-simulated": "image" for name in ("fade", "spacing", "drift", "quarantine")},
         "decision-simulated": "markdown",
         "news-simulated": "markdown",
+        "report-simulated": "markdown",
         "quarantine-simulated": "markdown",
     }
     assert first.artifacts["parity-simulated"].data.startswith("data:image/png;base64,")

@@ -180,6 +180,7 @@ def test_the_drill(settings: Settings, reference: Path, leaky_set: str) -> None:
         rollback.rollback(settings, "?", to=99)
 
 
+@pytest.mark.e2e
 def test_two_nights_at_once_move_the_alias_once(settings: Settings) -> None:
     def one(name: str) -> Outcome:
         with one_at_a_time(releasing.lock_file(settings), name, print):
