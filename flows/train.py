@@ -76,7 +76,9 @@ def train(
         training = start(chosen, specs)
         results, failures = gather(training)
         known = new.result(raise_on_failure=False)  # without MLflow nothing is known, and nothing is lost
-        report = evaluate(chosen, tables, cells, results, report_folder(chosen, name), _if_any(known))
+        report = evaluate(
+            chosen, tables, cells, results, report_folder(chosen, f"{name}-{runtime.flow_run.id[:4]}"), _if_any(known)
+        )
         registry.result()
         kept.result()
         outcome = release(chosen, tables, cells, report, name)
@@ -110,7 +112,7 @@ def gather(training: list[PrefectFuture[dict[str, Any]]]) -> tuple[list[dict[str
 
 
 def report_folder(settings: Settings, name: str) -> Path:
-    """Where report, figures and outcome of a run are kept."""
+    """Where report, figures and outcome of a run are kept; two runs may start in the same second."""
     return settings.folder("artifacts") / "reports" / name
 
 

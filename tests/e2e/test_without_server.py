@@ -13,8 +13,7 @@ from battery_core.files import read_json
 
 pytestmark = pytest.mark.e2e
 TRAIN = ("python", "flows/train.py")
-LONG = ("--models", "mlp", "--trainer.epochs", "1000", "--trainer.early_stopping_patience", "1000")
-TEN = ["COMPLETED"] * 10
+FOURTEEN = ["COMPLETED"] * 14  # six models, and fetch, normalize, split, keep, news, open registry, evaluate, release
 
 
 def test_nothing_runs_and_the_doctor_says_so(house: Any) -> None:
@@ -35,11 +34,11 @@ def test_every_task_run_is_in_the_history(house: Any) -> None:
     assert "is champion" in first.stdout
     assert "where to look next" in first.stdout
     assert "View at" not in first.stdout
-    assert [kept for _, kept in house.history().items()] == [("COMPLETED", TEN)]
+    assert [kept for _, kept in house.history().items()] == [("COMPLETED", FOURTEEN)]
     second = house.run(*TRAIN)
     assert second.returncode == 0, second.stdout
     assert "raw data unchanged, skipped" in second.stdout
-    assert list(house.history().values()) == [("COMPLETED", TEN)] * 2
+    assert list(house.history().values()) == [("COMPLETED", FOURTEEN)] * 2
     assert house.versions() == 2
     assert house.processes() == {}
 
@@ -54,14 +53,19 @@ def test_two_at_once_run_one_after_the_other(house: Any) -> None:
     assert len(waited) == 1, "\n".join(said)
     assert "this run goes on when it ends" in waited[0]
     assert house.versions() == before + 2
-    assert list(house.history().values())[-2:] == [("COMPLETED", TEN)] * 2
+    assert list(house.history().values())[-2:] == [("COMPLETED", FOURTEEN)] * 2
 
 
-def in_the_middle(house: Any, wait_for: Any, seed: str) -> tuple[Any, Path]:
+def long(epochs: int) -> tuple[str, ...]:
+    """A training that is cut off before it ends, unless it is waited for."""
+    return ("--models", "mlp", "--trainer.epochs", str(epochs), "--trainer.early_stopping_patience", str(epochs))
+
+
+def in_the_middle(house: Any, wait_for: Any, seed: str, epochs: int = 1000) -> tuple[Any, Path]:
     """A run whose training has written its first checkpoints, and the folder of its job."""
     runs = house.root / "artifacts" / "runs"
     before = {file.parent.parent for file in runs.glob("*/checkpoints/last.pt")}
-    run = house.start(*TRAIN, *LONG, "--seed", seed)
+    run = house.start(*TRAIN, *long(epochs), "--seed", seed)
 
     def training() -> list[Path]:
         assert run.poll() is None, house.said(run)
@@ -80,7 +84,7 @@ def test_kill_in_the_middle_then_again(house: Any, wait_for: Any) -> None:
     wait_for(lambda: not house.processes("train-job"), 10)  # no orphan goes on writing
     assert not (job / "result.json").exists()
     house.empty()  # the temporary server, which a killed run leaves behind
-    again = house.run(*TRAIN, *LONG, "--seed", "21")
+    again = house.run(*TRAIN, *long(1000), "--seed", "21")
     assert again.returncode == 0, again.stdout
     assert "waiting for" not in again.stdout  # the lock died with its process
     assert house.versions() == before + 1
@@ -94,7 +98,7 @@ def test_kill_in_the_middle_then_again(house: Any, wait_for: Any) -> None:
 def test_stopped_in_the_middle_leaves_nothing_running(
     house: Any, wait_for: Any, sign: str, code: int, seed: str
 ) -> None:
-    run, job = in_the_middle(house, wait_for, seed)
+    run, job = in_the_middle(house, wait_for, seed, epochs=20_000)
     if sign == "SIGINT":  # a terminal sends Ctrl-C to all of them, the temporary server too
         os.killpg(run.pid, signal.SIGINT)
     else:
