@@ -151,7 +151,8 @@ def test_a_run_is_named_after_its_source_and_completes(first: FlowRun) -> None:
 
 def test_its_report_holds_models_beside_baselines(first: FlowRun, project: Path) -> None:
     report = read_json(first.result.report / "report.json")
-    assert first.result.report == project / "artifacts" / "reports" / first.name
+    assert first.result.report.parent == project / "artifacts" / "reports"
+    assert first.result.report.name.startswith(f"{first.name}-")
     assert {model["model"] for model in report["models"]} == {"lgbm", "mlp"}
     assert {"train_mean", "linear_throughput", "persistence"} <= set(report["baselines"])
     assert report["simulated"] is True
