@@ -10,8 +10,9 @@ if __name__ == "__main__":  # a wrong option or --help must not wait for the orc
 
     OVERRIDES = read_command_line()
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import State, allow_failure, flow, runtime
 from prefect.futures import PrefectFuture
@@ -33,6 +34,9 @@ from tasks.evaluation import evaluate
 from tasks.release import open_registry, release
 from tasks.training import train_model
 from tasks.versions import keep, news
+
+_STEP_S = 0.5
+Result = TypeVar("Result")
 
 
 def run_name() -> str:
@@ -69,18 +73,18 @@ def train(
         registry = open_registry.submit(chosen)
         kept = keep.submit(chosen, raw, tables, cells)
         new = news.submit(chosen, raw, tables, specs, wait_for=[registry], return_state=False)
-        if chosen.release.retrain_only_if_new and (found := new.result()).nothing_new:
-            kept.result()
+        if chosen.release.retrain_only_if_new and (found := ended(new).result()).nothing_new:
+            ended(kept).result()
             tag_run("nothing-new")
             return Completed(name="NothingNew", message=f"{found.message}: not trained", data=found)
         training = start(chosen, specs)
         results, failures = gather(training)
-        known = new.result(raise_on_failure=False)  # without MLflow nothing is known, and nothing is lost
+        known = ended(new).result(raise_on_failure=False)  # without MLflow nothing is known, and nothing is lost
         report = evaluate(
             chosen, tables, cells, results, report_folder(chosen, f"{name}-{runtime.flow_run.id[:4]}"), _if_any(known)
         )
-        registry.result()
-        kept.result()
+        ended(registry).result()
+        ended(kept).result()
         outcome = release(chosen, tables, cells, report, name)
     if failures:
         count = f"{len(failures)} of {len(training)} training jobs failed, the rest is released"
@@ -104,11 +108,23 @@ def gather(training: list[PrefectFuture[dict[str, Any]]]) -> tuple[list[dict[str
     Raises:
         TrainingError: not one job ended well.
     """
-    ended = [future.result(raise_on_failure=False) for future in training]
-    failures = [str(result) for result in ended if isinstance(result, BaseException)]
-    if len(failures) == len(ended):
+    came = [ended(future).result(raise_on_failure=False) for future in training]
+    failures = [str(result) for result in came if isinstance(result, BaseException)]
+    if len(failures) == len(came):
         raise TrainingError("; ".join(failures))
-    return [result for result in ended if isinstance(result, dict)], failures
+    return [result for result in came if isinstance(result, dict)], failures
+
+
+def ended(future: PrefectFuture[Result]) -> PrefectFuture[Result]:
+    """Wait for it in short steps, so that Ctrl-C is heard.
+
+    Polars, which pandera and MLflow load where it is installed, sets a signal handler after which a wait without end is
+    taken up again instead of broken off (SA_RESTART).
+    """
+    while True:
+        with suppress(TimeoutError):  # an error of the task itself is returned, not raised
+            future.result(timeout=_STEP_S, raise_on_failure=False)
+            return future
 
 
 def report_folder(settings: Settings, name: str) -> Path:
