@@ -116,10 +116,7 @@ def _worse_slices(contest: Contest, champion: Errors, policy: ReleaseSettings) -
             pairs = {"": (max(contest.challenger.values()), max(champion.values()))}
         else:
             pairs = {
-                f" {condition}": (
-                    mean({c: contest.challenger[c] for c in cells}),
-                    mean({c: champion[c] for c in cells}),
-                )
+                f" {condition}": (_mean_of(contest.challenger, cells), _mean_of(champion, cells))
                 for condition, cells in contest.slices.get(guard, {}).items()
             }
         for condition, (ours, theirs) in pairs.items():
