@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from battery_core.__main__ import main
+from battery_core.__main__ import ENTRIES, main
 from battery_core.cli import EXIT_FAILED, EXIT_WRONG_SETTING, guarded, parse_overrides
+from battery_core.entry import read
 from battery_core.errors import DataError
 from battery_core.settings import all_fields, resolve
 
@@ -66,6 +68,10 @@ def test_only_what_is_given_overrides(project: Path, monkeypatch: pytest.MonkeyP
         (["split", "--models", "lgbm,mpl"], "error: setting 'models': unknown model 'mpl': did you mean 'mlp'"),
         (["spilt"], "error: unknown stage 'spilt': did you mean 'split'"),
         (["split", "--trainer.ep", "5"], "error: unknown option '--trainer.ep'"),  # no guessing from beginnings
+        (["checkout", "--to", "x"], "error: checkout: expected MODEL_VERSION (number, alias such as champion, or NAME"),
+        (["rollback", "--to", "x"], "error: argument --to: invalid int value: 'x'"),
+        (["history", "x"], "error: unknown option 'x': see --help"),
+        (["simulate", "--seed", "1"], "error: the following arguments are required: FOLDER"),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_one_line_and_code_2(
@@ -133,7 +139,26 @@ def test_help_lists_every_setting_with_unit_and_default(project: Path, capsys: p
 def test_without_a_stage_the_stages_are_listed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert leaves() == 2
     assert leaves("--help") == 0
-    assert "  normalize  raw files to checked tables" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert re.search(r"\n  normalize +raw files to checked tables\n", text)
+    assert "train-job" not in text  # only a run starts it
+
+
+def test_an_entry_reads_its_own_arguments_beside_the_settings(project: Path) -> None:
+    argv = ["3", "--trainer.epochs", "7", "--to", "there", "--models", "mlp"]
+    given = read("checkout", ENTRIES["checkout"], argv)
+    assert vars(given.own) == {"model_version": "3", "to": Path("there")}
+    assert given.overrides == {"trainer.epochs": "7", "models": "mlp"}
+    assert given.settings({"trainer.epochs": 8}).trainer.epochs == 8
+    assert vars(read("inspect", ENTRIES["inspect"], ["--seed", "1"]).own) == {"folder": None}
+    assert vars(read("simulate", ENTRIES["simulate"], ["x"]).own) == {"folder": Path("x"), "seed": 0, "workers": 1}
+
+
+def test_own_arguments_are_in_the_help(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaves("checkout", "--help") == 0
+    one_line = " ".join(capsys.readouterr().out.split())
+    assert "usage: python -m battery_core checkout MODEL_VERSION [--section.key value ...]" in one_line
+    assert "--to: restore below this folder" in one_line
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy(project: Path) -> None:
