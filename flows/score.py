@@ -16,24 +16,17 @@ if __name__ == "__main__":  # a wrong option or --help must not wait for the orc
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.logging import get_run_logger
 
 from battery_core.release.locking import one_at_a_time
-from battery_core.settings import Settings, resolve
+from battery_core.settings import Settings
 from battery_core.stages.release import lock_file
 from battery_core.stages.score import Scored
-from flows.session import quiet_known_errors
+from flows.common import begin, run_name
 from tasks import scoring
 from tasks.common import tag_run
 from tasks.data import fetch, normalize
-
-
-def run_name() -> str:
-    """Source and start of the flow run, such as ``simulated-20260131-060000``."""
-    given = runtime.flow_run.parameters
-    source = given.get("source") or resolve(given.get("settings")).data.source
-    return f"{source}-{runtime.flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
 
 
 @flow(name="score", flow_run_name=run_name)
@@ -44,10 +37,9 @@ def score(source: str | None = None, settings: dict[str, Any] | None = None) -> 
         source: where the cells come from; empty: as in params.yaml.
         settings: any other setting by its dotted name, such as {"score.end_of_life": 0.7}.
     """
-    quiet_known_errors()
-    chosen = resolve({**(settings or {}), **({"data.source": source} if source else {})})
-    name, log = runtime.flow_run.name, get_run_logger()
-    with one_at_a_time(lock_file(chosen), f"score {name}", log.warning):  # no night changes data or champion meanwhile
+    chosen, name = begin(settings, source)
+    waiting = get_run_logger().warning
+    with one_at_a_time(lock_file(chosen), f"score {name}", waiting):  # no night changes data or champion meanwhile
         raw = fetch(chosen)
         tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)

@@ -26,6 +26,8 @@ _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "true",
 }
+PROJECT_API_URL = "http://127.0.0.1:4200/api"
+"""What pyproject.toml tells every prefect command in this folder, also where PREFECT_SERVER_API_PORT says otherwise."""
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _START_WAIT_S = 180  # Prefect's own 20 s are not enough on a busy machine
 _HISTORY_WAIT_S = 20.0
@@ -68,17 +70,33 @@ def running_server() -> str | None:
     """The API of the Prefect server that answers; None when there is none and none was asked for by hand.
 
     Raises:
-        SettingsError: PREFECT_API_URL names a server that does not answer.
+        SettingsError: PREFECT_API_URL, set by hand, names a server that does not answer.
     """
     from prefect.settings import PREFECT_API_URL
 
-    local = local_server()
-    wanted = PREFECT_API_URL.value() or local
+    local, named = local_server(), PREFECT_API_URL.value()
+    where = asked_in(named) if named else None
+    wanted = named if where else local
     if healthy(wanted):
         return str(wanted)
-    if wanted != local:
-        raise SettingsError(f"PREFECT_API_URL: no Prefect server answers at {wanted} - start it, or unset it")
+    if where and wanted != local:
+        raise SettingsError(
+            f"PREFECT_API_URL: no Prefect server answers at {wanted} (set in {where}) - start it, or unset it"
+        )
     return None
+
+
+def asked_in(api_url: str) -> str | None:
+    """Where a person has set this PREFECT_API_URL, in words; None when it only is the project's default."""
+    from prefect.context import get_settings_context
+    from prefect.settings import PREFECT_API_URL
+
+    if os.environ.get("PREFECT_API_URL"):
+        return "the environment"
+    profile = get_settings_context().profile
+    if profile.settings.get(PREFECT_API_URL) == api_url:
+        return f"profile '{profile.name}'"
+    return None if api_url == PROJECT_API_URL else "prefect.toml, pyproject.toml or .env"
 
 
 def local_server() -> str:

@@ -10,12 +10,10 @@ if __name__ == "__main__":  # a wrong option or --help must not wait for the orc
 
     OVERRIDES = read_command_line()
 
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from prefect import State, allow_failure, flow, runtime
-from prefect.futures import PrefectFuture
+from prefect import State, flow, runtime
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
@@ -23,27 +21,16 @@ from battery_core import jobs
 from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.provenance import code_state
-from battery_core.settings import Settings, resolve
+from battery_core.settings import Settings
 from battery_core.stages.news import News
 from battery_core.stages.release import Outcome, lock_file
 from battery_core.stages.train import job_specs
-from flows.session import quiet_known_errors
+from flows.common import begin, ended, gather, run_name, start
 from tasks.common import tag_run
 from tasks.data import fetch, normalize, split
 from tasks.evaluation import evaluate
 from tasks.release import open_registry, release
-from tasks.training import train_model
 from tasks.versions import keep, news
-
-_STEP_S = 0.5
-Result = TypeVar("Result")
-
-
-def run_name() -> str:
-    """Source and start of the flow run, such as ``simulated-20260131-020000``."""
-    given = runtime.flow_run.parameters
-    source = given.get("source") or resolve(given.get("settings")).data.source
-    return f"{source}-{runtime.flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
 
 
 @flow(name="train", flow_run_name=run_name)
@@ -60,11 +47,9 @@ def train(
     Returns:
         What the run came to; with ``release.retrain_only_if_new`` and nothing new, that it was not trained.
     """
-    quiet_known_errors()
-    chosen = resolve({**(settings or {}), **_given("data.source", source), **_given("models", models)})
-    name, log = runtime.flow_run.name, get_run_logger()
+    chosen, name = begin(settings, source, models)
     _say_what_runs(chosen)
-    with one_at_a_time(lock_file(chosen), name, log.warning), jobs.none_left_behind():
+    with one_at_a_time(lock_file(chosen), name, get_run_logger().warning), jobs.none_left_behind():
         raw = fetch(chosen)
         tag_run(f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)
@@ -92,41 +77,6 @@ def train(
     return outcome
 
 
-def start(settings: Settings, specs: list[jobs.JobSpec]) -> list[PrefectFuture[dict[str, Any]]]:
-    """A task for each job; only ``jobs.concurrent`` train at the same time, the others wait in line."""
-    line: list[PrefectFuture[dict[str, Any]]] = []
-    for spec in specs:
-        ahead = line[-settings.jobs.concurrent :][:1] if len(line) >= settings.jobs.concurrent else []
-        waits = [allow_failure(job) for job in ahead]
-        line.append(train_model.submit(settings, spec, wait_for=waits, return_state=False))
-    return line
-
-
-def gather(training: list[PrefectFuture[dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Results of the jobs that ended well, and what the others said; one dead job never takes the rest.
-
-    Raises:
-        TrainingError: not one job ended well.
-    """
-    came = [ended(future).result(raise_on_failure=False) for future in training]
-    failures = [str(result) for result in came if isinstance(result, BaseException)]
-    if len(failures) == len(came):
-        raise TrainingError("; ".join(failures))
-    return [result for result in came if isinstance(result, dict)], failures
-
-
-def ended(future: PrefectFuture[Result]) -> PrefectFuture[Result]:
-    """Wait for it in short steps, so that Ctrl-C is heard.
-
-    Polars, which pandera and MLflow load where it is installed, sets a signal handler after which a wait without end is
-    taken up again instead of broken off (SA_RESTART).
-    """
-    while True:
-        with suppress(TimeoutError):  # an error of the task itself is returned, not raised
-            future.result(timeout=_STEP_S, raise_on_failure=False)
-            return future
-
-
 def report_folder(settings: Settings, name: str) -> Path:
     """Where report, figures and outcome of a run are kept; two runs may start in the same second."""
     return settings.folder("artifacts") / "reports" / name
@@ -134,10 +84,6 @@ def report_folder(settings: Settings, name: str) -> Path:
 
 def _if_any(found: Any) -> News | None:
     return found if isinstance(found, News) else None
-
-
-def _given(name: str, value: Any) -> dict[str, Any]:
-    return {name: value} if value else {}
 
 
 def _say_what_runs(settings: Settings) -> None:

@@ -15,28 +15,20 @@ if __name__ == "__main__":  # a wrong option or --help must not wait for the orc
 
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.logging import get_run_logger
 
 from battery_core import jobs
 from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
-from battery_core.settings import Settings, resolve
+from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.release import lock_file
 from battery_core.stages.validate import fold_jobs
-from flows.session import quiet_known_errors
-from flows.train import gather, start
+from flows.common import begin, gather, run_name, start
 from tasks import validation
 from tasks.common import tag_run
 from tasks.data import fetch, normalize, split
-
-
-def run_name() -> str:
-    """Source and start of the flow run, such as ``simulated-20260131-020000``."""
-    given = runtime.flow_run.parameters
-    source = given.get("source") or resolve(given.get("settings")).data.source
-    return f"{source}-{runtime.flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
 
 
 @flow(name="validate", flow_run_name=run_name)
@@ -50,9 +42,8 @@ def validate(source: str | None = None, settings: dict[str, Any] | None = None) 
     Raises:
         TrainingError: a job failed; those that ended stand, and the next run goes on from there.
     """
-    quiet_known_errors()
-    chosen = resolve({**(settings or {}), **({"data.source": source} if source else {})})
-    name, log = runtime.flow_run.name, get_run_logger()
+    chosen, name = begin(settings, source)
+    log = get_run_logger()
     with one_at_a_time(lock_file(chosen), f"validate {name}", log.warning), jobs.none_left_behind():
         raw = fetch(chosen)
         tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
