@@ -159,7 +159,7 @@ def none_left_behind() -> Iterator[None]:
     _STOPPING.clear()
     try:
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C and SIGTERM above all: they are no Exception, and leave the same jobs behind
         _STOPPING.set()
         for process in list(_RUNNING):
             _stop(process)

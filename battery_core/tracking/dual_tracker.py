@@ -101,7 +101,9 @@ class DualTracker(LocalTracker):
         except TrackingError as err:
             self._failed = True
             logger.warning("%s", err)
-        except Exception as err:  # noqa: BLE001 - whatever goes wrong in MLflow, training goes on and the record is whole
+        # Broad: this is a thread, where what nobody catches is a traceback in the middle of a training and a send that
+        # is never named again; the record in the local folder is whole whatever MLflow and what it is built on raise.
+        except Exception as err:  # noqa: BLE001
             self._failed = True
             logger.warning(
                 "MLflow at '%s' failed: %s: %s - send the run later: python -m battery_core.tracking %s --uri %s",

@@ -50,15 +50,12 @@ def send_run(run_dir: Path | str, tracking_uri: str, experiment: str = "soh-trai
             f"run folder '{folder}': expected '{RUN_FILE}' in it, found none - give the folder of a run"
         )
     uri, artifacts = resolve_uri(tracking_uri)
-    with FileLock(folder / ".mlflow.lock"):
-        try:
-            return _Sender(folder, about, uri, experiment, artifacts).send()
-        except _store_errors() as err:
-            reason = " ".join(str(err).split())[:300]
-            raise TrackingError(
-                f"MLflow at '{uri}' did not take run '{about['run_id']}': {reason} - "
-                f"the local run is whole, send it later: python -m battery_core.tracking {folder} --uri {tracking_uri}"
-            ) from err
+    refused = _in_one_line(
+        f"MLflow at '{uri}' did not take run '{about['run_id']}'",
+        f"the local run is whole, send it later: python -m battery_core.tracking {folder} --uri {tracking_uri}",
+    )
+    with FileLock(folder / ".mlflow.lock"), refused:
+        return _Sender(folder, about, uri, experiment, artifacts).send()
 
 
 def resolve_uri(tracking_uri: str) -> tuple[str, str | None]:
@@ -87,14 +84,12 @@ def ensure_store(uri: str) -> None:
     Raises:
         TrackingError: the store cannot be opened, or the server does not answer; nothing of the run is lost.
     """
-    try:
+    with _in_one_line(
+        f"MLflow at '{uri}' cannot be used",
+        "start the server, or mend or move away the database, and run again: what is trained is kept in the artifacts "
+        "folder and not trained twice",
+    ):
         _open_store(uri)
-    except _store_errors() as err:
-        reason = " ".join(str(err).split())[:300]
-        raise TrackingError(
-            f"MLflow at '{uri}' cannot be used: {reason} - start the server, or mend or move away the database, and "
-            "run again: what is trained is kept in the artifacts folder and not trained twice"
-        ) from err
 
 
 @contextmanager
@@ -102,18 +97,23 @@ def store_answers(uri: str) -> Iterator[None]:
     """Say in one line that the store did not answer, whatever was asked of it; trying again later may help.
 
     Raises:
-        TrackingError: instead of what MLflow or its database raise.
+        TrackingError: instead of what MLflow or its database raise; what files raise is left as it is.
     """
+    with _in_one_line(
+        f"MLflow at '{uri}' did not answer",
+        "look at the server or the database and run again: what is trained is kept and not trained twice",
+        files_too=False,  # a file of ours, and its own error says more
+    ):
+        yield
+
+
+@contextmanager
+def _in_one_line(what: str, do: str, files_too: bool = True) -> Iterator[None]:
+    """What a store that is down, broken or out of reach raises, as one line."""
     try:
         yield
-    except _store_errors() as err:
-        if isinstance(err, OSError):  # a file of ours, and its name says more
-            raise
-        reason = " ".join(str(err).split())[:300]
-        raise TrackingError(
-            f"MLflow at '{uri}' did not answer: {reason} - look at the server or the database and run again: what is "
-            "trained is kept and not trained twice"
-        ) from err
+    except _store_errors(files_too) as err:
+        raise TrackingError(f"{what}: {' '.join(str(err).split())[:300]} - {do}") from err
 
 
 @cache
@@ -225,13 +225,12 @@ def _client(uri: str) -> Any:
     return MlflowClient(uri)
 
 
-def _store_errors() -> tuple[type[Exception], ...]:
-    """What a store that is down, broken or out of reach raises."""
+def _store_errors(files_too: bool) -> tuple[type[Exception], ...]:
     _quiet()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return OSError, MlflowException, SQLAlchemyError
+    return (MlflowException, SQLAlchemyError, *([OSError] if files_too else []))
 
 
 def _quiet() -> None:

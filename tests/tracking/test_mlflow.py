@@ -19,7 +19,7 @@ from battery_core.tracking.__main__ import main
 from battery_core.tracking.base import TrackingError
 from battery_core.tracking.dual_tracker import DualTracker
 from battery_core.tracking.local_tracker import LocalTracker, read_metrics
-from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run
+from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run, store_answers
 
 NewStore = Callable[[Path], str]
 
@@ -181,6 +181,16 @@ def test_a_store_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, monkeyp
         with pytest.raises(TrackingError, match=r"cannot be used: .* what is trained is kept") as caught:
             ensure_store(uri)
         assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_stops_answering_is_said_in_one_line_and_a_file_speaks_for_itself() -> None:
+    from mlflow.exceptions import MlflowException
+
+    said = r"^MLflow at 'http://host' did not answer: gone away - look at the server"
+    with pytest.raises(TrackingError, match=said), store_answers("http://host"):
+        raise MlflowException("gone\naway")
+    with pytest.raises(FileNotFoundError, match=r"^best.pt$"), store_answers("http://host"):
+        raise FileNotFoundError("best.pt")
 
 
 def test_whatever_breaks_in_mlflow_training_goes_on(
