@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, NoReturn
 
 from pydantic_settings import CliSettingsSource
@@ -72,7 +73,7 @@ def parse_overrides(argv: Sequence[str], prog: str, description: str) -> dict[st
     CliSettingsSource(
         house.Settings, root_parser=parser, cli_avoid_json=True, cli_hide_none_type=True, cli_implicit_flags=False
     )
-    _describe(parser)
+    _describe(parser, argv)
     given = vars(parser.parse_args(list(argv)))
     show = given.pop("print_settings")
     overrides = {name: _joined(value) for name, value in given.items() if value is not None}
@@ -87,9 +88,10 @@ def _joined(value: Any) -> Any:
     return ",".join(value) if isinstance(value, list) else value
 
 
-def _describe(parser: argparse.ArgumentParser) -> None:
-    """Give each option its unit, default and a short value name instead of a Python type."""
+def _describe(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Give each option its unit, default and a short value name; ``--help`` also says what is in force instead."""
     fields = dict(house.all_fields())
+    in_force = _in_force(parser) if {"-h", "--help"} & set(argv) else {}
     for action in parser._actions:
         field = fields.get(action.dest)
         if field is None:
@@ -97,7 +99,22 @@ def _describe(parser: argparse.ArgumentParser) -> None:
         extra = field.json_schema_extra or {}
         unit = extra.get("unit", "") if isinstance(extra, dict) else ""
         default = field.get_default(call_default_factory=True)
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        now = in_force.get(action.dest, default)
+        instead = f"; in force: {_shown(now)}" if now != default else ""
         action.metavar = action.dest.rsplit(".", 1)[-1].upper()
-        text = f"{field.description or ''}{f' [{unit}]' if unit else ''} (default: {shown})"
+        text = f"{field.description or ''}{f' [{unit}]' if unit else ''} (default: {_shown(default)}{instead})"
         action.help = text.replace("%", "%%")
+
+
+def _in_force(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """What params.yaml and the environment come to, by dotted name; with an error in them, help says so and goes on."""
+    try:
+        settings = house.resolve()
+    except SettingsError as err:
+        parser.epilog = f"What is in force cannot be said: {err}"
+        return {}
+    return {name: attrgetter(name)(settings) for name, _ in house.all_fields()}
+
+
+def _shown(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value

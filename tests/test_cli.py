@@ -154,6 +154,30 @@ def test_an_entry_reads_its_own_arguments_beside_the_settings(project: Path) -> 
     assert vars(read("simulate", ENTRIES["simulate"], ["x"]).own) == {"folder": Path("x"), "seed": 0, "workers": 1}
 
 
+def test_help_says_what_is_in_force_where_that_is_not_the_default(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "params.yaml").write_text("trainer: {epochs: 140}\nmodels: [kernel, mlp]\nseed: 0\n")
+    monkeypatch.setenv("BATTERY__LOSS__NAME", "huber")
+    assert leaves("train", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 200; in force: 140)" in text
+    assert "models to train, by name (default: lgbm,mlp; in force: kernel,mlp)" in text
+    assert "(default: mse; in force: huber)" in text
+    assert text.count("in force") == 3
+
+
+def test_help_is_there_also_with_an_error_in_the_settings_file(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "params.yaml").write_text("trainer: {epochs: 100 %}\n")
+    assert leaves("train", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 200)" in text
+    assert "What is in force cannot be said: setting 'trainer.epochs': " in text
+    assert "got '100 %'" in text
+
+
 def test_own_arguments_are_in_the_help(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert leaves("checkout", "--help") == 0
     one_line = " ".join(capsys.readouterr().out.split())

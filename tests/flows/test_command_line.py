@@ -103,11 +103,11 @@ def test_a_server_that_was_asked_for_by_name_and_does_not_answer(root: Path) -> 
     assert "unset it" in line
 
 
-def test_help_lists_every_setting_with_its_default(root: Path) -> None:
+def test_help_lists_every_setting_with_its_default_and_what_is_in_force(root: Path) -> None:
     done = launch(root, "--help")
     assert done.returncode == 0
     assert done.stderr == ""
-    assert re.search(r"--trainer\.epochs EPOCHS .*\(default: 200\)", done.stdout)
+    assert re.search(r"--trainer\.epochs EPOCHS .*\(default: 200; in force: 140\)", done.stdout)
     assert re.search(r"--jobs\.timeout_s TIMEOUT_S .*\[s\] \(default: 3600\.0\)", done.stdout)
     assert not (root / "prefect").exists()
 
