@@ -7,6 +7,7 @@ storage library raises is one line here.
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import re
 import subprocess
@@ -15,10 +16,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from battery_core.data.remote_problems import explain
 from battery_core.data.store import open_repo
 from battery_core.errors import DataError
+
+if TYPE_CHECKING:
+    from battery_core.data.settings import DataSettings
 
 _LOG = logging.getLogger(__name__)
 _NAME = "battery-data"
@@ -41,12 +46,41 @@ class Remote:
         place: a folder, ``s3://bucket/path``, or the name of a remote in ``.dvc/config``.
         timeout_s: one try that takes longer is stopped.
         wait_s: pause before the second try; it doubles.
+        endpoint_url: who serves ``s3://``; empty: Amazon, or what ``AWS_ENDPOINT_URL`` says.
+        region: of the bucket; empty: as ``AWS_DEFAULT_REGION`` or the profile says.
+
+    Keys are not among them: the storage library takes them from where every AWS tool does (``AWS_ACCESS_KEY_ID`` and
+    ``AWS_SECRET_ACCESS_KEY``, ``AWS_PROFILE``, the role of the machine).
+
+    Example:
+        >>> Remote(Path("."), "s3://cells/soh", endpoint_url="http://nas:9000").label
+        's3://cells/soh at http://nas:9000'
     """
 
     root: Path
     place: str
     timeout_s: float = 1800.0
     wait_s: float = 2.0
+    endpoint_url: str = ""
+    region: str = ""
+
+    @classmethod
+    def of(cls, root: Path, data: DataSettings) -> Remote:
+        """The remote that the settings name."""
+        return cls(
+            root, data.remote, data.remote_timeout_s, endpoint_url=data.remote_endpoint_url, region=data.remote_region
+        )
+
+    @property
+    def label(self) -> str:
+        """The place, with who serves it: the same bucket name elsewhere is another place."""
+        return f"{self.place} at {self.endpoint_url}" if self.endpoint_url else self.place
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What DVC has to know of a remote that is not in ``.dvc/config``."""
+        given = {"url": str(self.folder or self.place), "endpointurl": self.endpoint_url, "region": self.region}
+        return {name: value for name, value in given.items() if value}
 
     def push(self, versions: Sequence[str], say: Callable[[str], None] = _LOG.info) -> None:
         """Copy versions from the cache to the remote; what it has already is not sent again.
@@ -66,16 +100,19 @@ class Remote:
 
     def _copy(self, way: str, versions: Sequence[str], say: Callable[[str], None]) -> None:
         self._check()
-        command = [sys.executable, "-m", "battery_core.data.remote", way, str(self.root), self.place, *versions]
+        where = json.dumps([str(self.root), self.place, self.endpoint_url, self.region])
+        command = [sys.executable, "-m", "battery_core.data.remote", way, where, *versions]
         problem = ""
         for attempt in range(_TRIES):
             if attempt:
-                say(f"data remote '{self.place}': {problem}; try {attempt + 1} of {_TRIES}")
+                say(f"data remote '{self.label}': {problem}; try {attempt + 1} of {_TRIES}")
                 time.sleep(self.wait_s * 2 ** (attempt - 1))
-            problem = self._once(command)
+            problem, may_heal = explain(self._once(command))
             if not problem:
                 return
-        raise RemoteError(f"data remote '{self.place}': {way} failed {_TRIES} times: {problem}")
+            if not may_heal:
+                raise RemoteError(f"data remote '{self.label}': {way} failed: {problem}")
+        raise RemoteError(f"data remote '{self.label}': {way} failed {_TRIES} times: {problem}")
 
     def _once(self, command: list[str]) -> str:
         """What went wrong, in one line; empty when nothing did."""
@@ -122,15 +159,14 @@ def _named(root: Path) -> set[str]:
     return {name for text in texts for name in re.findall(r"""remote "([^"]+)\"""", text)}
 
 
-def copy(way: str, root: Path, place: str, versions: Sequence[str]) -> list[str]:
+def copy(way: str, remote: Remote, versions: Sequence[str]) -> list[str]:
     """Between cache and remote, by DVC; returns the md5s of what could not be copied."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.transfer import transfer
 
-    folder = Remote(root, place).folder
-    named = place in _named(root)
-    repo = open_repo(root, None if named else {_NAME: {"url": str(folder or place)}})
-    there, here = repo.cloud.get_remote_odb(place if named else _NAME), repo.cache.local
+    named = remote.place in _named(remote.root)
+    repo = open_repo(remote.root, None if named else {_NAME: remote.config})
+    there, here = repo.cloud.get_remote_odb(remote.place if named else _NAME), repo.cache.local
     source, target = (here, there) if way == PUSH else (there, here)
     left: list[str] = []
 
@@ -158,10 +194,12 @@ class _Reasons(logging.Handler):
 
 def main(argv: Sequence[str]) -> int:
     """The sub-process: 0 when everything is there."""
-    way, root, place, *versions = argv
+    way, where, *versions = argv
+    root, place, endpoint_url, region = json.loads(where)
+    remote = Remote(Path(root), place, endpoint_url=endpoint_url, region=region)
     reasons = _Reasons()
     logging.getLogger().addHandler(reasons)
-    left = copy(way, Path(root), place, versions)
+    left = copy(way, remote, versions)
     if left:
         why = reasons.seen[0] if reasons.seen else "they are not there"
         print(f"{len(left)} file(s) could not be copied, such as {left[0]}: {why}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from battery_core.base_settings import SectionSettings, setting
 from battery_core.data.cycler_settings import CyclerSettings
@@ -49,6 +49,10 @@ class DataSettings(SectionSettings):
     remote: str = setting(
         "", "second place for data versions: a folder, s3://bucket/path or a remote of .dvc/config; empty: none"
     )
+    remote_endpoint_url: str = setting(
+        "", "who serves an s3:// remote, as http://nas:9000; empty: Amazon, or AWS_ENDPOINT_URL"
+    )
+    remote_region: str = setting("", "region of an s3:// remote; empty: as AWS_DEFAULT_REGION or the profile says")
     remote_timeout_s: float = setting(
         1800.0, "one try to copy to or from the remote that takes longer is stopped", unit="s", gt=0.0
     )
@@ -65,6 +69,18 @@ class DataSettings(SectionSettings):
         if name not in SOURCES:
             SOURCES[name]  # raises with the nearest names
         return name
+
+    @model_validator(mode="after")
+    def _endpoint_is_of_s3(self) -> DataSettings:
+        url, place = self.remote_endpoint_url, self.remote
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError(f"remote_endpoint_url: expected http://... or https://..., got '{url}'")
+        if place and not place.startswith("s3://") and (url or self.remote_region):
+            raise ValueError(
+                f"remote_endpoint_url and remote_region are of an s3:// remote, and data.remote is '{place}' - leave "
+                "them empty, or write it as s3://bucket/path"
+            )
+        return self
 
 
 class SplitSettings(SectionSettings):

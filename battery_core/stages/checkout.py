@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from battery_core.data.remote import Remote
 from battery_core.data.store import VersionStore
 from battery_core.data.versioning import content_version
 from battery_core.errors import DataError
 from battery_core.release.model_registry import ModelRegistry, Version
 from battery_core.settings import Settings, project_root
 from battery_core.stages.again import command
-from battery_core.stages.keep import COMMAND, SHORT, DataVersion, known_versions
+from battery_core.stages.keep import COMMAND, SHORT, DataVersion, known_versions, remote_of
 from battery_core.stages.release import open_registry, registered_name
 
 
@@ -148,10 +147,10 @@ def _bring(settings: Settings, store: VersionStore, wanted: DataVersion, say: Ca
     """
     gone = [part for part in wanted.parts if store.drop_damaged(part)]
     if gone and settings.data.remote:
-        Remote(store.root, settings.data.remote, settings.data.remote_timeout_s).pull(gone, say)
+        remote_of(settings).pull(gone, say)
         gone = [part for part in gone if store.drop_damaged(part)]
     if gone:
-        where = f"nor at '{settings.data.remote}'" if settings.data.remote else "and no data.remote is set"
+        where = f"nor at '{remote_of(settings).label}'" if settings.data.remote else "and no data.remote is set"
         raise DataError(
             f"checkout: data version {', '.join(gone)} is not whole in the version store {where} - give the remote "
             "that has it with --data.remote"

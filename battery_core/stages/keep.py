@@ -87,7 +87,7 @@ def keep(
         return Kept(
             message, f"{err} - {waiting} data version(s) wait here and go with the next run, or with: {COMMAND}"
         )
-    return Kept(f"{message}; {sent} sent to '{settings.data.remote}'" if sent else f"{message} and at the remote")
+    return Kept(f"{message}; {sent} sent to '{remote_of(settings).label}'" if sent else f"{message} and at the remote")
 
 
 COMMAND = "python -m battery_core keep"
@@ -102,17 +102,22 @@ def send(settings: Settings, store: VersionStore, say: Callable[[str], None]) ->
     waiting = [version for version in unsent(settings) if not any(store.missing(part) for part in version.parts)]
     if not waiting:
         return 0
-    remote = Remote(store.root, settings.data.remote, settings.data.remote_timeout_s)
+    remote = remote_of(settings)
     remote.push(list(dict.fromkeys(part for version in waiting for part in version.parts)), say)
     for version in waiting:
-        _write_down(settings, version, settings.data.remote)
+        _write_down(settings, version, remote.label)
     return len(waiting)
 
 
 def unsent(settings: Settings) -> list[DataVersion]:
     """Versions kept here that the remote of the settings has not taken yet."""
-    entries = known_versions(settings)
-    return [_version(entry) for entry in entries if settings.data.remote not in entry["sent_to"]]
+    entries, place = known_versions(settings), remote_of(settings).label
+    return [_version(entry) for entry in entries if place not in entry["sent_to"]]
+
+
+def remote_of(settings: Settings) -> Remote:
+    """The second place that the settings name."""
+    return Remote.of(project_root(), settings.data)
 
 
 def known_versions(settings: Settings) -> list[dict[str, Any]]:

@@ -117,7 +117,7 @@ def test_from_the_remote_after_the_store_is_gone(store, folder, remote, tmp_path
     lost = next(file for file in (tmp_path / "second").rglob("*") if file.is_file() and file.suffix != ".dir")
     lost.unlink()
     shutil.rmtree(tmp_path / ".dvc" / "cache")
-    assert copy(PULL, tmp_path, remote.place, [version]) == [lost.parent.name + lost.name]
+    assert copy(PULL, remote, [version]) == [lost.parent.name + lost.name]
 
 
 def test_a_remote_may_be_named_in_the_config_of_dvc(store, folder, remote, tmp_path):
