@@ -38,3 +38,13 @@ def make_mlp() -> Callable[..., nn.Sequential]:
         return nn.Sequential(nn.Linear(features, 8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
 
     return make
+
+
+@pytest.fixture
+def same_weights() -> Callable[[nn.Module, nn.Module], bool]:
+    """Whether two models have the same weights, bit for bit."""
+
+    def same(a: nn.Module, b: nn.Module) -> bool:
+        return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+    return same

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from battery_core.training import Trainer
-from battery_core.training.optim import LeanAdamW, clip_members, lean_clip
+from battery_core.training.optim import LeanAdamW, clip_members, lean_clip, make_optimizer
 from battery_core.training.precision import Precision
+from battery_core.training.settings import TrainerSettings
 
 Make = Callable[..., Any]
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -131,3 +132,10 @@ def test_each_member_is_clipped_as_it_would_be_alone(limit: float, host_may_look
     for member, weights in enumerate(alone):
         for weight, g in zip(weights, whole, strict=True):
             torch.testing.assert_close(g[member], weight.grad)
+
+
+def test_biases_and_norms_are_spared_on_request() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
+    groups = make_optimizer(model, TrainerSettings(decay_biases_and_norms=False)).param_groups
+    assert [(g["weight_decay"], [p.ndim for p in g["params"]]) for g in groups] == [(0.01, [2, 2]), (0.0, [1, 1, 1, 1])]
+    assert len(make_optimizer(model, TrainerSettings()).param_groups) == 1
