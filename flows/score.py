@@ -57,7 +57,8 @@ def say(scored: Scored, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
     import pandas as pd
 
-    from battery_core.stages.score import FIGURE_FILE, SCORES_FILE, in_words, rows_for_people
+    from battery_core.stages.score import FIGURE_FILE, SCORES_FILE
+    from battery_core.stages.score_words import in_words, rows_for_people
     from flows.command_line import print_table
 
     rows = rows_for_people(pd.read_parquet(scored.folder / SCORES_FILE), most=12)

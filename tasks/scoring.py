@@ -11,7 +11,7 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from prefect.logging import get_run_logger
 
 from battery_core.settings import Settings
-from battery_core.stages import Staged
+from battery_core.stages import Staged, score_words
 from battery_core.stages import score as stage
 from battery_core.stages.score import Scored
 from tasks.common import OPTIONS
@@ -30,9 +30,9 @@ def score(settings: Settings, tables: Staged, folder: Path) -> Scored:
 def show(scored: Scored, key: str) -> None:
     """What a person looks at first."""
     scores = pd.read_parquet(scored.folder / stage.SCORES_FILE)
-    create_table_artifact(table=stage.rows_for_people(scores), key=f"scores-{key}", description=scored.message)
+    create_table_artifact(table=score_words.rows_for_people(scores), key=f"scores-{key}", description=scored.message)
     picture = base64.b64encode((scored.folder / stage.FIGURE_FILE).read_bytes()).decode()
     create_image_artifact(
         image_url=f"data:image/png;base64,{picture}", key=f"scores-fade-{key}", description="the cells to look at first"
     )
-    create_markdown_artifact(markdown="\n".join(stage.in_words(scored.summary)), key=f"scores-flags-{key}")
+    create_markdown_artifact(markdown="\n".join(score_words.in_words(scored.summary)), key=f"scores-flags-{key}")

@@ -171,3 +171,16 @@ def new_store(_template: Path) -> Callable[[Path], str]:
         return f"sqlite:///{folder / 'mlflow.db'}"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def ask_in_process() -> Callable[..., Any]:
+    """Stands for ``in_service.ask``: the packed weights with the code of this checkout, in this process."""
+    from battery_core.models.blend import load_estimator
+    from battery_core.release.in_service import Answers
+
+    def ask(package: Path, rows: pd.DataFrame, who: str, timeout_s: float) -> Answers:
+        model = load_estimator(package / "artifacts" / "pipeline")
+        return Answers(model.model_name, model.facts, model.estimate(rows, details=True))
+
+    return ask

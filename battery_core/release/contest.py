@@ -9,6 +9,7 @@ from battery_core.errors import DataError
 from battery_core.evaluation.leaks import future_cut, life_fraction_columns
 from battery_core.evaluation.report import HEADLINE, score, score_baselines
 from battery_core.models.estimator import Estimator
+from battery_core.release.in_service import Answers
 from battery_core.release.promotion import Contest
 
 if TYPE_CHECKING:
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def contest_of(
-    newcomer: Estimator, champion: Estimator | None, champion_name: str, rows: pd.DataFrame, reference: str, dirty: bool
+    newcomer: Estimator, champion: Answers | None, champion_name: str, rows: pd.DataFrame, reference: str, dirty: bool
 ) -> Contest:
     """Score both on the test cells that the champion was not trained on, and look for leaks.
 
     Args:
         newcomer: the fitted pipeline of the challenger.
-        champion: the one that serves, or None.
+        champion: what the one that serves said of the test rows, or None.
         champion_name: how to call it, such as "version 3".
         rows: labelled rows with the part of the split they are in.
         reference: what SOH is relative to.
@@ -48,7 +49,7 @@ def contest_of(
     )
 
 
-def cell_errors(pipeline: Estimator, rows: pd.DataFrame, reference: str) -> dict[str, float]:
+def cell_errors(pipeline: Estimator | Answers, rows: pd.DataFrame, reference: str) -> dict[str, float]:
     """Mean absolute percentage error of each cell, %; NaN throughout where the pipeline cannot predict these rows."""
     if rows.empty:
         return {}
@@ -72,7 +73,7 @@ def conditions(rows: pd.DataFrame) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def objection(
-    newcomer: Estimator, champion: Estimator | None, champion_name: str, rows: pd.DataFrame, reference: str
+    newcomer: Estimator, champion: Answers | None, champion_name: str, rows: pd.DataFrame, reference: str
 ) -> str:
     """Why there must be no contest: the newcomer knows the future, or the two predict different things."""
     theirs = reference if champion is None else champion.facts.get("soh_reference")

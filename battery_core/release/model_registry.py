@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from battery_core.errors import DataError
-from battery_core.release.packaging import load_pipeline
+from battery_core.release.in_service import NotServedError
+from battery_core.release.packaging import package_folder
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -175,20 +176,20 @@ class ModelRegistry:
     def _version(self, found: Any) -> Version:
         return Version(self.name, int(found.version), dict(found.tags), str(found.run_id))
 
-    def pipeline(self, version: Version) -> Any:
-        """The fitted pipeline of a version.
+    def package(self, version: Version) -> Path:
+        """The folder of a version's package.
 
         Raises:
-            DataError: its files are not there any more.
+            NotServedError: its files are not there any more.
         """
         from mlflow.exceptions import MlflowException
 
         try:
-            return load_pipeline(version.uri)
+            return package_folder(version.uri)
         except (MlflowException, FileNotFoundError) as err:
             if isinstance(err, MlflowException) and not str(err).startswith("No such artifact"):
                 raise  # a server that does not answer may answer later
-            raise DataError(
+            raise NotServedError(
                 f"model '{self.name}' version {version.number}: its files are gone from the artifact store - restore "
                 "them, or give its alias to another version or take the alias away"
             ) from err

@@ -11,7 +11,7 @@ from battery_core.release.settings import ReleaseSettings
 
 NIGHT_KEY = "night_key"
 """Tag of a model version."""
-_NO_PART = {"retrain_only_if_new", "registered_model"}
+_NO_PART = {"retrain_only_if_new", "registered_model", "champion_timeout_s"}
 
 
 def night_key(data_version: str, job_keys: Iterable[str], policy: ReleaseSettings, dirty: bool) -> str:
@@ -31,6 +31,6 @@ def night_key(data_version: str, job_keys: Iterable[str], policy: ReleaseSetting
         False
     """
     rule = policy.model_dump(mode="json", exclude=_NO_PART)
-    code = code_version("evaluation", "release", "stages.evaluate", "stages.release")
+    code = code_version("evaluation", "release", "stages.evaluate", "stages.judge", "stages.release")
     content = [data_version, sorted(job_keys), rule, dirty, code]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

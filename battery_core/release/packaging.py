@@ -88,9 +88,8 @@ def requirements(*model_names: str) -> list[str]:
     return [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in names]
 
 
-def load_pipeline(model_uri: str) -> Estimator:
-    """The pipeline inside a registered model, for scoring it again on new rows."""
+def package_folder(model_uri: str) -> Path:
+    """The folder of a registered model, fetched if its store is elsewhere."""
     import mlflow
 
-    folder: Any = mlflow.artifacts.download_artifacts(artifact_uri=model_uri)
-    return load_estimator(Path(folder) / "artifacts" / "pipeline")
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))

@@ -33,6 +33,9 @@ class ReleaseSettings(SectionSettings):
         False, "stop after split when data, split, settings and code are those of the champion or the last candidate"
     )
     allow_dirty: bool = setting(False, "promote although code in the working tree is not committed")
+    champion_timeout_s: float = setting(
+        600.0, "how long the model in service may take to answer, loaded with its own code", unit="s", gt=0
+    )
 
     @field_validator("must_beat")
     @classmethod

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from battery_core.data.splits import CellSplit
 from battery_core.evaluation.report import HEADLINE
 from battery_core.files import read_json, write_json
-from battery_core.models.blend import load_estimator
-from battery_core.release.contest import contest_of
 from battery_core.release.model_registry import (
     CHAMPION,
     ERROR_TAG,
     JOB_TAG,
-    WITHDRAWN_TAG,
     ModelRegistry,
     Version,
     local_database,
     mlflow_client,
 )
 from battery_core.release.night import NIGHT_KEY, night_key
-from battery_core.release.packaging import log_pipeline
-from battery_core.release.promotion import Decision, decide
+from battery_core.release.promotion import Decision
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
 from battery_core.stages import Staged
-from battery_core.stages.candidate import PIPELINE_FOLDER
 from battery_core.stages.evaluate import REPORT_FILE
+from battery_core.stages.judge import asking, challenger_of, judge
 from battery_core.stages.keep import data_version
+from battery_core.stages.night_log import log_challenger, log_night
 from battery_core.stages.page import write_page
 from battery_core.stages.train import labelled_rows
-from battery_core.tracking.local_tracker import RUN_FILE, LocalTracker
-from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run, store_answers
+from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, store_answers
 
 OUTCOME_FILE = "outcome.json"
 
@@ -121,14 +115,15 @@ def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, 
         "split_file": restore.split_file,
         NIGHT_KEY: night_key(content["data_version"], jobs, settings.release, code.dirty),
     }
-    mlflow_run = log_night(settings, content, folder, run_name, uri, tags)
-    version = registry.of_run(mlflow_run)
-    if version is None:
-        rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), settings.data.soh_reference)
-        decision, scores = judge(settings, content, rows, registry, registry.holder(CHAMPION), code.dirty)
-        version = _register(settings, registry, content, decision, tags, mlflow_run, uri)
-    else:  # an earlier try of this night came as far as this
-        decision, scores = Decision(version.tags["promoted"] == "True", version.tags["reason"]), {}
+    rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), settings.data.soh_reference)
+    with asking(settings, registry, rows) as champion:
+        mlflow_run = log_night(settings, content, folder, run_name, uri, tags)
+        version = registry.of_run(mlflow_run)
+        if version is None:
+            decision, scores = judge(settings, content, rows, registry, champion, code.dirty)
+            version = _register(settings, registry, content, decision, tags, mlflow_run, uri)
+        else:  # an earlier try of this night came as far as this
+            decision, scores = Decision(version.tags["promoted"] == "True", version.tags["reason"]), {}
     if decision.promote:
         registry.crown(version, decision.reason)
     serving = registry.holder(CHAMPION)
@@ -157,87 +152,8 @@ def _register(
         "reason": decision.reason,
         "promoted": decision.promote,
     }
-    model_uri = _log_challenger(settings, challenger, mlflow_run, uri)
+    model_uri = log_challenger(settings, challenger, mlflow_run, uri)
     return registry.add(model_uri, mlflow_run, {**tags, **facts}, decision.reason)
-
-
-def challenger_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry of the chosen model in a report."""
-    return next(dict(model) for model in report["models"] if model["run_id"] == report["challenger"])
-
-
-def judge(
-    settings: Settings,
-    report: Mapping[str, Any],
-    rows: pd.DataFrame,
-    registry: ModelRegistry,
-    champion: Version | None,
-    dirty: bool,
-) -> tuple[Decision, dict[str, Any]]:
-    """Score challenger, champion and baselines on the test cells that nobody was trained on, then decide.
-
-    Args:
-        settings: of the run.
-        report: what the stage evaluate wrote.
-        rows: labelled rows with the part of the split they are in.
-        registry: where the champion's pipeline is.
-        champion: the version that serves, or None.
-        dirty: whether the code differs from its commit.
-    """
-    runs = settings.folder("artifacts") / "runs"
-    contest = contest_of(
-        load_estimator(runs / report["challenger"] / PIPELINE_FOLDER),
-        registry.pipeline(champion) if champion else None,
-        f"version {champion.number}" if champion else "",
-        rows,
-        settings.data.soh_reference,
-        dirty,
-    )
-    if gone := registry.withdrawn(challenger_of(report)["key"]):
-        again = f"the same model as version {gone.number}, withdrawn {gone.tags[WITHDRAWN_TAG]}"
-        contest = replace(contest, objection=f"{again}; take its tag '{WITHDRAWN_TAG}' away in MLflow to allow it")
-    return decide(contest, settings.release), asdict(contest)
-
-
-def log_night(
-    settings: Settings, report: Mapping[str, Any], folder: Path, run_name: str, uri: str, tags: Mapping[str, Any]
-) -> str:
-    """One MLflow run for the night with report and figures, and one below it for each model; returns its id.
-
-    All of it is whole in the local folders first; a model that was not trained again keeps its run and its night.
-    """
-    if (read_json(folder / RUN_FILE) or {}).get("status") != "FINISHED":  # else an earlier try of this night wrote it
-        tracker = LocalTracker(folder.parent, use_tensorboard=False)
-        tracker.start_run(run_name, settings, run_id=folder.name)
-        tracker.set_tags(tags)
-        tracker.log_metrics(_metrics(challenger_of(report)["test"]))
-        tracker.end_run()
-    night = send_run(folder, uri, settings.tracking.experiment)
-    client = mlflow_client(uri)
-    for model in report["models"]:
-        run = send_run(settings.folder("artifacts") / "runs" / model["run_id"], uri, settings.tracking.experiment)
-        client.set_tag(night, f"model.{model['model']}", run)
-        if not model["reused"] or "mlflow.parentRunId" not in client.get_run(run).data.tags:
-            client.set_tag(run, "mlflow.parentRunId", night)
-            for name, value in {**tags, "model": model["model"]}.items():
-                client.set_tag(run, name, str(value))
-        for name, value in _metrics(model["test"]).items():
-            client.log_metric(run, f"test_{name}", value)
-    return night
-
-
-def _log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run: str, uri: str) -> str:
-    import mlflow
-
-    folder = settings.folder("artifacts") / "runs" / challenger["run_id"] / PIPELINE_FOLDER
-    mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=mlflow_run):
-        return log_pipeline(folder)
-
-
-def _metrics(scores: Mapping[str, Any]) -> dict[str, float]:
-    named = {name: scores[name] for name in (HEADLINE, "mean_cell_rmse", "worst_cell_rmse")}
-    return {name: float(value) for name, value in named.items() if value is not None}
 
 
 __all__ = ["OUTCOME_FILE", "REPORT_FILE", "Outcome", "lock_file", "open_registry", "release"]

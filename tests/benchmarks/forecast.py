@@ -22,8 +22,8 @@ from battery_core.models.pipeline import Pipeline
 from battery_core.settings import resolve
 from battery_core.stages import data
 from battery_core.stages.candidate import PIPELINE_FOLDER
-from battery_core.stages.score import half_width_of, histories, with_use
 from battery_core.stages.train import job_specs, labelled_rows
+from battery_core.stages.use_left import histories, with_use
 
 SETS = {"simulated": 0.80, "xjtu": 0.82, "tju": 0.80, "hust": 0.82}  # xjtu and hust are hardly measured down to 80 %
 CUTS = (0.3, 0.5, 0.7, 0.9)
@@ -76,6 +76,14 @@ def _line(
         if told and found.left > 0
         else np.nan,
     }
+
+
+def half_width_of(pipeline: Pipeline, soh_now: float) -> float:
+    """Half the width of the model's interval at an SOH; 0 for a model without intervals."""
+    if pipeline.conformal is None:
+        return 0.0
+    lower, upper = pipeline.conformal.bounds(np.array([soh_now]))
+    return float(upper[0] - lower[0]) / 2
 
 
 def main() -> None:

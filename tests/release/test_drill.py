@@ -25,11 +25,14 @@ from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
 from battery_core.stages import data, rollback
 from battery_core.stages import evaluate as evaluation
+from battery_core.stages import judge as judging
 from battery_core.stages import release as releasing
 from battery_core.stages.release import Outcome
 from battery_core.stages.train import job_specs, train
 
 GROUPS = ("2C", "3C", "R2.5")
+NEWCOMERS = (5, 6, 7, 9, 10, 11)
+"""Numbers of the cells that come with night 3."""
 Night = Callable[..., Outcome]
 
 
@@ -76,6 +79,15 @@ def leaky_set() -> Iterator[str]:
     del FEATURES._entries["looks_ahead"]
 
 
+@pytest.fixture(autouse=True)
+def champion_in_this_process(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ask_in_process: Any
+) -> None:
+    """Its packed code is that of this checkout; the end-to-end tests load it as it serves, seconds a night."""
+    if not request.node.get_closest_marker("e2e"):
+        monkeypatch.setattr(judging, "ask", ask_in_process)
+
+
 @pytest.fixture
 def reference(tmp_path: Path) -> Path:
     root = tmp_path / "reference"
@@ -114,28 +126,36 @@ def told(settings: Settings) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_the_drill(settings: Settings, reference: Path, leaky_set: str) -> None:
+def before_the_first_night(settings: Settings) -> None:
     with pytest.raises(DataError, match="history: model 'soh-xjtu' has had no champion yet"):
         rollback.history(settings)
     with pytest.raises(DataError, match="rollback: model 'soh-xjtu' has no champion"):
         rollback.rollback(settings, "?")
 
+
+def night_1_promotes_over_baselines(settings: Settings) -> None:
     first = night(settings, "night-1")
     assert (first.version, first.promoted, first.champion) == (1, True, 1)
     assert "first champion" in first.reason
     with pytest.raises(DataError, match="version 1 is the first champion of 'soh-xjtu', none served before it"):
         rollback.rollback(settings, "?")
 
+
+def night_2_on_the_same_data_does_not(settings: Settings) -> None:
     same = night(settings, "night-2")
     assert (same.version, same.promoted, same.champion) == (2, False, 1)
     assert "is equal to version 1" in same.reason
 
+
+def night_3_with_more_cells_promotes(settings: Settings, reference: Path) -> None:
     for name in cells((1, 2, 3, 5, 6, 7, 9, 10, 11)):  # the young ones have aged, and others came
         write_cell(reference, name)
     more = night(settings, "night-3")
     assert (more.version, more.promoted, more.champion) == (3, True, 3), more.reason
 
-    for name in cells((5, 6, 7, 9, 10, 11)):
+
+def night_4_with_corrupted_labels_is_refused(settings: Settings, reference: Path) -> None:
+    for name in cells(NEWCOMERS):
         write_cell(reference, name, noise=0.02)
     spoilt = night(settings, "night-4")
     assert (spoilt.version, spoilt.promoted, spoilt.champion) == (4, False, 3)
@@ -145,9 +165,11 @@ def test_the_drill(settings: Settings, reference: Path, leaky_set: str) -> None:
     table.assign(capacity=table["capacity"] * 1000).to_csv(file, index=False)
     with pytest.raises(DataError, match="mAh"):
         night(settings, "night-4-mAh")
-
-    for name in cells((5, 6, 7, 9, 10, 11)):
+    for name in cells(NEWCOMERS):
         write_cell(reference, name)
+
+
+def night_5_with_a_leaky_feature_set_is_refused(settings: Settings, leaky_set: str) -> None:
     ahead = settings.model_copy(
         update={"features": settings.features.model_copy(update={"sets": ("charge", leaky_set)})}
     )
@@ -155,9 +177,10 @@ def test_the_drill(settings: Settings, reference: Path, leaky_set: str) -> None:
     assert (leaking.version, leaking.promoted, leaking.champion) == (5, False, 3)
     assert "change when their later check-ups are withheld" in leaking.reason
 
+
+def rollback_holds_also_when_the_same_model_comes_again(settings: Settings, registry: ModelRegistry) -> None:
     said = rollback.rollback(settings, "customers complain")
     assert said == ("rollback: 'soh-xjtu' version 1 serves again, version 3 is withdrawn: customers complain")
-    registry = ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu")
     assert registry.holder(CHAMPION).number == 1  # type: ignore[union-attr]
     assert registry.holder(PREVIOUS) is None  # nobody served before the first
     again = night(settings, "night-6")
@@ -165,19 +188,35 @@ def test_the_drill(settings: Settings, reference: Path, leaky_set: str) -> None:
     assert "the same model as version 3, withdrawn 20" in again.reason
     assert "customers complain" in again.reason
 
+
+def history_prints_it_all(settings: Settings, registry: ModelRegistry) -> None:
     line = told(settings)
-    assert [word in line for word in ("first champion", "below version 1", "customers complain", "rollback")] == [
-        True
-    ] * 4
+    for words in ("first champion", "below version 1", "customers complain", "rollback", "1 *"):
+        assert words in line
     assert [reign.version for reign in registry.reigns()] == [1, 3, 1]
-    assert "1 *" in line
-    back = rollback.rollback(settings, "it was the charger", to=3)
-    assert "version 3 serves again" in back
+
+
+def a_version_of_choice_comes_back(settings: Settings, registry: ModelRegistry) -> None:
+    assert "version 3 serves again" in rollback.rollback(settings, "it was the charger", to=3)
     assert registry.holder(PREVIOUS).number == 1  # type: ignore[union-attr]
     with pytest.raises(DataError, match="version 3 of 'soh-xjtu' serves already"):
         rollback.rollback(settings, "?", to=3)
     with pytest.raises(DataError, match="no version 99; there are: 1, 2, 3, 4, 5"):
         rollback.rollback(settings, "?", to=99)
+
+
+@pytest.mark.parametrize("champion_asked", ["in this process", pytest.param("as packed", marks=pytest.mark.e2e)])
+def test_the_drill(settings: Settings, reference: Path, leaky_set: str, champion_asked: str) -> None:
+    registry = ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu")
+    before_the_first_night(settings)
+    night_1_promotes_over_baselines(settings)
+    night_2_on_the_same_data_does_not(settings)
+    night_3_with_more_cells_promotes(settings, reference)
+    night_4_with_corrupted_labels_is_refused(settings, reference)
+    night_5_with_a_leaky_feature_set_is_refused(settings, leaky_set)
+    rollback_holds_also_when_the_same_model_comes_again(settings, registry)
+    history_prints_it_all(settings, registry)
+    a_version_of_choice_comes_back(settings, registry)
 
 
 @pytest.mark.e2e

@@ -106,7 +106,7 @@ def test_nobody_holds_an_alias_that_was_never_given(packed: Packed) -> None:
 
 def test_the_pipeline_comes_back_out_of_the_registry(packed: Packed) -> None:
     for version, pipeline in zip(packed.versions, packed.pipelines, strict=True):
-        again = packed.registry.pipeline(version)
+        again = Pipeline.load(packed.registry.package(version) / "artifacts" / "pipeline")
         assert again.facts == pipeline.facts
         np.testing.assert_array_equal(again.predict(packed.rows), pipeline.predict(packed.rows))
 
@@ -243,7 +243,7 @@ def test_a_version_whose_files_are_gone_says_what_to_do(packed: Packed) -> None:
     files.rename(files.with_name("gone"))
     try:
         with pytest.raises(DataError, match=r"model 'soh-xjtu' version 1: its files are gone .* alias") as caught:
-            packed.registry.pipeline(packed.versions[0])
+            packed.registry.package(packed.versions[0])
     finally:
         files.with_name("gone").rename(files)
     assert "\n" not in str(caught.value)

@@ -13,17 +13,23 @@ import pytest
 
 from battery_core.data.splits import CellSplit
 from battery_core.evaluation.report import score, score_baselines
+from battery_core.features.charge import ChargeFeatures
 from battery_core.files import read_json
 from battery_core.models.pipeline import Pipeline
-from battery_core.release.model_registry import Version
+from battery_core.release.in_service import Answers, NotServedError
+from battery_core.release.model_registry import ModelRegistry, Version
+from battery_core.release.packaging import log_pipeline
 from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
 from battery_core.stages import evaluate as evaluation
 from battery_core.stages import release as releasing
 from battery_core.stages.candidate import PIPELINE_FOLDER
+from battery_core.stages.judge import NONE_SERVES, Champion, asking
+from battery_core.stages.judge import judge as judge_contest
 from battery_core.stages.train import labelled_rows
 
-CHAMPION = Version("soh-xjtu", 3, {}, "run")
+GIVEN = "rows[usable(rows, self.uses)]"
+"""What the charge features are, in their code."""
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +70,17 @@ def test_the_first_wins_the_second_is_no_better(
     assert {child.data.tags["model"] for child in children} == {"lgbm", "mlp"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Stub:
-    """Stands for the registry: its champion is a pipeline that is given."""
-
-    champion: Any
-
-    def pipeline(self, version: Version) -> Any:
-        return self.champion
+class NothingWithdrawn:
+    """Stands for the registry."""
 
     def withdrawn(self, job: str) -> None:
         return None
+
+
+def in_service(pipeline: Pipeline, rows: pd.DataFrame) -> Champion:
+    """A champion that is this pipeline."""
+    said = Answers(pipeline.model_name, pipeline.facts, pipeline.estimate(rows))
+    return Champion("version 3", lambda: said)
 
 
 @pytest.fixture
@@ -86,10 +92,13 @@ def judged(night, prepared) -> Callable[..., tuple[Any, dict[str, Any], pd.DataF
     every = labelled_rows(prepared.tables.path, split, "nominal")
 
     def judge(champion: Any) -> tuple[Any, dict[str, Any], pd.DataFrame]:
-        decision, contest = releasing.judge(
-            settings, content, every, Stub(champion), CHAMPION if champion else None, False  # type: ignore[arg-type]
+        test = every[every["part"] == "test"]
+        if isinstance(champion, Pipeline):
+            champion = in_service(champion, test)
+        decision, contest = judge_contest(
+            settings, content, every, NothingWithdrawn(), champion or NONE_SERVES, False  # type: ignore[arg-type]
         )  # fmt: skip
-        return decision, contest, every[every["part"] == "test"]
+        return decision, contest, test
 
     return judge
 
@@ -142,10 +151,65 @@ def test_another_reference_capacity_is_not_comparable(judged, challenger: Pipeli
     )
 
 
-def test_a_champion_that_cannot_read_these_rows_counts_as_not_finite(judged, challenger: Pipeline) -> None:
-    blind = dataclasses.replace(champion_who_saw(challenger), raw_columns=("cell_id", "checkup_index", "gone_V"))
-    _, contest, _ = judged(blind)
+def test_a_champion_that_gives_no_answer_is_not_replaced_in_silence(judged) -> None:
+    def silent() -> Answers:
+        raise NotServedError("version 3: its package with the code packed in it gives no answer: No module named 'x'")
+
+    decision, contest, _ = judged(Champion("version 3", silent))
+    assert not decision.promote
+    assert contest["champion"] == {}
+    assert decision.reason == (
+        "version 3: its package with the code packed in it gives no answer: No module named 'x'; nothing is promoted "
+        "over a model that cannot be compared: mend that, or take the alias 'champion' away in MLflow"
+    )
+
+
+def test_a_champion_whose_answers_are_not_finite_has_no_error(judged, challenger: Pipeline) -> None:
+    _, _, rows = judged(None)
+    blind = in_service(challenger, rows).answers()
+    assert blind is not None
+    blind.estimates["soh"] = np.nan
+    _, contest, _ = judged(Champion("version 3", lambda: blind))
     assert np.isnan(list(contest["champion"].values())).all()
+
+
+@pytest.fixture
+def packed(night, new_store, tmp_path: Path) -> tuple[ModelRegistry, Version, Path]:
+    """The challenger in service in a registry of its own, and where its pipeline is."""
+    import mlflow
+
+    settings, report = night
+    registry = ModelRegistry(new_store(tmp_path), "soh-packed")
+    home = settings.folder("artifacts") / "runs" / read_json(report.path)["challenger"] / PIPELINE_FOLDER
+    place = mlflow.create_experiment("packed", artifact_location=(tmp_path / "packed").as_uri())
+    with mlflow.start_run(experiment_id=place) as run:
+        version = registry.add(log_pipeline(home), run.info.run_id, {}, "first")
+    registry.crown(version, "first")
+    return registry, version, home
+
+
+def test_the_champion_is_scored_by_the_code_it_was_packed_with(
+    night, prepared, packed: tuple[ModelRegistry, Version, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings, report), (registry, version, home) = night, packed
+    charge = registry.package(version) / "code" / "battery_core" / "features" / "charge.py"
+    as_packed = charge.read_text()
+    assert as_packed.count(GIVEN) == 1
+    charge.write_text(as_packed.replace(GIVEN, f"{GIVEN}.multiply(1.1)"))
+    split = CellSplit.from_json(prepared.split.path.read_text())
+    rows = labelled_rows(prepared.tables.path, split, "nominal")
+    with asking(settings, registry, rows) as champion:
+        _, contest = judge_contest(settings, read_json(report.path), rows, registry, champion, False)
+    said = champion.answers()
+    assert said is not None
+    assert (champion.name, said.model_name) == ("version 1", Pipeline.load(home).model_name)
+    assert not list(charge.parent.rglob("*.pyc"))  # nothing was written into the package
+    compute, pipeline, test = ChargeFeatures.compute, Pipeline.load(home), rows[rows["part"] == "test"]
+    monkeypatch.setattr(ChargeFeatures, "compute", lambda *given: compute(*given).multiply(1.1))
+    changed = pipeline.predict(test)
+    np.testing.assert_allclose(said.predict(test), changed, rtol=0, atol=1e-6)
+    assert contest["champion"] == pytest.approx({c["cell_id"]: c["mape"] for c in score(test, changed)["per_cell"]})
+    assert np.mean(list(contest["champion"].values())) > 1.5 * np.mean(list(contest["challenger"].values()))
 
 
 def test_runs_on_one_registry_share_one_lock(night, prepared, tmp_path: Path) -> None:

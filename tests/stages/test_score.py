@@ -13,11 +13,14 @@ from battery_core.data.schema import join_rows
 from battery_core.errors import DataError
 from battery_core.files import read_json
 from battery_core.models.pipeline import Pipeline
+from battery_core.release.in_service import Answers
 from battery_core.release.model_registry import ModelRegistry
 from battery_core.release.packaging import log_pipeline
 from battery_core.stages import score as stage
 from battery_core.stages.artefacts import read_table
 from battery_core.stages.release import registered_name
+from battery_core.stages.score_words import in_words, rows_for_people, shown_cells
+from battery_core.stages.use_left import CYCLES, EFC, with_use
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +53,12 @@ def scored(settings: Any, prepared: Any, folder: Any, **given: Any) -> tuple[sta
 
 
 @pytest.fixture(autouse=True)
-def no_plot(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots take most of the time; the one test that is about the plot draws it."""
+def no_plot_no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ask_in_process: Any) -> None:
+    """Plots and processes take most of the time; the one test that is about each has it."""
     if "people" not in request.node.name:
         monkeypatch.setattr(stage, "draw", lambda *_: [])
+    if "newest_checkup_of_every_cell" not in request.node.name:
+        monkeypatch.setattr(stage, "ask", ask_in_process)
 
 
 def test_without_a_champion_it_says_what_to_do(prepared, new_store, tmp_path) -> None:
@@ -71,7 +76,7 @@ def test_the_table_holds_the_newest_checkup_of_every_cell(settings, prepared, ch
     assert table.set_index("cell_id")["checkup_index"].to_dict() == newest.to_dict()
     asked = champion.estimate(rows).loc[rows.groupby("cell_id").tail(1).index]
     for name in ("soh", "soh_lower", "soh_upper"):
-        np.testing.assert_allclose(table[name], asked[name], rtol=1e-12)
+        np.testing.assert_allclose(table[name], asked[name], rtol=0, atol=1e-6)
     assert table["in_distribution"].tolist() == asked["in_distribution"].tolist()
     np.testing.assert_allclose(
         table["soh_measured"], (rows["capacity_Ah"] / rows["nominal_capacity_Ah"]).loc[asked.index]
@@ -79,7 +84,7 @@ def test_the_table_holds_the_newest_checkup_of_every_cell(settings, prepared, ch
     assert set(table["data_version"]) == {prepared.raw.version}
     assert set(table["model_version"]) == {1}
     assert set(table["model_name"]) == {"soh-xjtu"}
-    assert set(table["use_unit"]) == {stage.CYCLES}
+    assert set(table["use_unit"]) == {CYCLES}
     assert abs((pd.Timestamp.now("UTC") - table["scored_at"].iloc[0]).total_seconds()) < 60
     unseen = table.loc[~table["seen_in_training"], "cell_id"]
     assert set(unseen) == set(newest.index) - set(champion.facts["seen_cells"])
@@ -119,14 +124,16 @@ def test_a_cell_unlike_training_is_named_with_its_column(settings, prepared, cha
     checkups.to_parquet(moved / "checkups.parquet", index=False)
     found = stage.score(settings, replace(prepared.tables, path=moved), tmp_path / "scores")
     assert found.summary["out_of_distribution"].get(checkups.loc[last, "cell_id"]) == column
-    assert f"({column})" in "\n".join(stage.in_words(found.summary))
+    assert f"({column})" in "\n".join(in_words(found.summary))
 
 
 def test_a_model_without_intervals_is_used_and_said(
     settings, prepared, champion: Pipeline, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bare = replace(champion, conformal=None, training_range=None)
-    monkeypatch.setattr(ModelRegistry, "pipeline", lambda *_: bare)
+    def older(_: Any, rows: pd.DataFrame, *__: Any) -> Answers:
+        return Answers("lgbm", champion.facts, pd.DataFrame({"soh": champion.predict(rows)}, index=rows.index))
+
+    monkeypatch.setattr(stage, "ask", older)
     said: list[str] = []
     found = stage.score(settings, prepared.tables, tmp_path / "scores", said.append)
     table = pd.read_parquet(tmp_path / "scores" / stage.SCORES_FILE)
@@ -144,17 +151,17 @@ def test_use_is_equivalent_full_cycles_where_throughput_is_measured() -> None:
     rows = pd.DataFrame(
         {"throughput_Ah": [0.0, 100.0], "nominal_capacity_Ah": 5.0, "cycle_count": [0, 7], "checkup_index": [0, 1]}
     )
-    found, unit = stage.with_use(rows)
-    assert (found["use"].tolist(), unit) == ([0.0, 10.0], stage.EFC)
-    found, unit = stage.with_use(rows.assign(throughput_Ah=[0.0, np.nan]))
-    assert (found["use"].tolist(), unit) == ([0.0, 7.0], stage.CYCLES)
+    found, unit = with_use(rows)
+    assert (found["use"].tolist(), unit) == ([0.0, 10.0], EFC)
+    found, unit = with_use(rows.assign(throughput_Ah=[0.0, np.nan]))
+    assert (found["use"].tolist(), unit) == ([0.0, 7.0], CYCLES)
 
 
 def test_people_see_the_most_urgent_cells_first(settings, prepared, champion: Pipeline, tmp_path) -> None:
     _, table = scored(settings, prepared, tmp_path / "scores", end_of_life=0.9)
-    lines = stage.rows_for_people(table, most=5)
-    assert [line["cell"] for line in lines] == stage.shown_cells(table, 5)
-    order = table.set_index("cell_id")["at_end_of_life"].loc[stage.shown_cells(table, 12)].tolist()
+    lines = rows_for_people(table, most=5)
+    assert [line["cell"] for line in lines] == shown_cells(table, 5)
+    order = table.set_index("cell_id")["at_end_of_life"].loc[shown_cells(table, 12)].tolist()
     assert order == sorted(order)
     assert {"cell", "check-up", "SOH", "measured", "cycles left", "check-ups left", "note"} == set(lines[0])
     assert (tmp_path / "scores" / stage.FIGURE_FILE).stat().st_size > 10_000
