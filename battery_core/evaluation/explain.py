@@ -1,4 +1,4 @@
-"""What a model's estimates rest on: each feature's weight over many check-ups, and its part in a single estimate."""
+"""How single estimates came about: each feature's part in them, as Shapley values."""
 
 from __future__ import annotations
 
@@ -10,103 +10,115 @@ import numpy.typing as npt
 import pandas as pd
 
 from battery_core.evaluation.report import PERCENTAGE_POINTS
+from battery_core.evaluation.shapley import shapley
 from battery_core.models.pipeline import Pipeline
 
 Array = npt.NDArray[np.float64]
-_MOST_ROWS = 600
+_POOL = 2000  # training check-ups that the background is drawn from
+
+
+@dataclass(frozen=True)
+class Told:
+    """Check-ups and what a model is told of them.
+
+    Args:
+        rows: the N check-ups.
+        raw: features before scaling, shape (N, F).
+        x: features as the model has them, shape (N, F).
+    """
+
+    rows: pd.DataFrame
+    raw: Array
+    x: Array
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, rows: pd.DataFrame) -> Told:
+        """Features of whole histories of cells: a check-up's may rest on earlier ones."""
+        raw = pipeline.features(rows).to_numpy(dtype=np.float64)
+        return cls(rows, raw, pipeline.scaler.transform(raw))
+
+    def take(self, which: Any) -> Told:
+        """Some of the check-ups, by position."""
+        return Told(self.rows.iloc[which], self.raw[which], self.x[which])
+
+    def sample(self, most: int, seed: int) -> Told:
+        """At most so many check-ups, drawn without replacement, in their order."""
+        drawn = np.random.default_rng(seed).choice(len(self.x), min(most, len(self.x)), replace=False)
+        return self.take(np.sort(drawn))
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """SHAP values: estimate = base + sum over features, check-up by check-up.
+    """Shapley values: estimate = base + sum over features, check-up by check-up.
 
     Args:
         names: the F features.
-        base: mean estimate of the trees, SOH.
+        base: mean estimate that the parts start from, SOH.
         values: what each feature adds, SOH points, shape (N, F).
+        errors: standard error of each value, SOH points, shape (N, F); 0 where they are exact.
         features: values of the features before scaling, shape (N, F).
-        rows: the N check-ups.
+        rows: the N check-ups, with their ``prediction``.
     """
 
     names: tuple[str, ...]
     base: float
     values: Array
+    errors: Array
     features: Array
     rows: pd.DataFrame
 
 
-def gain(pipeline: Pipeline) -> dict[str, float]:
-    """Share of LightGBM's loss that splits on each feature took away, in %."""
-    found = sum(booster.feature_importance("gain") for booster in pipeline.model.boosters)
-    total = float(np.sum(found)) or 1.0
-    return {
-        name: 100.0 * float(value) / total
-        for name, value in zip(pipeline.feature_names, np.asarray(found), strict=True)
-    }
+def is_exact(pipeline: Pipeline) -> bool:
+    """Whether Shapley values need no sampling: LightGBM with one target has them from its trees."""
+    return pipeline.model_name == "lgbm" and len(pipeline.model.boosters) == 1
 
 
-def permutation(pipeline: Pipeline, rows: pd.DataFrame, seed: int = 0) -> dict[str, float]:
-    """How much the mean absolute error grows, in SOH points, when check-ups swap their values of one feature.
-
-    Features that say the same share their weight: without one of them the model still has the others.
-
-    Args:
-        pipeline: of a model that reads one row of features a check-up.
-        rows: labelled check-ups, whole histories of their cells; a sample of them is used.
-        seed: of the sample and the swaps.
-
-    Reference:
-        L. Breiman, Random Forests (2001), section 10.
-    """
-    generator = np.random.default_rng(seed)
-    chosen, x = _sample(pipeline, rows, generator)
-    measured = chosen["soh"].to_numpy(dtype=np.float64)
-
-    def error(given: Array) -> float:
-        return float(np.abs(_soh(pipeline, given) - measured).mean() * PERCENTAGE_POINTS)
-
-    intact, grown = error(x), {}
-    for i, name in enumerate(pipeline.feature_names):
-        swapped = x.copy()
-        swapped[:, i] = generator.permutation(x[:, i])
-        grown[name] = error(swapped) - intact
-    return grown
-
-
-def contributions(pipeline: Pipeline, rows: pd.DataFrame, always: str, seed: int = 0) -> Contributions:
-    """SHAP values of LightGBM's trees, which are exact, for a sample of check-ups and all of one cell.
-
-    Args:
-        pipeline: of LightGBM with one target.
-        rows: labelled check-ups, whole histories of their cells.
-        always: the cell all of whose check-ups are in the sample.
-        seed: of the sample.
+def of_trees(pipeline: Pipeline, told: Told) -> Contributions:
+    """Exact SHAP values of LightGBM with one target; a feature is left out by the trees' own counts of training rows.
 
     Reference:
         S. Lundberg et al., Consistent individualized feature attribution for tree ensembles (2018); as LightGBM has it.
     """
-    chosen, x = _sample(pipeline, rows, np.random.default_rng(seed), always)
     (booster,), (trees,) = pipeline.model.boosters, pipeline.model.best_iterations
-    found = np.asarray(booster.predict(x, num_iteration=trees, pred_contrib=True), dtype=np.float64)
+    found = np.asarray(booster.predict(told.x, num_iteration=trees, pred_contrib=True), dtype=np.float64)
     base = float(found[0, -1] * pipeline.target_scale + pipeline.target_mean)
     values = found[:, :-1] * pipeline.target_scale * PERCENTAGE_POINTS
-    raw = pipeline.features(rows).loc[chosen.index].to_numpy(dtype=np.float64)
-    chosen = chosen.assign(prediction=_soh(pipeline, x))
-    return Contributions(pipeline.feature_names, base, values, raw, chosen)
+    return _contributions(pipeline, told, base, values, np.zeros_like(values))
 
 
-def _sample(
-    pipeline: Pipeline, rows: pd.DataFrame, generator: Any, always: str | None = None
-) -> tuple[pd.DataFrame, Array]:
-    """Some check-ups and what the model is given of them; features are built with all of each cell's history."""
-    keep = rows.index[rows["cell_id"] == always]
-    others = rows.index[rows["cell_id"] != always]
-    some = generator.choice(others, min(_MOST_ROWS, len(others)), replace=False)
-    index = np.sort(np.concatenate([keep, some]))
-    features = pipeline.features(rows).loc[index].to_numpy(dtype=np.float64)
-    return rows.loc[index], pipeline.scaler.transform(features)
+def sampled(pipeline: Pipeline, told: Told, background: Told, seed: int = 0) -> Contributions:
+    """Shapley values of any model of feature vectors; a feature is left out by taking a training check-up's value.
+
+    Scaling is feature by feature, so that a walk through scaled values is one through the measured ones.
+
+    Args:
+        pipeline: of a model that reads one row of features a check-up.
+        told: the check-ups to explain.
+        background: training check-ups, see ``background_of``.
+        seed: of the orders in which features are put in.
+    """
+    values, errors = shapley(lambda x: estimates(pipeline, x), told.x, background.x, seed)
+    base = float(estimates(pipeline, background.x).mean())
+    return _contributions(pipeline, told, base, values * PERCENTAGE_POINTS, errors * PERCENTAGE_POINTS)
 
 
-def _soh(pipeline: Pipeline, x: Array) -> Array:
+def background_of(pipeline: Pipeline, train: Told, size: int, seed: int = 0) -> Told:
+    """Training check-ups that stand for not knowing: drawn one from each of ``size`` equal parts, ordered by estimate.
+
+    So few check-ups have the mean estimate of all, and aged ones are among them as often as among all.
+    """
+    pool = train.sample(_POOL, seed)
+    parts = np.array_split(np.argsort(estimates(pipeline, pool.x), kind="stable"), min(size, len(pool.x)))
+    generator = np.random.default_rng(seed)
+    return pool.take(np.array([generator.choice(part) for part in parts]))
+
+
+def _contributions(pipeline: Pipeline, told: Told, base: float, values: Array, errors: Array) -> Contributions:
+    rows = told.rows.assign(prediction=estimates(pipeline, told.x))
+    return Contributions(pipeline.feature_names, base, values, errors, told.raw, rows)
+
+
+def estimates(pipeline: Pipeline, x: Array) -> Array:
+    """SOH, shape (N,), of scaled features, shape (N, F)."""
     output = np.asarray(pipeline.model.predict(x), dtype=np.float64).reshape(len(x))
     return output * pipeline.target_scale + pipeline.target_mean

@@ -1,7 +1,8 @@
-"""Plots of SHAP values: which way each feature moves the estimates, and how one estimate came about."""
+"""Plots of Shapley values: which way each feature moves the estimates, and how one estimate came about."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +37,27 @@ def summary(found: Contributions, title: str, file: Path) -> Path:
     return save(figure, title, file)
 
 
-def waterfall(found: Contributions, cell: str, title: str, file: Path) -> Path:
-    """How the estimate of one check-up came about: where this cell was estimated worst.
+def waterfall(found: Contributions, shown: Mapping[str, int], title: str, file: Path) -> Path:
+    """How single estimates came about, from the mean estimate to each, a panel a check-up.
 
     Args:
-        found: SHAP values with all check-ups of the cell among them.
-        cell: its id.
+        found: Shapley values.
+        shown: what a check-up stands for, with its position among them.
         title: what is shown.
         file: PNG to write.
     """
-    own = np.flatnonzero((found.rows["cell_id"] == cell).to_numpy())
-    error = (found.rows["prediction"] - found.rows["soh"]).to_numpy()[own]
-    row = int(own[np.argmax(np.abs(error))])
+    bars = min(len(found.names), _MOST_FEATURES - 1)
+    figure = Figure(figsize=(7.6, (0.27 * bars + 1.35) * len(shown) + 0.4), layout="constrained")
+    panels = figure.subplots(len(shown), 1, squeeze=False).ravel()
+    for axes, (what, row) in zip(panels, shown.items(), strict=True):
+        line, error = found.rows.iloc[row], float(np.nanmax(found.errors[row], initial=0.0))
+        sampled = f", each part \u00b1 {error:.2f} at most" if error > 0 else ""
+        axes.set_title(f"{what}: {line['cell_id']}, check-up {line['checkup_index']}{sampled}", fontsize=10, loc="left")
+        _panel(axes, found, row)
+    return save(figure, title, file)
+
+
+def _panel(axes: Axes, found: Contributions, row: int) -> None:
     values, line = found.values[row], found.rows.iloc[row]
     order = np.argsort(-np.abs(values))[: _MOST_FEATURES - 2]
     names = [f"{found.names[i]} = {found.features[row, i]:.4g}" for i in order]
@@ -55,13 +65,12 @@ def waterfall(found: Contributions, cell: str, title: str, file: Path) -> Path:
     if len(order) < len(values):
         names.append(f"{len(values) - len(order)} others")
         steps.append(float(values.sum() - sum(steps)))
-    figure = Figure(figsize=(7.6, 0.34 * len(steps) + 1.7), layout="constrained")
-    _steps(axes := figure.subplots(), found.base, names, steps)
-    axes.axvline(line["soh"], color="0.2", lw=1.2, ls="--", label=f"label {line['soh']:.3f}")
-    axes.set_xlim(min(axes.get_xlim()[0], line["soh"] - 0.002), max(axes.get_xlim()[1], line["soh"] + 0.002))
+    _steps(axes, found.base, names, steps)
+    if np.isfinite(line["soh"]):
+        axes.axvline(line["soh"], color="0.2", lw=1.2, ls="--", label=f"label {line['soh']:.3f}")
+        axes.set_xlim(min(axes.get_xlim()[0], line["soh"] - 0.002), max(axes.get_xlim()[1], line["soh"] + 0.002))
     axes.axvline(line["prediction"], color="0.2", lw=1.2, label=f"estimate {line['prediction']:.3f}")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=9)
-    return save(figure, f"{title}: cell {cell}, check-up {line['checkup_index']}", file)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, frameon=False, fontsize=8)
 
 
 def _steps(axes: Axes, base: float, names: list[str], steps: list[float]) -> None:

@@ -87,7 +87,7 @@ def evaluate(
     write_json(folder / REPORT_FILE, report)
     draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)
     draw_models(folder, models, runs, str(report["label"]))
-    explain(folder, models, runs, test, str(report["label"]))
+    explain(folder, report, runs, train, test)
     write_page(folder)
     error = percent(challenger["test"][HEADLINE])
     text = f"evaluate: {challenger['model']} is the best on validation cells; {error} on test cells"

@@ -48,14 +48,26 @@ _SECTIONS = {
             "estimate of the last check-up: where it is flat, that check-up's own measurements decide.",
             True,
         ),
+        "candidate-shap": (
+            "The chosen model: which way a feature moves estimates",
+            "Shapley values, sampled; each dot is a check-up of a test cell. For a mean of models "
+            "its heaviest part with a feature vector stands for it, as the figure says.",
+            True,
+        ),
+        "candidate-waterfall": (
+            "The chosen model: how single estimates came about",
+            "The last check-up of its worst, median and best test cell: from the mean estimate of training check-ups, "
+            "feature by feature, to this one. With \u00b1: sampled, standard error.",
+            True,
+        ),
         "shap": (
             "LightGBM: which way a feature moves estimates",
-            "SHAP values; each dot is a check-up of a test cell.",
+            "SHAP values, exact; each dot is a check-up of a test cell.",
             True,
         ),
         "waterfall": (
-            "LightGBM: how its worst estimate came about",
-            "SHAP values of one check-up of its worst test cell, from the mean estimate to this one.",
+            "LightGBM: how single estimates came about",
+            "SHAP values, exact, of the last check-up of the chosen model's worst, median and best test cell.",
             True,
         ),
     },

@@ -1,4 +1,4 @@
-"""What estimates rest on: SHAP values add up to the estimate, and a feature nobody needs has no weight."""
+"""What estimates rest on: Shapley values add up to the estimate, and a feature nobody needs has no weight."""
 
 from __future__ import annotations
 
@@ -9,39 +9,56 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.splits import CellSplit
-from battery_core.evaluation import explain, explain_figures
+from battery_core.evaluation import explain, explain_figures, importance
+from battery_core.evaluation.explain import Told
 from battery_core.models.pipeline import Pipeline
-from battery_core.stages.candidate import PIPELINE_FOLDER
 from battery_core.stages.explain import explain as explain_stage
-from battery_core.stages.train import labelled_rows
+from battery_core.stages.explain import last_checkups, speaks_for, three_cells
 
 
-@pytest.fixture
-def test_rows(prepared) -> pd.DataFrame:
-    split = CellSplit.from_json(prepared.split.path.read_text())
-    rows = labelled_rows(prepared.tables.path, split, "nominal")
-    return rows[rows["part"] == "test"].reset_index(drop=True)
-
-
-@pytest.fixture
-def pipelines(prepared, trained: list[dict[str, Any]]) -> dict[str, Pipeline]:
-    runs = prepared.settings.folder("artifacts") / "runs"
-    return {r["model"]: Pipeline.load(runs / r["run_id"] / PIPELINE_FOLDER) for r in trained}
-
-
-def test_shap_values_add_up_to_what_the_pipeline_estimates(
+def test_exact_values_add_up_to_what_the_pipeline_estimates(
     pipelines: dict[str, Pipeline], test_rows: pd.DataFrame
 ) -> None:
-    cell = test_rows["cell_id"].iloc[0]
-    found = explain.contributions(pipelines["lgbm"], test_rows, cell)
-    served = pd.Series(pipelines["lgbm"].predict(test_rows), index=test_rows.index)
-    assert found.base + found.values.sum(axis=1) / 100 == pytest.approx(served[found.rows.index].to_numpy(), abs=1e-9)
-    assert set(test_rows.index[test_rows["cell_id"] == cell]) <= set(found.rows.index)
+    found = explain.of_trees(pipelines["lgbm"], Told.of(pipelines["lgbm"], test_rows))
+    assert found.base + found.values.sum(axis=1) / 100 == pytest.approx(pipelines["lgbm"].predict(test_rows), abs=1e-9)
+    assert (found.errors == 0).all()
+
+
+def test_sampled_values_add_up_to_what_the_pipeline_estimates(
+    pipelines: dict[str, Pipeline], test_rows: pd.DataFrame, train_rows: pd.DataFrame
+) -> None:
+    pipeline = pipelines["mlp"]
+    told, train = Told.of(pipeline, test_rows), Told.of(pipeline, train_rows)
+    background = explain.background_of(pipeline, train, 8)
+    assert set(background.rows["part"]) == {"train"}
+    found = explain.sampled(pipeline, told.take([5, 2]), background)
+    served = pipeline.predict(test_rows)[[5, 2]]
+    assert found.base == pytest.approx(pipeline.predict(train_rows)[background_positions(train, background)].mean())
+    assert found.base + found.values.sum(axis=1) / 100 == pytest.approx(served, abs=1e-6)
+    assert found.rows["prediction"].to_numpy() == pytest.approx(served, abs=1e-6)
+    np.testing.assert_array_equal(found.features, pipeline.features(test_rows).iloc[[5, 2]])
+    assert found.errors.max() > 0
+
+
+def background_positions(train: Told, background: Told) -> list[int]:
+    return [train.rows.index.get_loc(index) for index in background.rows.index]
+
+
+def test_few_check_ups_of_the_background_have_the_mean_estimate_of_all(
+    pipelines: dict[str, Pipeline], train_rows: pd.DataFrame
+) -> None:
+    pipeline = pipelines["mlp"]
+    train, whole = Told.of(pipeline, train_rows), pipeline.predict(train_rows)
+    off, at_random = [], []
+    for seed in range(20):
+        some = background_positions(train, explain.background_of(pipeline, train, 8, seed))
+        off.append(abs(whole[some].mean() - whole.mean()))
+        at_random.append(abs(np.random.default_rng(seed).choice(whole, 8, replace=False).mean() - whole.mean()))
+    assert np.mean(off) < 0.5 * np.mean(at_random)
 
 
 def test_gain_is_shared_out_whole(pipelines: dict[str, Pipeline]) -> None:
-    found = explain.gain(pipelines["lgbm"])
+    found = importance.gain(pipelines["lgbm"])
     assert sum(found.values()) == pytest.approx(100.0)
     assert tuple(found) == pipelines["lgbm"].feature_names
 
@@ -57,26 +74,59 @@ def test_only_a_feature_that_is_read_has_weight(
     pipelines: dict[str, Pipeline], test_rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = pipelines["mlp"]
-    monkeypatch.setattr(explain, "_soh", lambda pipeline, x: OnlyFirst().predict(x)[:, 0])
-    x = pipeline.scaler.transform(pipeline.features(test_rows).to_numpy(dtype=np.float64))
-    rows = test_rows.assign(soh=OnlyFirst().predict(x)[:, 0])
-    found = explain.permutation(pipeline, rows)
+    monkeypatch.setattr(importance, "estimates", lambda pipeline, x: OnlyFirst().predict(x)[:, 0])
+    told = Told.of(pipeline, test_rows)
+    told = Told(test_rows.assign(soh=OnlyFirst().predict(told.x)[:, 0]), told.raw, told.x)
+    found = importance.permutation(pipeline, told)
     first, *others = found.values()
     assert others == [0.0] * len(others)
-    pairs = np.abs(x[:, None, 0] - x[None, :, 0]).mean()  # what a random partner's value is off by
+    pairs = np.abs(told.x[:, None, 0] - told.x[None, :, 0]).mean()  # what a random partner's value is off by
     assert first == pytest.approx(2.0 * pairs, rel=0.3)
-    assert explain.permutation(pipeline, rows) == found
+    assert importance.permutation(pipeline, told) == found
+
+
+BLEND = {"model": "blend", "parts": {"lstm": 5, "mlp": 3, "lgbm": 2}}
+MODELS = [{"model": name, "val_mean_cell_mape": error} for name, error in (("lgbm", 0.7), ("mlp", 0.6), ("lstm", 0.5))]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "of_vectors", "explained", "why"),
+    [
+        ({"model": "mlp"}, {"mlp", "lgbm"}, "mlp", "mlp, the chosen model,"),
+        (BLEND, {"mlp", "lgbm"}, "mlp", "mlp, 3 of 10 parts of the chosen blend (its heaviest"),
+        (BLEND, {"lgbm"}, "lgbm", "lgbm, 2 of 10 parts of"),
+        ({"model": "lstm"}, {"mlp", "lgbm"}, "mlp", "mlp, the best with a feature vector (the chosen lstm reads"),
+        ({"model": "lstm"}, set(), "", ""),
+    ],
+)  # fmt: skip
+def test_which_model_is_explained_for_the_chosen_one(
+    chosen: dict[str, Any], of_vectors: set[str], explained: str, why: str
+) -> None:
+    name, words = speaks_for(chosen, MODELS, dict.fromkeys(of_vectors))
+    assert name == explained
+    assert words.startswith(why)
+
+
+def test_the_three_cells_and_their_last_check_ups() -> None:
+    per_cell = [{"cell_id": cell, "mape": mape} for cell, mape in (("a", 1.0), ("b", None), ("c", 0.2))]
+    cells = three_cells({"test": {"per_cell": per_cell}})
+    assert cells == {"worst cell": "b", "median cell": "a", "best cell": "c"}
+    assert three_cells({"test": {"per_cell": per_cell[:1]}}) == {"worst cell": "a"}
+    rows = pd.DataFrame({"cell_id": list("abcab"), "checkup_index": [7, 2, 1, 3, 9]})
+    assert last_checkups(rows, cells) == {"worst cell": 4, "median cell": 0, "best cell": 2}
 
 
 def test_the_figures_of_a_night(
-    prepared, trained: list[dict[str, Any]], test_rows: pd.DataFrame, tmp_path: Path
+    prepared, trained: list[dict[str, Any]], labelled: pd.DataFrame, tmp_path: Path
 ) -> None:
-    models = [r | {"test": {"worst_cell": test_rows["cell_id"].iloc[-1]}} for r in trained]
-    blend = {"model": "blend", "run_id": "not-a-pipeline", "test": {"worst_cell": ""}}
-    runs = prepared.settings.folder("artifacts") / "runs"
-    explain_stage(tmp_path, [*models, blend], runs, test_rows, "xjtu")
+    train, test = labelled[labelled["part"] == "train"], labelled[labelled["part"] == "test"]
+    per_cell = [{"cell_id": cell, "mape": 1.0} for cell in test["cell_id"].unique()]
+    blend = {"model": "blend", "run_id": "not-a-pipeline", "parts": {"mlp": 2}, "test": {"per_cell": per_cell}}
+    report = {"label": "xjtu", "models": [*trained, blend], "challenger": "not-a-pipeline"}
+    explain_stage(tmp_path, report, prepared.settings.folder("artifacts") / "runs", train, test)
     drawn = {file.name: file.stat().st_size for file in tmp_path.iterdir()}
-    assert set(drawn) == {"importance.png", "gain.png", "shap.png", "waterfall.png"}
+    of_it = {"candidate-shap.png", "candidate-waterfall.png"}
+    assert set(drawn) == {"importance.png", "gain.png", "shap.png", "waterfall.png"} | of_it
     assert min(drawn.values()) > 8_000
 
 

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from battery_core.data.splits import CellSplit
 from battery_core.evaluation import history_figures
 from battery_core.models.lstm_attn import LSTMAttentionModel
 from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.models.pipeline import Pipeline
 from battery_core.stages.candidate import PIPELINE_FOLDER
 from battery_core.stages.explain import explain
-from battery_core.stages.train import labelled_rows
 
 
 @pytest.fixture
-def test_rows(prepared) -> pd.DataFrame:
-    split = CellSplit.from_json(prepared.split.path.read_text())
-    rows = labelled_rows(prepared.tables.path, split, "nominal")
-    return rows[rows["part"] == "test"].reset_index(drop=True)
-
-
-@pytest.fixture
-def pipelines(prepared, trained: list[dict[str, Any]]) -> dict[str, Pipeline]:
+def of_histories(pipelines: dict[str, Pipeline]) -> dict[str, Pipeline]:
     """Untrained models of histories behind the features and the scaler of a trained one."""
-    runs = prepared.settings.folder("artifacts") / "runs"
-    base = Pipeline.load(runs / trained[0]["run_id"] / PIPELINE_FOLDER)
+    base = pipelines["mlp"]
     features = base.feature_settings.model_copy(update={"history_time": "checkup_index"})
     width = len(base.feature_names)
     torch.manual_seed(0)
@@ -44,10 +33,10 @@ def pipelines(prepared, trained: list[dict[str, Any]]) -> dict[str, Pipeline]:
 
 
 def test_attention_is_shared_among_the_past_of_the_cell(
-    pipelines: dict[str, Pipeline], test_rows: pd.DataFrame
+    of_histories: dict[str, Pipeline], test_rows: pd.DataFrame
 ) -> None:
     cell = test_rows[test_rows["cell_id"] == test_rows["cell_id"].iloc[0]].reset_index(drop=True)
-    weights = history_figures.attention_of(pipelines["lstm"], cell, np.arange(len(cell)))
+    weights = history_figures.attention_of(of_histories["lstm"], cell, np.arange(len(cell)))
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
     assert np.triu(weights, 1).max() == 0.0  # nothing later than the check-up that is estimated
     assert weights[0, 0] == pytest.approx(1.0)
@@ -55,14 +44,15 @@ def test_attention_is_shared_among_the_past_of_the_cell(
 
 
 def test_the_figures_of_models_of_histories(
-    pipelines: dict[str, Pipeline], test_rows: pd.DataFrame, tmp_path: Path
+    of_histories: dict[str, Pipeline], test_rows: pd.DataFrame, tmp_path: Path
 ) -> None:
     per_cell = [{"cell_id": cell, "mape": 1.0} for cell in test_rows["cell_id"].unique()]
     models = []
-    for name, pipeline in pipelines.items():
+    for name, pipeline in of_histories.items():
         pipeline.save(tmp_path / "runs" / name / PIPELINE_FOLDER)
         models.append({"model": name, "run_id": name, "test": {"per_cell": per_cell}})
-    explain(tmp_path / "report", models, tmp_path / "runs", test_rows, "xjtu")
+    report = {"label": "xjtu", "models": models, "challenger": "lstm"}
+    explain(tmp_path / "report", report, tmp_path / "runs", test_rows, test_rows)
     drawn = {file.name: file.stat().st_size for file in (tmp_path / "report").iterdir()}
     assert set(drawn) == {"attention.png", "latent.png"}
     assert min(drawn.values()) > 8_000
