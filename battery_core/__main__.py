@@ -55,6 +55,14 @@ def _checkout(given: Given) -> int:
     return _lines(checkout(settings, given.own.model_version, given.own.to))
 
 
+def _leaderboard(given: Given) -> int:
+    settings = given.settings()
+    from battery_core.stages.leaderboard import on_the_terminal
+
+    names = [name.strip() for name in given.own.boards.split(",") if name.strip()]
+    return on_the_terminal(settings, names, given.own.page)
+
+
 def _simulate(given: Given) -> int:
     from battery_core.data.simulation import simulate
 
@@ -107,6 +115,14 @@ ENTRIES = {
         (
             Own("--to", "version to put into service (default: the champion before this one)", int),
             Own("--reason", "why, for the people who read the history", default=""),
+        ),
+    ),
+    "leaderboard": Entry(
+        "every model and baseline on public cells over several seeds",
+        _leaderboard,
+        (
+            Own("--boards", "names, comma-separated: xjtu, tju, hust, tju-35, ... (default: all)", default=""),
+            Own("--page", "also write the page to this file", Path),
         ),
     ),
     "simulate": Entry(

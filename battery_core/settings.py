@@ -20,7 +20,7 @@ from pydantic_settings import (
 from battery_core.base_settings import SectionSettings, list_from_text, setting
 from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.errors import SettingsError, nearest, unknown_name
-from battery_core.evaluation.settings import ScoreSettings, ValidateSettings
+from battery_core.evaluation.settings import LeaderboardSettings, ScoreSettings, ValidateSettings
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.base import MODELS
 from battery_core.models.settings import (
@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     score: ScoreSettings = Field(default_factory=ScoreSettings, description="what the daily scoring says of cells")
     validation: ValidateSettings = Field(
         default_factory=ValidateSettings, description="comparison of models by cross-validation"
+    )
+    leaderboard: LeaderboardSettings = Field(
+        default_factory=LeaderboardSettings, description="comparison of models on public cells, over seeds"
     )
     jobs: JobSettings = Field(default_factory=JobSettings, description="training jobs")
     paths: PathSettings = Field(default_factory=PathSettings, description="folders")

@@ -1,4 +1,4 @@
-"""Settings of scoring and of cross-validation: what is flagged and forecast, how many folds and seeds."""
+"""Settings of scoring, of cross-validation and of the leaderboard: what is flagged, how many folds and seeds."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ class ValidateSettings(SectionSettings):
     with_test_cells: bool = setting(
         False, "also the cells that are frozen as test cells; a model chosen so has seen its test"
     )
+
+
+class LeaderboardSettings(SectionSettings):
+    """How models are compared on public cells."""
+
+    seeds: int = setting(5, "seeds each model is trained with on each board, counted from seed", ge=1)
+    published_seeds: int = setting(3, "seeds under the published, leaking protocol, counted from seed", ge=1)
+    train: bool = setting(True, "train what is missing; false: report the seeds that have ended")

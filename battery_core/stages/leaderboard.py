@@ -1,0 +1,222 @@
+"""Every model and baseline on public cells over several seeds: what is not trained yet is trained, the rest stands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from battery_core.data.settings import SplitSettings
+from battery_core.data.splits import CellSplit, make_split
+from battery_core.data.versioning import file_sha256
+from battery_core.errors import TrainingError
+from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, leak_probe
+from battery_core.evaluation.boards import Board, chosen_boards
+from battery_core.evaluation.leaderboard_page import CHOSEN, as_page
+from battery_core.evaluation.standings import cell_errors, standings
+from battery_core.evaluation.tables import percent
+from battery_core.files import read_json, write_json, write_text
+from battery_core.jobs import JobKilled, JobSpec, finished, none_left_behind, run_job
+from battery_core.models.blend import NAME as BLEND
+from battery_core.release.locking import one_at_a_time
+from battery_core.settings import Settings
+from battery_core.stages import Staged, data
+from battery_core.stages.blend import blend
+from battery_core.stages.candidate import not_by_definition
+from battery_core.stages.evaluate import choose, predictions_for
+from battery_core.stages.published import leaking_errors
+from battery_core.stages.release import lock_file
+from battery_core.stages.train import job_specs, labelled_rows
+
+_BASELINES = (*BASELINES, LEAK_PROBE)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """The jobs of one board and one seed."""
+
+    board: Board
+    settings: Settings
+    specs: Sequence[JobSpec]
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Results of the jobs that are done, in the order of the models."""
+        return [result for spec in self.specs if (result := finished(spec)) is not None]
+
+    @property
+    def done(self) -> bool:
+        """Whether every model of this seed has ended."""
+        return len(self.results) == len(self.specs)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A board with the tables and the split that it is judged on."""
+
+    board: Board
+    settings: Settings
+    tables: Staged
+    split: Staged
+
+    def rows(self) -> pd.DataFrame:
+        """Labelled check-ups with the part of the split they are in."""
+        cells = CellSplit.from_json(self.split.path.read_text())
+        return labelled_rows(self.tables.path, cells, self.settings.data.soh_reference)
+
+    def seat(self, seed: int) -> Seat:
+        """What has to be trained for one seed."""
+        seeded = self.settings.model_copy(update={"seed": seed})
+        return Seat(self.board, seeded, job_specs(seeded, self.tables, self.split))
+
+
+def leaderboard(settings: Settings, boards: Sequence[Board], say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Train what is missing, score every finished seed, and write leaderboard.json, leaderboard.md and errors.parquet.
+
+    Raises:
+        TrainingError: jobs failed; the tables of the others are written all the same.
+    """
+    places = [prepare(settings, board) for board in boards]
+    seeds = range(settings.seed, settings.seed + settings.leaderboard.seeds)
+    honest = [place.seat(seed) for seed in seeds for place in places if not place.board.leaking]
+    failures = [line for seat in honest for line in _train(seat, say)] if settings.leaderboard.train else []
+    folder = settings.folder("artifacts") / "leaderboard"
+    told, errors = [], []
+    for place in places:
+        if place.board.leaking:
+            found = leaking_errors(place.settings, place.rows(), place.tables.version, folder, say)
+            told.append(_entry(place, found))
+        else:
+            found, seen = _honest_errors(place, [seat for seat in honest if seat.board is place.board])
+            told.append(_entry(place, found) | seen)
+        errors.append(found.assign(board=place.board.name))
+    content = {"boards": told, "models": list(settings.models), "soh_reference": settings.data.soh_reference}
+    write_json(folder / "leaderboard.json", content)
+    write_text(folder / "leaderboard.md", as_page(content))
+    pd.concat(errors, ignore_index=True).to_parquet(folder / "errors.parquet", index=False)
+    if failures:
+        raise TrainingError(f"{len(failures)} jobs failed - run it again, what ended stands; {'; '.join(failures)}")
+    return content
+
+
+def prepare(settings: Settings, board: Board) -> Place:
+    """Bring the board's cells and divide them; a held-out temperature gets a split file of its own."""
+    own = settings.model_copy(update={"data": settings.data.model_copy(update={"source": board.source})})
+    tables = data.normalize(own, data.fetch(own))
+    return Place(
+        board, own, tables, _held_out(own, board, tables) if board.test_temps_degC else data.split(own, tables)
+    )
+
+
+def _held_out(settings: Settings, board: Board, tables: Staged) -> Staged:
+    """Test cells are all of the held-out temperature; validation cells are drawn from every other condition."""
+    cells = data.read_table(tables.path, "cells")
+    if board.groups:
+        cells = cells[cells["group"].isin(board.groups)].reset_index(drop=True)
+    given = SplitSettings(
+        strategy="temperature", test_temps_degC=board.test_temps_degC, seed=settings.split.seed,
+        val_share=settings.split.val_share,
+    )  # fmt: skip
+    made = make_split(cells, given, data.source_of(settings))
+    file = settings.folder("artifacts") / "leaderboard" / f"split-{board.name}.json"
+    write_text(file, made.to_json())
+    return Staged(file, file_sha256(file), False, f"{len(made.test)} test cells")
+
+
+def _train(seat: Seat, say: Callable[[str], None]) -> list[str]:
+    """Run the jobs that do not stand; gives what failed. The lock is held a seed at a time: a nightly run gets in."""
+    missing = [spec for spec in seat.specs if finished(spec) is None]
+    if not missing:
+        return []
+    where = f"leaderboard: {seat.board.name}, seed {seat.settings.seed}"
+    jobs, failures = seat.settings.jobs, []
+    with (
+        one_at_a_time(lock_file(seat.settings), where, say),
+        ThreadPoolExecutor(jobs.concurrent) as pool,
+        none_left_behind(),
+    ):
+        running = {pool.submit(run_job, spec, jobs.timeout_s, jobs.threads, _silent): spec for spec in missing}
+        for done in as_completed(running):
+            try:
+                result = done.result()
+            except (TrainingError, JobKilled) as err:
+                failures.append(str(err))
+                say(f"{where}: {err}")
+            else:
+                error = percent(result["val_mean_cell_mape"])
+                say(f"{where}: {result['model']}: {error} on validation cells, trained in {result['seconds']:.0f} s")
+    return failures
+
+
+def _silent(line: str) -> None:
+    """What a job prints is in its run folder; a leaderboard has some two hundred of them."""
+
+
+def _honest_errors(place: Place, seats: Sequence[Seat]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Errors of cells of every model in each finished seed and of the baselines; and what was chosen."""
+    rows, reference = place.rows(), place.settings.data.soh_reference
+    train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
+
+    def errors(model: str, seed: int, prediction: Any) -> pd.DataFrame:
+        judged = not_by_definition(test.assign(prediction=prediction), reference)
+        return cell_errors(judged, judged["prediction"]).assign(model=model, seed=seed)
+
+    baselines = {**BASELINES, LEAK_PROBE: leak_probe}
+    found = [errors(name, place.settings.seed, baseline(train, test)) for name, baseline in baselines.items()]
+    chosen, done = {}, [seat for seat in seats if seat.done]
+    for seat in done:
+        results = seat.results
+        mix = blend(seat.settings, rows, results) or choose(results)  # one model alone may be the best mix
+        best, seed = choose([*results, mix]), seat.settings.seed
+        named = {**{str(result["model"]): result for result in results}, BLEND: mix, CHOSEN: best}
+        runs = seat.settings.folder("artifacts") / "runs"
+        for name, result in named.items():
+            found.append(errors(name, seed, predictions_for(runs / result["run_id"], test)))
+        chosen[str(seed)] = {"model": best["model"], "val": best["val_mean_cell_mape"], "blend": mix.get("parts")}
+    told = {"chosen": chosen, "seeds_done": len(done), "seeds": len(seats)}
+    return pd.concat(found, ignore_index=True), told
+
+
+def _entry(place: Place, errors: pd.DataFrame) -> dict[str, Any]:
+    """What the page says of one board."""
+    cells = CellSplit.from_json(place.split.path.read_text())
+    lines = standings(errors)
+    board, raw = place.board, (read_json(place.tables.path / data.STAGE_FILE) or {}).get("raw_version", "")
+    return {
+        "board": board.name,
+        "source": board.source,
+        "about": board.about,
+        "goal": board.goal,
+        "leaking": board.leaking,
+        "cells": {part: len(getattr(cells, part)) for part in ("train", "val", "test")},
+        "data_version": raw,
+        "split_version": place.split.version,
+        "models": [line for line in lines if line["model"] not in _BASELINES],
+        "baselines": [line for line in lines if line["model"] in _BASELINES],
+    }
+
+
+def on_the_terminal(settings: Settings, names: Sequence[str], page: Path | None) -> int:
+    """Make the leaderboard, show its tables, and write its page where it is wanted too; gives the exit code.
+
+    Raises:
+        SettingsError: there is no board of that name.
+        TrainingError: jobs failed.
+    """
+    from rich.console import Console
+
+    from battery_core.evaluation.leaderboard_page import for_terminal
+
+    content = leaderboard(settings, chosen_boards(names), lambda line: print(line, flush=True))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for shown in for_terminal(content):
+        console.print(shown)
+    if page is not None:
+        write_text(page, as_page(content))
+    print(f"leaderboard: {settings.folder('artifacts') / 'leaderboard' / 'leaderboard.md'}")
+    return 0
