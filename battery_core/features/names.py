@@ -17,6 +17,7 @@ FEATURES: Registry[Any] = Registry(
         "drift": "battery_core.features.history:DriftFeatures",
         "lifetime": "battery_core.features.history:LifetimeFeatures",
         "ica": "battery_core.features.ica:ICAFeatures",
+        "dva": "battery_core.features.dva:DVAFeatures",
         "resistance": "battery_core.features.resistance:ResistanceFeatures",
     },
 )

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from battery_core.errors import DataError
-from battery_core.features.base import FeatureSet, usable
+from battery_core.features.measured import MeasuredFeatures
 from battery_core.features.names import FEATURES
-from battery_core.features.settings import FeatureSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RESISTANCES = (
     "resistance_ohm",
@@ -23,16 +16,9 @@ RESISTANCES = (
 
 
 @FEATURES.register("resistance")
-class ResistanceFeatures(FeatureSet):
+class ResistanceFeatures(MeasuredFeatures):
     """Those of the resistances that a source has; a missing one is the last one measured before, never a later one."""
 
     name = "resistance"
     uses = RESISTANCES
-
-    def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself and the rows of its cell before it."""
-        if not (found := usable(rows, RESISTANCES)):
-            raise DataError(
-                f"feature set 'resistance': none of {', '.join(RESISTANCES)} has a value - choose other features.sets"
-            )
-        return rows.groupby("cell_id", sort=False)[found].ffill()
+    keeps_last = True

@@ -16,6 +16,7 @@ from battery_core.features.base import (
     pieces_of_cells,
 )
 from battery_core.features.condition import with_known_groups
+from battery_core.features.dva import DVA_PEAKS
 from battery_core.features.ica import PEAK
 from battery_core.features.names import FEATURES
 
@@ -23,7 +24,7 @@ from battery_core.features.names import FEATURES
 def make_rows(cells=("A", "B"), n: int = 8, seed: int = 0) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
     rows = pd.DataFrame([(c, i) for c in cells for i in range(n)], columns=["cell_id", "checkup_index"])
-    for name in (*CHARGE_STATISTICS, "resistance_ohm", *PEAK):
+    for name in (*CHARGE_STATISTICS, "resistance_ohm", *PEAK, *DVA_PEAKS):
         rows[name] = generator.uniform(0.5, 1.5, len(rows))
     rows["cycle_count"] = rows["checkup_index"] * 78.0
     rows["time_days"] = rows["checkup_index"] * 40.0
@@ -72,7 +73,7 @@ def test_no_feature_is_the_fraction_of_life(name):
     """A cell that lives on: the features of its first half are what they were."""
     short, long = make_rows(n=6), make_rows(n=12)
     for frame in (short, long):
-        for j, column in enumerate((*CHARGE_STATISTICS, "resistance_ohm", *PEAK)):
+        for j, column in enumerate((*CHARGE_STATISTICS, "resistance_ohm", *PEAK, *DVA_PEAKS)):
             frame[column] = 1.0 + 0.01 * j * frame["checkup_index"]
     first = long["checkup_index"] < 6
     expected = build_features(short, [name]).to_numpy()
@@ -113,6 +114,18 @@ def test_the_peak_is_taken_as_measured_and_the_whole_area_never():
     assert features["ica_peak_area_Ah"].tolist() == rows["ica_peak_area_Ah"].tolist()
     with pytest.raises(DataError, match=r"'ica': none of ica_peak_voltage_V.* has a value - set data.extraction"):
         build_features(rows.drop(columns=[*PEAK]), ["ica"])
+
+
+def test_dva_peaks_are_taken_as_measured_and_what_needs_the_whole_charge_never():
+    rows = make_rows().assign(dva_full_charge_Ah=4.9, dva_peak_of_full=0.3)
+    hidden = dict.fromkeys(("dva_full_charge_Ah", "dva_peak_of_full"), Role.LABEL_EQUIVALENT)
+    features = build_features(rows, ["dva"], roles=hidden)
+    assert list(features) == list(DVA_PEAKS)
+    pd.testing.assert_frame_equal(features[[*DVA_PEAKS]], rows[[*DVA_PEAKS]])
+    some = build_features(rows.assign(dva_second_peak_Ah=np.nan), ["dva"])
+    assert "dva_second_peak_Ah" not in some
+    with pytest.raises(DataError, match=r"'dva': none of dva_peak_Ah.* has a value - dV/dQ needs a slow charge"):
+        build_features(rows.drop(columns=[*DVA_PEAKS]), ["dva"])
 
 
 def test_a_missing_resistance_is_the_last_one_of_the_same_cell_never_a_later_one():

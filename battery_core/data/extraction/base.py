@@ -80,3 +80,16 @@ def crossing(time_s: Array, values: Array, level: float, index: int) -> float:
     rise = values[index + 1] - values[index]
     share = float((level - values[index]) / rise) if rise else 0.0
     return float(time_s[index] + share * (time_s[index + 1] - time_s[index]))
+
+
+def vertex(at: Array, values: Array, index: int) -> tuple[float, float]:
+    """Place and height of a peak on an even grid: of the parabola through its sample and both neighbours.
+
+    Example:
+        >>> place = np.array([0.0, 1.0, 2.0])
+        >>> vertex(place, 3.0 - (place - 1.25) ** 2, 1)
+        (1.25, 3.0)
+    """
+    before, top, after = values[index - 1 : index + 2]
+    shift = float(0.5 * (before - after) / (before - 2 * top + after))
+    return float(at[index] + shift * (at[1] - at[0])), float(top - 0.25 * (before - after) * shift)

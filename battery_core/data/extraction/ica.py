@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from battery_core.data.extraction.base import Array, HalfCycle, Measurement
+from battery_core.data.extraction.base import Array, HalfCycle, Measurement, vertex
 from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.roles import Role
 
@@ -90,15 +90,12 @@ def _peak(voltage: Array, rate: Array) -> dict[str, float]:
     top = int(np.argmax(rate))
     if top in (0, len(rate) - 1) or rate[top] <= 0:
         return {}
-    before, at, after = rate[top - 1 : top + 2]
-    shift = 0.5 * (before - after) / (before - 2 * at + after)  # of the parabola through three points
-    step = voltage[1] - voltage[0]
-    height = float(at - 0.25 * (before - after) * shift)
+    at, height = vertex(voltage, rate, top)
     low = _half_height(voltage[: top + 1][::-1], rate[: top + 1][::-1], height / 2)
     high = _half_height(voltage[top:], rate[top:], height / 2)
     inside = np.linspace(low, high, 200)
     return {
-        "ica_peak_voltage_V": float(voltage[top] + shift * step),
+        "ica_peak_voltage_V": at,
         "ica_peak_height_Ah_per_V": height,
         "ica_peak_width_V": high - low,
         "ica_peak_area_Ah": float(np.trapezoid(np.interp(inside, voltage, rate), inside)),

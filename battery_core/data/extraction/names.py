@@ -13,6 +13,7 @@ MEASUREMENTS: Registry[Measurement] = Registry(
     {
         "charge_statistics": "battery_core.data.extraction.charge_statistics:ChargeStatisticsOfCurve",
         "ica": "battery_core.data.extraction.ica:IncrementalCapacity",
+        "dva": "battery_core.data.extraction.dva:DifferentialVoltage",
         "resistance": "battery_core.data.extraction.resistance:StepResistance",
     },
 )

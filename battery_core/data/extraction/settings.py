@@ -33,6 +33,14 @@ class ExtractionSettings(SectionSettings):
     )
     ica_grid_V: float = setting(0.005, "distance of the voltage levels of dQ/dV", unit="V", gt=0.0, le=0.1)
     ica_smooth_V: float = setting(0.06, "width of the Savitzky-Golay window of dQ/dV", unit="V", gt=0.0, le=0.5)
+    dva_window: tuple[float, float] = setting(
+        (0.05, 0.8), "dV/dQ peaks are looked for from this to that charge passed", unit="of nominal"
+    )
+    dva_grid: float = setting(0.004, "distance of the charges of dV/dQ", unit="of nominal", gt=0.0, le=0.05)
+    dva_smooth: float = setting(0.05, "width of the Savitzky-Golay window of dV/dQ", unit="of nominal", gt=0.0, le=0.5)
+    dva_prominence_V: float = setting(
+        0.15, "a dV/dQ peak counts that stands out by this much, times 1 / nominal capacity", unit="V", gt=0.0
+    )
     step_min_per_h: float = setting(
         0.2, "smallest current step that counts for a resistance, per nominal capacity", unit="1/h", gt=0.0
     )
@@ -50,6 +58,9 @@ class ExtractionSettings(SectionSettings):
         low, high = self.ica_window_V
         if not 0 < low < high:
             raise ValueError(f"ica_window_V: expected a low and a higher voltage, got {low:g},{high:g}")
+        first, last = self.dva_window
+        if not 0 <= first < last <= 1:
+            raise ValueError(f"dva_window: expected a low and a higher share from 0 to 1, got {first:g},{last:g}")
         if self.step_max_delay_s < self.step_delay_s:
             raise ValueError(
                 f"step_max_delay_s: {self.step_max_delay_s:g} is less than step_delay_s {self.step_delay_s:g}"

@@ -32,7 +32,7 @@ def test_missing_and_repeated_samples_play_no_part():
 def test_roles_are_those_of_the_registry():
     assert set(CHARGE_STATISTICS) < set(ROLES)
     assert not set(ROLES) & set(CANONICAL_ROLES)
-    assert list(MEASUREMENTS) == ["charge_statistics", "ica", "resistance"]
+    assert list(MEASUREMENTS) == ["charge_statistics", "ica", "dva", "resistance"]
 
 
 def test_a_new_measurement_is_one_class():

@@ -60,4 +60,5 @@ def test_what_a_discharge_does_after_its_beginning_changes_no_column():
     for other in (discharge[begins], discharge.assign(voltage_V=discharge["voltage_V"].where(begins, 2.0))):
         after = measure(pd.concat([charge_curve(), other]), ExtractionSettings(), NOMINAL_Ah)
         pd.testing.assert_frame_equal(after, before)
-    assert before[[*ROLES]].notna().all(axis=None)
+    measured = [name for name in ROLES if not name.startswith("dva_")]  # this charge has a dQ/dV peak: a dV/dQ valley
+    assert before[measured].notna().all(axis=None)

@@ -1,0 +1,27 @@
+"""What feature sets share that pass measured columns on: take what is there, say what to do when nothing is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from battery_core.errors import DataError
+from battery_core.features.base import FeatureSet, usable
+from battery_core.features.settings import FeatureSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class MeasuredFeatures(FeatureSet):
+    """Measured columns of a row as they are; a set of them states ``uses``, and what to do when all are missing."""
+
+    advice: ClassVar[str] = "choose other features.sets"
+    """What to do when no column has a value."""
+    keeps_last: ClassVar[bool] = False
+    """Whether a missing value is the last one of the same cell before it, never a later one."""
+
+    def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
+        """Each row from itself, and from the rows of its cell before it where the last value is kept."""
+        if not (found := usable(rows, self.uses)):
+            raise DataError(f"feature set '{self.name}': none of {', '.join(self.uses)} has a value - {self.advice}")
+        return rows.groupby("cell_id", sort=False)[found].ffill() if self.keeps_last else rows[found].copy()
