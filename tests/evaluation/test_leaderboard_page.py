@@ -1,0 +1,80 @@
+"""The page says what was reached and what was missed, and never shows a leaking figure without its label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from battery_core.errors import UnknownNameError
+from battery_core.evaluation.boards import BOARDS, chosen_boards
+from battery_core.evaluation.leaderboard_page import CHOSEN, as_page, beside_published, for_terminal, goals
+
+
+def line(model: str, mean: float, sd: float | None = 0.02, groups: tuple[str, ...] = ("HUST",)) -> dict[str, Any]:
+    figure = {"mean": mean, "sd": sd, "seeds": {"0": mean, "1": mean}}
+    each = dict.fromkeys(groups, figure)
+    return {"model": model, "mape": figure, "rmse": figure, "worst_cell": "c", "worst_mape": 9.0, "groups": each}
+
+
+def board(name: str = "hust", goal: float | None = 1.1, **more: Any) -> dict[str, Any]:
+    told = {
+        "board": name, "source": "hust", "about": "HUST", "goal": goal, "leaking": False,
+        "cells": {"train": 5, "val": 2, "test": 3}, "seeds": 5, "seeds_done": 2,
+        "chosen": {"0": {"model": "blend"}, "1": {"model": "mlp"}},
+        "models": [line("blend", 0.8), line(CHOSEN, 0.9), line("mlp", 1.4)],
+        "baselines": [line("train_mean", 6.8, None)],
+    }  # fmt: skip
+    return told | more
+
+
+@pytest.mark.parametrize(
+    ("goal", "verdict"),
+    [(1.1, "holds"), (0.85, "holds for the best model, not for the one chosen"), (0.7, "**missed** by 0.10")],
+)
+def test_a_goal_is_held_or_missed(goal: float, verdict: str) -> None:
+    (row,) = goals([board(goal=goal)])
+    assert row[""] == verdict
+    assert (row["best model"], row["seeds"], row[CHOSEN]) == ("blend 0.80 ± 0.02", "2 of 5", "0.90 ± 0.02")
+
+
+def test_a_board_without_a_finished_seed_is_not_measured() -> None:
+    empty = board(models=[], chosen={}, seeds_done=0)
+    assert goals([empty])[0][""] == "not measured"
+    assert "| train_mean | 6.80 |" in as_page({"boards": [empty]})
+
+
+def test_leaking_figures_are_labelled_and_stand_beside_honest_ones() -> None:
+    leaking = board("hust-published", None, leaking=True, models=[line("mlp", 0.6)], baselines=[])
+    (row,) = beside_published(leaking, [board()])
+    assert row == {
+        "group": "HUST",
+        "PINN, published (leaks)": "0.78",
+        "MLP, published (leaks)": "0.80",
+        "CNN, published (leaks)": "0.74",
+        "mlp, as published (leaks)": "0.60 ± 0.02",
+        "honest, all groups in one fit": "0.90 ± 0.02",
+    }
+    page = as_page({"boards": [board(), leaking]})
+    honest, leaks = page.split("## The published protocol: it leaks")
+    assert "published (leaks)" not in honest
+    assert "0.60" not in honest
+    assert "| HUST | 0.78 | 0.80 | 0.74 | 0.60 ± 0.02 | 0.90 ± 0.02 |" in leaks
+    assert "Chosen (seed: model): 0: blend, 1: mlp." in honest
+
+
+def test_groups_are_shown_where_there_are_several() -> None:
+    several = board(models=[line("mlp", 1.4, None, ("a", "b"))], baselines=[])
+    assert "| mlp | 1.40 | 1.40 | 9.00 (c) | 1.40 | 1.40 |" in as_page({"boards": [several]})
+
+
+def test_the_terminal_shows_the_same_tables() -> None:
+    tables = for_terminal({"boards": [board()]})
+    assert [table.title for table in tables] == ["hust", "Goals"]
+    assert tables[0].row_count == 4
+
+
+def test_boards_by_name() -> None:
+    assert [one.name for one in chosen_boards([])] == list(BOARDS)
+    with pytest.raises(UnknownNameError, match="unknown board 'tju35': did you mean 'tju-35'"):
+        chosen_boards(["hust", "tju35"])

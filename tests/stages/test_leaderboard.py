@@ -1,0 +1,148 @@
+"""The leaderboard: every finished seed is scored, nothing that stands is trained again, held-out means held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from battery_core.data.sources.charge_statistics_reader import COLUMNS
+from battery_core.data.splits import CellSplit
+from battery_core.errors import TrainingError
+from battery_core.evaluation.boards import BOARDS, Board
+from battery_core.evaluation.leaderboard_page import CHOSEN
+from battery_core.evaluation.report import score
+from battery_core.files import read_json
+from battery_core.stages import leaderboard as stage
+from battery_core.stages import published
+from battery_core.stages.evaluate import predictions_for
+from battery_core.stages.train import labelled_rows
+
+
+def asked(settings: Any, **changes: Any) -> Any:
+    return settings.model_copy(update={"leaderboard": settings.leaderboard.model_copy(update=changes)})
+
+
+@pytest.fixture
+def nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(spec: Any, *_: Any) -> Any:
+        raise AssertionError(f"{spec.run_id} is trained again")
+
+    monkeypatch.setattr(stage, "run_job", refuse)
+
+
+def test_seeds_that_ended_are_scored_as_the_report_scores_them(prepared, trained, nobody_trains) -> None:
+    settings = asked(prepared.settings, seeds=3, train=False)
+    content = stage.leaderboard(settings, [BOARDS["xjtu"]])
+    (board,) = content["boards"]
+    assert (board["seeds_done"], board["seeds"]) == (1, 3)  # one was trained, the others are said to be missing
+    lines = {line["model"]: line for line in [*board["models"], *board["baselines"]]}
+    assert set(lines) == {
+        "lgbm",
+        "mlp",
+        "blend",
+        CHOSEN,
+        "train_mean",
+        "linear_throughput",
+        "persistence",
+        "leak_probe",
+    }
+    rows = labelled_rows(prepared.tables.path, CellSplit.from_json(prepared.split.path.read_text()), "nominal")
+    test = rows[rows["part"] == "test"].reset_index(drop=True)
+    for result in trained:
+        scores = score(test, predictions_for(settings.folder("artifacts") / "runs" / result["run_id"], test))
+        line = lines[result["model"]]
+        assert line["mape"]["mean"] == pytest.approx(scores["mean_cell_mape"], abs=1e-4)
+        assert line["rmse"]["mean"] == pytest.approx(scores["mean_cell_rmse"], abs=1e-4)
+        groups = {one["group"]: one["mape"] for one in scores["per_group"]}
+        assert {name: group["mean"] for name, group in line["groups"].items()} == pytest.approx(groups, abs=1e-4)
+    pick = board["chosen"]["0"]
+    assert lines[CHOSEN]["mape"] == lines[pick["model"]]["mape"]
+    assert pick["val"] <= min(result["val_mean_cell_mape"] for result in trained)
+    folder = settings.folder("artifacts") / "leaderboard"
+    assert read_json(folder / "leaderboard.json")["boards"][0]["models"][0]["model"] == board["models"][0]["model"]
+    assert "1 of 3" in (folder / "leaderboard.md").read_text()
+
+
+def test_what_stands_is_not_trained_again(prepared, trained, nobody_trains) -> None:
+    (board,) = stage.leaderboard(asked(prepared.settings, seeds=1), [BOARDS["xjtu"]])["boards"]
+    assert board["seeds_done"] == 1
+
+
+def test_a_job_that_fails_stops_no_other_and_is_said_at_the_end(prepared, tmp_path, monkeypatch) -> None:
+    tried = []
+
+    def fail(spec: Any, *_: Any) -> Any:
+        tried.append((spec.settings["seed"], spec.model))
+        raise TrainingError(f"training job '{spec.run_id}': no luck")
+
+    monkeypatch.setattr(stage, "run_job", fail)
+    settings = asked(prepared.settings, seeds=2)
+    paths = settings.paths.model_copy(update={"artifacts": tmp_path})
+    said: list[str] = []
+    with pytest.raises(TrainingError, match=r"4 jobs failed - run it again, what ended stands; training job 'xjtu-"):
+        stage.leaderboard(settings.model_copy(update={"paths": paths}), [BOARDS["xjtu"]], said.append)
+    assert sorted(tried) == [(0, "lgbm"), (0, "mlp"), (1, "lgbm"), (1, "mlp")]
+    assert len(said) == 4
+    (board,) = read_json(tmp_path / "leaderboard" / "leaderboard.json")["boards"]
+    assert (board["seeds_done"], board["models"]) == (0, [])
+    assert board["baselines"]
+
+
+@pytest.fixture
+def tju(tmp_path: Path) -> Path:
+    """Small cells in the TJU layout: two chemistries at three temperatures."""
+    for folder, number in (("Dataset_1_NCA_battery", 1), ("Dataset_2_NCM_battery", 2)):
+        for temperature in (25, 35, 45):
+            for cell in range(1, 4):
+                table = pd.DataFrame({name: np.linspace(1, 2, 4) + number for name in COLUMNS})
+                file = tmp_path / "pinn4soh" / "TJU data" / folder / f"CY{temperature}-05_1-#{cell}.csv"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                table.assign(capacity=np.linspace(3.4, 3.0, 4)).to_csv(file, index=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "groups"), [("tju-35-nca", {"NCA"}), ("tju-35", {"NCA", "NCM"})])
+def test_nothing_of_a_held_out_temperature_is_seen(tju, tmp_path, xjtu_settings, name: str, groups: set[str]) -> None:
+    place = stage.prepare(xjtu_settings(tmp_path / "house", tju), BOARDS[name])
+    rows = place.rows()
+    used = rows[rows["part"] != "unused"]
+    assert set(used["group"]) == groups
+    assert set(rows.loc[rows["part"] == "test", "cell_id"]) == {
+        f"{group}_CY35-05_1-#{cell}" for group in groups for cell in (1, 2, 3)
+    }
+    for part in ("train", "val"):  # validation cells are of both temperatures and of every chemistry
+        seen = used[used["part"] == part]
+        assert set(seen["ambient_temperature_degC"]) == {25.0, 45.0}
+        assert set(seen["group"]) == groups
+    again = stage.prepare(place.settings, BOARDS[name])
+    assert [spec.key for spec in again.seat(1).specs] == [spec.key for spec in place.seat(1).specs]
+    assert {spec.key for spec in place.seat(1).specs}.isdisjoint(spec.key for spec in place.seat(0).specs)
+
+
+def test_a_leaking_fit_stands_and_is_never_among_the_honest(prepared, tmp_path, monkeypatch) -> None:
+    paths = prepared.settings.paths.model_copy(update={"artifacts": tmp_path})
+    lgbm = prepared.settings.lgbm.model_copy(update={"n_estimators": 5})
+    settings = asked(prepared.settings, published_seeds=1).model_copy(update={"paths": paths, "lgbm": lgbm})
+    said: list[str] = []
+    leaks = BOARDS["xjtu-published"]
+    first = stage.leaderboard(settings, [leaks], said.append)
+    assert len(said) == 2 * 3  # two groups, three models
+    assert all("leaks" in line for line in said)
+    (board,) = first["boards"]
+    assert board["leaking"]
+    assert board["baselines"] == []
+    monkeypatch.setattr(published, "judge", lambda *_: pytest.fail("fitted again"))
+    again = stage.leaderboard(settings, [leaks], said.append)
+    assert again == first
+    assert len(said) == 6
+
+
+def test_goals_are_of_honest_boards_only() -> None:
+    assert {name for name, board in BOARDS.items() if board.goal is None} == {
+        "xjtu-published", "tju-published", "hust-published",
+    }  # fmt: skip
+    assert isinstance(BOARDS["hust"], Board)
