@@ -8,10 +8,9 @@ from typing import Any
 
 from battery_core.evaluation.published import PUBLISHED
 from battery_core.evaluation.standings import holds
+from battery_core.models.blend import NAME as BLEND
 
 Row = dict[str, str]
-CHOSEN = "chosen on validation"
-"""Name of the line that stands for what the workflow would put forward."""
 _COMMAND = "python -m battery_core leaderboard"
 _HOW = """# Leaderboard
 Every model and baseline on public cells that it never saw. Made anew by (hours on two cores; a killed run goes on where
@@ -24,12 +23,12 @@ it was, `--leaderboard.train false` reports only what has ended):
 **How to read it.** For each test cell the mean absolute percentage error (MAPE, %) and the root mean square error
 (RMSE, points of SOH) over its check-ups, then the mean over cells, then mean ± standard deviation over seeds. Splits,
 features and settings: [accuracy](accuracy.md). Models are fitted on training cells, stopped and mixed on validation
-cells; test cells judge. *{chosen}* is what the workflow would put forward: of each seed the candidate that
-errs least on validation cells. *blend* is each seed's mean of its models, mixed on validation cells. *Best model* is
-the lowest of the other lines on the test cells, so it is a little flattered. Baselines: the mean SOH of the training
-rows; a straight line over cycles; persistence, which needs the capacity measured one cycle before; and the leak probe,
-which knows only the fraction of life that has passed. The spread over seeds says nothing about other cells: in a group
-of two cells 0.2 is noise.
+cells; test cells judge. *blend* is what the workflow puts forward: each seed's mean of its models, mixed on validation
+cells, where no single model errs less. *Best model* is the lowest line on the test cells; where it is not the blend, it
+was picked by the cells that judge it and is flattered. Baselines: the mean SOH of the training rows; a straight line
+over cycles; persistence, which needs the capacity measured one cycle before; and the leak probe, which knows only the
+fraction of life that has passed. The spread over seeds says nothing about other cells: in a group of two cells 0.2 is
+noise.
 """
 _LEAKS = """
 ## The published protocol: it leaks
@@ -46,7 +45,7 @@ def as_page(content: Mapping[str, Any]) -> str:
     """The whole page from what ``leaderboard.json`` holds."""
     honest = [board for board in content["boards"] if not board["leaking"]]
     leaking = [board for board in content["boards"] if board["leaking"]]
-    parts = [_HOW.format(command=_COMMAND, chosen=CHOSEN)]
+    parts = [_HOW.format(command=_COMMAND)]
     if honest:
         parts.append(f"\n## Goals\n{table(goals(honest))}")
     parts += [f"\n## {board['board']}\n{_about(board)}\n\n{table(models(board))}" for board in honest]
@@ -58,12 +57,12 @@ def as_page(content: Mapping[str, Any]) -> str:
 
 
 def goals(boards: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """A line a board: the goal, what was chosen, the best model, and whether it reaches the goal."""
+    """A line a board: what is put forward, the best model, the goal, and whether it is reached."""
     return [
         {
             "board": f"`{board['board']}`",
             "seeds": f"{board['seeds_done']} of {board['seeds']}",
-            CHOSEN: spread(line["mape"]) if (line := _line(board, CHOSEN)) else "",
+            "blend": spread(line["mape"]) if (line := _line(board, BLEND)) else "",
             "best model": f"{best['model']} {spread(best['mape'])}" if (best := best_model(board)) else "",
             "goal": f"{board['goal']:.2f}" if board["goal"] is not None else "",
             "": _verdict(board),
@@ -73,14 +72,14 @@ def goals(boards: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def _verdict(board: Mapping[str, Any]) -> str:
-    best, line, goal = best_model(board), _line(board, CHOSEN), board["goal"]
+    best, line, goal = best_model(board), _line(board, BLEND), board["goal"]
     if best is None or line is None:
         return "not measured"
     if goal is None:
         return ""
     if not holds(best, goal):
         return f"**missed** by {best['mape']['mean'] - goal:.2f}"
-    return "holds" if holds(line, goal) else "holds for the best model, not for the one chosen"
+    return "holds" if holds(line, goal) else "holds for the best model, not for the blend"
 
 
 def models(board: Mapping[str, Any]) -> list[Row]:
@@ -103,13 +102,13 @@ def beside_published(board: Mapping[str, Any], honest: Sequence[Mapping[str, Any
     """A line a group: published figures, ours under the same protocol, and the honest one of the same cells."""
     ours = {line["model"]: line["groups"] for line in board["models"]}
     same = next((one for one in honest if one["board"] == board["source"]), None)
-    line = _line(same, CHOSEN) if same else None
+    line = _line(same, BLEND) if same else None
     return [
         {
             "group": group,
             **{f"{name}, published (leaks)": f"{figure:.2f}" for name, figure in figures.items()},
             **{f"{name}, as published (leaks)": spread(groups[group]) for name, groups in ours.items()},
-            "honest, all groups in one fit": spread(line["groups"][group]) if line else "",
+            "honest blend, all groups in one fit": spread(line["groups"][group]) if line else "",
         }
         for group, figures in PUBLISHED[board["source"]].items()
         if all(group in groups for groups in ours.values())
@@ -117,9 +116,8 @@ def beside_published(board: Mapping[str, Any], honest: Sequence[Mapping[str, Any
 
 
 def best_model(board: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The model that errs least on the test cells, the choice of each seed left out; None before the first seed."""
-    lines = [line for line in board["models"] if line["model"] != CHOSEN]
-    return min(lines, key=lambda line: float(line["mape"]["mean"]), default=None)
+    """The model that errs least on the test cells; None before the first seed."""
+    return min(board["models"], key=lambda line: float(line["mape"]["mean"]), default=None)
 
 
 def spread(figure: Mapping[str, Any]) -> str:
@@ -153,8 +151,13 @@ def _about(board: Mapping[str, Any]) -> str:
     cells = board["cells"]
     seeds = f"seeds: {board['seeds_done']} of {board['seeds']}"
     counts = f"{cells['train']} training, {cells['val']} validation, {cells['test']} test cells"
-    chosen = ", ".join(f"{seed}: {pick['model']}" for seed, pick in board["chosen"].items())
-    return f"{board['about']}. {counts}; {seeds}." + (f" Chosen (seed: model): {chosen}." if chosen else "")
+    mixed = (f"{seed}: " + _counted(parts) for seed, parts in board["blend_parts"].items())
+    blend = f" Blend (seed: models and their counts): {'; '.join(mixed)}." if board["blend_parts"] else ""
+    return f"{board['about']}. {counts}; {seeds}.{blend}"
+
+
+def _counted(parts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(parts.items(), key=lambda part: -part[1]))
 
 
 def _line(board: Mapping[str, Any], model: str) -> Mapping[str, Any] | None:

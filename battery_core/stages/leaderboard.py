@@ -17,7 +17,7 @@ from battery_core.data.versioning import file_sha256
 from battery_core.errors import TrainingError
 from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, leak_probe
 from battery_core.evaluation.boards import Board, chosen_boards
-from battery_core.evaluation.leaderboard_page import CHOSEN, as_page
+from battery_core.evaluation.leaderboard_page import as_page
 from battery_core.evaluation.standings import cell_errors, standings
 from battery_core.evaluation.tables import percent
 from battery_core.files import read_json, write_json, write_text
@@ -158,7 +158,7 @@ def _silent(line: str) -> None:
 
 
 def _honest_errors(place: Place, seats: Sequence[Seat]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Errors of cells of every model in each finished seed and of the baselines; and what was chosen."""
+    """Errors of cells of every model in each finished seed and of the baselines; and what was mixed."""
     rows, reference = place.rows(), place.settings.data.soh_reference
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
 
@@ -168,17 +168,16 @@ def _honest_errors(place: Place, seats: Sequence[Seat]) -> tuple[pd.DataFrame, d
 
     baselines = {**BASELINES, LEAK_PROBE: leak_probe}
     found = [errors(name, place.settings.seed, baseline(train, test)) for name, baseline in baselines.items()]
-    chosen, done = {}, [seat for seat in seats if seat.done]
+    parts, done = {}, [seat for seat in seats if seat.done]
     for seat in done:
+        seed, runs = seat.settings.seed, seat.settings.folder("artifacts") / "runs"
         results = seat.results
         mix = blend(seat.settings, rows, results) or choose(results)  # one model alone may be the best mix
-        best, seed = choose([*results, mix]), seat.settings.seed
-        named = {**{str(result["model"]): result for result in results}, BLEND: mix, CHOSEN: best}
-        runs = seat.settings.folder("artifacts") / "runs"
+        named = {**{str(result["model"]): result for result in results}, BLEND: mix}
         for name, result in named.items():
             found.append(errors(name, seed, predictions_for(runs / result["run_id"], test)))
-        chosen[str(seed)] = {"model": best["model"], "val": best["val_mean_cell_mape"], "blend": mix.get("parts")}
-    told = {"chosen": chosen, "seeds_done": len(done), "seeds": len(seats)}
+        parts[str(seed)] = mix.get("parts") or {mix["model"]: 1}
+    told = {"blend_parts": parts, "seeds_done": len(done), "seeds": len(seats)}
     return pd.concat(found, ignore_index=True), told
 
 

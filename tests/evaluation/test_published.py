@@ -45,6 +45,7 @@ def test_early_features_change_when_the_rest_of_life_is_withheld(rows) -> None:
 
 def test_rows_with_a_far_label_are_removed_from_test_cells_too(rows) -> None:
     at = rows.index[(rows["cell_id"] == "E") & (rows["checkup_index"] == 60)][0]
+    rows.loc[rows["cell_id"] != "E", "capacity_Ah"] *= 10  # far for its own cell, not among all
     rows.loc[at, "capacity_Ah"] = 0.2
     kept, features = as_published(rows)
     assert set(rows.index) - set(kept.index) == {at}

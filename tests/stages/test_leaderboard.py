@@ -13,7 +13,6 @@ from battery_core.data.sources.charge_statistics_reader import COLUMNS
 from battery_core.data.splits import CellSplit
 from battery_core.errors import TrainingError
 from battery_core.evaluation.boards import BOARDS, Board
-from battery_core.evaluation.leaderboard_page import CHOSEN
 from battery_core.evaluation.report import score
 from battery_core.files import read_json
 from battery_core.stages import leaderboard as stage
@@ -40,28 +39,21 @@ def test_seeds_that_ended_are_scored_as_the_report_scores_them(prepared, trained
     (board,) = content["boards"]
     assert (board["seeds_done"], board["seeds"]) == (1, 3)  # one was trained, the others are said to be missing
     lines = {line["model"]: line for line in [*board["models"], *board["baselines"]]}
-    assert set(lines) == {
-        "lgbm",
-        "mlp",
-        "blend",
-        CHOSEN,
-        "train_mean",
-        "linear_throughput",
-        "persistence",
-        "leak_probe",
-    }
+    assert set(lines) == {"lgbm", "mlp", "blend", "train_mean", "linear_throughput", "persistence", "leak_probe"}
     rows = labelled_rows(prepared.tables.path, CellSplit.from_json(prepared.split.path.read_text()), "nominal")
     test = rows[rows["part"] == "test"].reset_index(drop=True)
+    runs = settings.folder("artifacts") / "runs"
     for result in trained:
-        scores = score(test, predictions_for(settings.folder("artifacts") / "runs" / result["run_id"], test))
+        scores = score(test, predictions_for(runs / result["run_id"], test))
         line = lines[result["model"]]
         assert line["mape"]["mean"] == pytest.approx(scores["mean_cell_mape"], abs=1e-4)
         assert line["rmse"]["mean"] == pytest.approx(scores["mean_cell_rmse"], abs=1e-4)
         groups = {one["group"]: one["mape"] for one in scores["per_group"]}
         assert {name: group["mean"] for name, group in line["groups"].items()} == pytest.approx(groups, abs=1e-4)
-    pick = board["chosen"]["0"]
-    assert lines[CHOSEN]["mape"] == lines[pick["model"]]["mape"]
-    assert pick["val"] <= min(result["val_mean_cell_mape"] for result in trained)
+    (parts,) = board["blend_parts"].values()
+    said = {result["model"]: predictions_for(runs / result["run_id"], test) for result in trained}
+    mean = sum(count * said[name] for name, count in parts.items()) / sum(parts.values())
+    assert lines["blend"]["mape"]["mean"] == pytest.approx(score(test, mean)["mean_cell_mape"], abs=1e-4)
     folder = settings.folder("artifacts") / "leaderboard"
     assert read_json(folder / "leaderboard.json")["boards"][0]["models"][0]["model"] == board["models"][0]["model"]
     assert "1 of 3" in (folder / "leaderboard.md").read_text()
