@@ -11,7 +11,7 @@ from battery_core.release.settings import ReleaseSettings
 
 NIGHT_KEY = "night_key"
 """Tag of a model version."""
-_NO_PART = {"retrain_only_if_new", "registered_model", "champion_timeout_s"}
+_NO_PART = {"retrain_only_if_new", "registered_model", "champion_timeout_s", "onnx"}
 
 
 def night_key(data_version: str, job_keys: Iterable[str], policy: ReleaseSettings, dirty: bool) -> str:

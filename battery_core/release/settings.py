@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from pydantic import field_validator
 
 from battery_core.base_settings import SectionSettings, setting
@@ -36,6 +38,18 @@ class ReleaseSettings(SectionSettings):
     champion_timeout_s: float = setting(
         600.0, "how long the model in service may take to answer, loaded with its own code", unit="s", gt=0
     )
+
+    onnx: bool = setting(False, "also write the candidate's perceptrons and LSTM as ONNX; needs the extra onnx")
+
+    @field_validator("onnx")
+    @classmethod
+    def _can_be_checked(cls, wanted: bool) -> bool:
+        missing = [name for name in ("onnx", "onnxruntime") if wanted and importlib.util.find_spec(name) is None]
+        if missing:
+            raise ValueError(
+                f"package {' and '.join(missing)} is not installed: pip install -c constraints.txt -e '.[onnx]'"
+            )
+        return wanted
 
     @field_validator("must_beat")
     @classmethod

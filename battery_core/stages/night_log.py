@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from battery_core.evaluation.report import HEADLINE
 from battery_core.files import read_json
+from battery_core.models.blend import load_estimator
 from battery_core.release.model_registry import mlflow_client
 from battery_core.release.packaging import log_pipeline
 from battery_core.settings import Settings
@@ -15,6 +19,8 @@ from battery_core.stages.candidate import PIPELINE_FOLDER
 from battery_core.stages.judge import challenger_of
 from battery_core.tracking.local_tracker import RUN_FILE, LocalTracker
 from battery_core.tracking.mlflow_tracker import send_run
+
+ONNX_FOLDER = "onnx"
 
 
 def log_night(
@@ -52,6 +58,22 @@ def log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run
     mlflow.set_tracking_uri(uri)
     with mlflow.start_run(run_id=mlflow_run):
         return log_pipeline(folder)
+
+
+def log_onnx(settings: Settings, report: Mapping[str, Any], rows: pd.DataFrame, mlflow_run: str, uri: str) -> None:
+    """Write the challenger's perceptrons and LSTM into the folder ``onnx`` of the night's MLflow run, checked first.
+
+    Raises:
+        TrainingError: a graph says something else than its model.
+    """
+    from battery_core.release.onnx_export import export_onnx
+
+    home = settings.folder("artifacts") / "runs" / report["challenger"] / PIPELINE_FOLDER
+    with tempfile.TemporaryDirectory() as scratch:
+        written = export_onnx(load_estimator(home), rows[rows["part"] == "test"], Path(scratch))
+        client = mlflow_client(uri)
+        client.log_artifacts(mlflow_run, scratch, ONNX_FOLDER)
+        client.set_tag(mlflow_run, "onnx", ", ".join(written) or "no perceptron or LSTM in the candidate")
 
 
 def _metrics(scores: Mapping[str, Any]) -> dict[str, float]:

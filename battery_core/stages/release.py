@@ -27,7 +27,7 @@ from battery_core.stages import Staged
 from battery_core.stages.evaluate import REPORT_FILE
 from battery_core.stages.judge import asking, challenger_of, judge
 from battery_core.stages.keep import data_version
-from battery_core.stages.night_log import log_challenger, log_night
+from battery_core.stages.night_log import log_challenger, log_night, log_onnx
 from battery_core.stages.page import write_page
 from battery_core.stages.train import labelled_rows
 from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, store_answers
@@ -89,6 +89,7 @@ def release(settings: Settings, tables: Staged, split: Staged, report: Staged, r
 
     Raises:
         TrackingError: the registry does not answer.
+        TrainingError: with ``release.onnx`` a graph says something else than its model.
     """
     uri = open_registry(settings)
     with store_answers(uri):
@@ -121,6 +122,8 @@ def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, 
         version = registry.of_run(mlflow_run)
         if version is None:
             decision, scores = judge(settings, content, rows, registry, champion, code.dirty)
+            if settings.release.onnx:
+                log_onnx(settings, content, rows, mlflow_run, uri)
             version = _register(settings, registry, content, decision, tags, mlflow_run, uri)
         else:  # an earlier try of this night came as far as this
             decision, scores = Decision(version.tags["promoted"] == "True", version.tags["reason"]), {}

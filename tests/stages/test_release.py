@@ -26,6 +26,7 @@ from battery_core.stages import release as releasing
 from battery_core.stages.candidate import PIPELINE_FOLDER
 from battery_core.stages.judge import NONE_SERVES, Champion, asking
 from battery_core.stages.judge import judge as judge_contest
+from battery_core.stages.night_log import log_onnx
 from battery_core.stages.train import labelled_rows
 
 GIVEN = "rows[usable(rows, self.uses)]"
@@ -210,6 +211,21 @@ def test_the_champion_is_scored_by_the_code_it_was_packed_with(
     np.testing.assert_allclose(said.predict(test), changed, rtol=0, atol=1e-6)
     assert contest["champion"] == pytest.approx({c["cell_id"]: c["mape"] for c in score(test, changed)["per_cell"]})
     assert np.mean(list(contest["champion"].values())) > 1.5 * np.mean(list(contest["challenger"].values()))
+
+
+def test_a_perceptron_lies_beside_the_package_as_onnx(night, prepared, packed, trained) -> None:
+    import mlflow
+
+    (settings, report), (_, version, _) = night, packed
+    mlp = next(result for result in trained if result["model"] == "mlp")
+    split = CellSplit.from_json(prepared.split.path.read_text())
+    rows = labelled_rows(prepared.tables.path, split, "nominal")
+    client = releasing.mlflow_client(uri := mlflow.get_tracking_uri())
+    for result, said in ((trained[0], "no perceptron or LSTM in the candidate"), (mlp, "mlp")):
+        log_onnx(settings, read_json(report.path) | {"challenger": result["run_id"]}, rows, version.run_id, uri)
+        assert client.get_run(version.run_id).data.tags["onnx"] == said
+    files = [file.path for file in client.list_artifacts(version.run_id, "onnx/mlp")]
+    assert files == ["onnx/mlp/contract.json", "onnx/mlp/model.onnx"]
 
 
 def test_runs_on_one_registry_share_one_lock(night, prepared, tmp_path: Path) -> None:
