@@ -25,6 +25,11 @@ XJTU_CELLS = tuple(f"{group}_battery-{i}" for group in ("2C", "3C") for i in (1,
 """Twelve cells in two groups; the published rule makes those with a 4 or an 8 in their name test cells."""
 
 
+def pytest_configure() -> None:
+    """One processor thread, as a training job has: in steps this small, threads on a busy machine only wait."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch and LightGBM read it when they are imported
+
+
 @pytest.fixture(scope="session")
 def reference_root() -> Path:
     """Folder of measured reference data; tests that need it are skipped where it is not there."""
