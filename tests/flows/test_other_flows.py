@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +30,8 @@ def given(settings: Settings, **changes: Any) -> dict[str, Any]:
     return {**settings.model_dump(mode="json"), **{name.replace("__", "."): value for name, value in changes.items()}}
 
 
-def artifacts_of(state: Any) -> dict[str, Any]:
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-
-    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-    with get_client(sync_client=True) as client:
-        return {page.key: page for page in client.read_artifacts(artifact_filter=wanted)}
-
-
-def tags_of(state: Any) -> list[str]:
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        return list(client.read_flow_run(state.state_details.flow_run_id).tags)
-
-
 def test_scoring_fails_in_words_until_a_model_serves_then_shows_every_cell(
-    orchestrator: None, settings: Settings, trained: list[dict[str, Any]], tmp_path: Path
+    tell: Callable[[Any], Any], settings: Settings, trained: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     import mlflow
 
@@ -64,14 +49,15 @@ def test_scoring_fails_in_words_until_a_model_serves_then_shows_every_cell(
     state = score(settings=given(settings), return_state=True)
     scored = state.result()
     assert {file.name for file in scored.folder.iterdir()} == {"scores.parquet", "scores.json", "fade.png"}
-    pages = artifacts_of(state)
+    told = tell(state)
+    pages = told.artifacts
     assert set(pages) >= {"scores-xjtu", "scores-fade-xjtu", "scores-flags-xjtu"}
     assert pages["scores-xjtu"].description == scored.message
-    assert "model:soh-xjtu/1" in tags_of(state)
+    assert "model:soh-xjtu/1" in told.tags
 
 
 def test_validation_trains_each_fold_once_and_goes_on_where_it_stopped(
-    orchestrator: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tell: Callable[[Any], Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from battery_core.stages.train import train
     from flows.validate import validate
@@ -93,6 +79,6 @@ def test_validation_trains_each_fold_once_and_goes_on_where_it_stopped(
     content = read_json(state.result().path)
     assert len(trained_now) == len(set(trained_now)) == content["folds"] == 2
     assert [line["model"] for line in content["models"]].count("lgbm") == 1
-    assert "validation-xjtu" in artifacts_of(state)
+    assert "validation-xjtu" in tell(state).artifacts
     validate(settings=asked)
     assert len(trained_now) == 2
