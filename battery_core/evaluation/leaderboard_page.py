@@ -153,7 +153,7 @@ def _about(board: Mapping[str, Any]) -> str:
     counts = f"{cells['train']} training, {cells['val']} validation, {cells['test']} test cells"
     mixed = (f"{seed}: " + _counted(parts) for seed, parts in board["blend_parts"].items())
     blend = f" Blend (seed: models and their counts): {'; '.join(mixed)}." if board["blend_parts"] else ""
-    return f"{board['about']}. {counts}; {seeds}.{blend}"
+    return f"{board['about']}. {counts}; {seeds}; data version `{board['data_version'][:12]}`.{blend}"
 
 
 def _counted(parts: Mapping[str, int]) -> str:

@@ -20,7 +20,7 @@ def line(model: str, mean: float, sd: float | None = 0.02, groups: tuple[str, ..
 def board(name: str = "hust", goal: float | None = 1.1, **more: Any) -> dict[str, Any]:
     told = {
         "board": name, "source": "hust", "about": "HUST", "goal": goal, "leaking": False,
-        "cells": {"train": 5, "val": 2, "test": 3}, "seeds": 5, "seeds_done": 2,
+        "cells": {"train": 5, "val": 2, "test": 3}, "seeds": 5, "seeds_done": 2, "data_version": "0123456789abcdef.dir",
         "blend_parts": {"0": {"mlp": 1, "lstm": 3}, "1": {"mlp": 1}},
         "models": [line("lstm", 0.8), line("blend", 0.9), line("mlp", 1.4)],
         "baselines": [line("train_mean", 6.8, None)],
@@ -60,6 +60,7 @@ def test_leaking_figures_are_labelled_and_stand_beside_honest_ones() -> None:
     assert "published (leaks)" not in honest
     assert "0.60" not in honest
     assert "| HUST | 0.78 | 0.80 | 0.74 | 0.60 ± 0.02 | 0.90 ± 0.02 |" in leaks
+    assert "seeds: 2 of 5; data version `0123456789ab`." in honest
     assert "Blend (seed: models and their counts): 0: lstm 3, mlp 1; 1: mlp 1." in honest
 
 
