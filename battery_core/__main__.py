@@ -74,6 +74,14 @@ def _simulate(given: Given) -> int:
     return _lines([f"simulate: {count} cells in {own.folder}"])
 
 
+def _explain(given: Given) -> int:
+    settings, own = given.settings(), given.own
+    from battery_core.stages.explain_run import explain_run
+
+    cells = tuple(filter(None, own.cells.split(",")))
+    return _lines(explain_run(settings, own.run_or_version, cells, own.rows, own.to))
+
+
 def _inspect(given: Given) -> int:
     named = {"data.cycler.folder": given.own.folder} if given.own.folder else {}
     settings = given.settings({"data.source": "cycler_folder", **named})
@@ -108,6 +116,16 @@ ENTRIES = {
     "train": Entry("train every model the settings name", _stage),
     "evaluate": Entry("models and baselines on the test cells", _stage),
     "release": Entry("register the challenger and promote it if it wins", _stage),
+    "explain": Entry(
+        "what a finished run or a model version looks at, in full: figures and a table of values",
+        _explain,
+        (
+            Own("RUN_OR_VERSION", "folder of artifacts/reports or artifacts/runs; or number, alias, NAME/NUMBER"),
+            Own("--cells", "cells, separated by commas (default: the worst, median and best it never saw)", default=""),
+            Own("--rows", "check-ups explained, evenly over the cells (default: 200)", int, 200),
+            Own("--to", "folder to write into (default: artifacts/explanations/RUN_OR_VERSION)", Path),
+        ),
+    ),
     "history": Entry("who has served, since when and why", _history),
     "rollback": Entry(
         "put the champion before this one back into service",

@@ -51,7 +51,7 @@ def waterfall(found: Contributions, shown: Mapping[str, int], title: str, file: 
     panels = figure.subplots(len(shown), 1, squeeze=False).ravel()
     for axes, (what, row) in zip(panels, shown.items(), strict=True):
         line, error = found.rows.iloc[row], float(np.nanmax(found.errors[row], initial=0.0))
-        sampled = f", each part \u00b1 {error:.2f} at most" if error > 0 else ""
+        sampled = f" (\u00b1 {error:.2f})" if error > 0 else ""
         axes.set_title(f"{what}: {line['cell_id']}, check-up {line['checkup_index']}{sampled}", fontsize=10, loc="left")
         _panel(axes, found, row)
     return save(figure, title, file)

@@ -57,7 +57,7 @@ _SECTIONS = {
         "candidate-waterfall": (
             "The chosen model: how single estimates came about",
             "The last check-up of its worst, median and best test cell: from the mean estimate of training check-ups, "
-            "feature by feature, to this one. With \u00b1: sampled, standard error.",
+            "feature by feature, to this one. \u00b1: the largest standard error of a sampled part.",
             True,
         ),
         "shap": (
