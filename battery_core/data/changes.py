@@ -1,4 +1,4 @@
-"""What is new in the data since an earlier version: cells that came, went, grew or were corrected."""
+"""What is new in one table of check-ups since another: cells that came, went, grew or were corrected."""
 
 from __future__ import annotations
 

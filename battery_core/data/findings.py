@@ -52,10 +52,16 @@ def first_of_cells(rows: pd.DataFrame, bad: Any, values: Any, rule: str, column:
     """One flag a cell, at its first such check-up: a cell may have hundreds, and people read this."""
     if not bad.any():
         return []
-    findings = []
-    suspicious = rows.loc[bad, ["cell_id", "checkup_index"]].assign(value=values[bad])
-    for cell, some in suspicious.groupby("cell_id", sort=False):
-        first, value = int(some["checkup_index"].iloc[0]), float(some["value"].iloc[0])
-        reason = f"{what} in {len(some)} check-up(s) from number {first} on: kept, to look at"
-        findings.append(Finding(str(cell), first, rule, column, f"{value:.6g}", "flagged", reason))
-    return findings
+    import numpy as np
+    import pandas as pd
+
+    codes, cells = pd.factorize(rows["cell_id"][bad])
+    _, firsts, counts = np.unique(codes, return_index=True, return_counts=True)
+    index, found = rows["checkup_index"][bad].to_numpy(), values[bad]
+    return [
+        Finding(
+            str(cell), int(index[first]), rule, column, f"{found[first]:.6g}", "flagged",
+            f"{what} in {count} check-up(s) from number {index[first]} on: kept, to look at",
+        )
+        for cell, first, count in zip(cells, firsts, counts, strict=True)
+    ]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from battery_core.data.findings import Finding as Finding
@@ -70,7 +69,7 @@ def summary(rows_read: int, rows_kept: int, rows_quarantined: int, findings: Ite
         "rows_kept": rows_kept,
         "rows_quarantined": rows_quarantined,
         "counts": dict(sorted(Counter(f"{f.action}: {f.rule}" for f in findings).items())),
-        "findings": [asdict(f) for f in findings],
+        "findings": [vars(f) for f in findings],
     }
 
 

@@ -17,11 +17,11 @@ from battery_core.data.cell_reading import CellReading, ReadCell
 from battery_core.data.cell_store import CellStore
 from battery_core.data.changes import Changes, in_words
 from battery_core.data.findings import Finding
+from battery_core.data.manifest import Manifest, changes_since
 from battery_core.data.progress import Progress
 from battery_core.data.quality_across import AcrossCells
 from battery_core.data.settings import DataSettings
-from battery_core.data.sources.base import CellFiles, Source
-from battery_core.data.table_changes import Manifest, changes_since
+from battery_core.data.sources.base import CellFiles, Source, own_settings
 from battery_core.data.table_writer import TableWriter
 from battery_core.data.versioning import code_version, content_version, file_sha256
 from battery_core.errors import DataError
@@ -74,26 +74,27 @@ def normalize(settings: Settings, raw: Staged | None = None, say: Callable[[str]
     if not (raw_folder / ORIGIN_FILE).is_file():
         raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
     raw_version = raw.version if raw else content_version(raw_folder)
-    said, code = settings.data.model_dump(mode="json", exclude=_NO_PART), code_version("data", "units")
-    key = stage_key(raw_version, said, settings.data.max_quarantine_share, code, code_version("stages.normalize"))
+    given = own_settings(source, settings.data)
+    said, code = given.model_dump(mode="json", exclude=_NO_PART), code_version("data", "units")
+    key = stage_key(raw_version, said, given.max_quarantine_share, code, code_version("stages.normalize"))
     folder = settings.folder("data") / "normalized" / name
     standing = read_json(folder / STAGE_FILE)
     if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
         return Staged(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
     place = settings.folder("data") / "cells" / name
     store = CellStore(place)
-    cells = sorted(source.cell_files(raw_folder, settings.data), key=lambda cell: cell.cell_id)
-    workers = settings.data.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    reading = CellReading(source, raw_folder, settings.data, store, stage_key(name, said, code), workers)
+    cells = sorted(source.cell_files(raw_folder, given), key=lambda cell: cell.cell_id)
+    workers = given.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+    reading = CellReading(source, raw_folder, given, store, stage_key(name, said, code), workers)
     with whole_folder(folder) as part:
         with Progress(len(cells), f"normalize: {source.label}: cells", say) as progress:
             outcome = _write_tables(part, source, reading, cells, progress)
-        _write_findings(part, source, outcome, settings.data)
+        _write_findings(part, source, outcome, given)
         files = {file.name: file_sha256(file) for file in sorted(part.iterdir())}
         version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
         write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
     changes = _changes(place / _MANIFEST, folder, version, outcome, store)
-    store.prune(settings.data.keep_cells_days, outcome.keys)
+    store.prune(given.keep_cells_days, outcome.keys)
     return Staged(folder, version, False, f"normalize: {source.label}: {_in_words(outcome, changes)}")
 
 

@@ -67,7 +67,7 @@ def test_the_second_time_everything_is_skipped_and_says_so(
     first = all_stages(settings())
     source = type(data.source_of(settings()))
     monkeypatch.setattr(source, "fetch", lambda *_: pytest.fail("fetched again"))
-    monkeypatch.setattr(source, "read_cell", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(source, "read_cells", lambda *_: pytest.fail("read again"))
     second = all_stages(settings())
     assert [stage.skipped for stage in second] == [True] * 3
     assert [stage.version for stage in second] == [stage.version for stage in first]

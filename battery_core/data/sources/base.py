@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from battery_core.base_settings import SectionSettings
 from battery_core.data.quality import Finding
 from battery_core.data.roles import CHARGE_STATISTICS as CHARGE_STATISTICS
 from battery_core.data.roles import Role as Role
@@ -47,6 +48,21 @@ class SourceTables:
     findings: list[Finding] = field(default_factory=list)
     rows_read: int = 0
     quarantined: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class BatchTables:
+    """The tables of several cells, one cell's rows after the other's, in the order in which the cells were asked for.
+
+    Args:
+        whole: the tables of all of them.
+        rows_read: check-up rows in the raw files, cell by cell.
+        curve_rows: rows of each cell in ``whole.curves``; None for a cell without time series.
+    """
+
+    whole: SourceTables
+    rows_read: tuple[int, ...]
+    curve_rows: tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,8 @@ class Source(ABC):
     """The source's own check-up columns beyond the canonical ones, each with its role."""
     default_features: ClassVar[tuple[str, ...]] = ("summary",)
     """Feature sets that suit this source, for ``features.sets = auto``: what a check-up itself shows."""
+    settings_sections: ClassVar[tuple[str, ...]] = ()
+    """Sections of the data settings that reading depends on; the others are not shown to it (``own_settings``)."""
     default_past: ClassVar[tuple[str, ...]] = ("first_checkups",)
     """Feature sets of a cell's own past, added for models that read no history themselves."""
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
@@ -124,9 +142,15 @@ class Source(ABC):
             DataError: a file is not what the source promises.
         """
 
+    def read_cells(self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings) -> BatchTables:
+        """The same for several cells; a source of many small files reads them quicker together than one by one."""
+        parts = [self.read_cell(raw_dir, cell, settings) for cell in cells]
+        curve_rows = tuple(None if part.curves is None else len(part.curves) for part in parts)
+        return BatchTables(concat_tables(parts), tuple(part.rows_read for part in parts), curve_rows)
+
     def read(self, raw_dir: Path, settings: DataSettings) -> SourceTables:
-        """The canonical tables of all cells in memory; a run goes cell by cell instead."""
-        return concat_tables([self.read_cell(raw_dir, cell, settings) for cell in self.cell_files(raw_dir, settings)])
+        """The canonical tables of all cells in memory; a run goes batch by batch instead."""
+        return self.read_cells(raw_dir, self.cell_files(raw_dir, settings), settings).whole
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
         """Cell ids that publications on this source test on; empty where there is no such convention."""
@@ -135,3 +159,17 @@ class Source(ABC):
     def roles(self) -> dict[str, Role]:
         """Role of every check-up column, canonical ones included; the source's own word wins."""
         return {**CANONICAL_ROLES, **self.columns}
+
+
+def own_settings(source: Source, settings: DataSettings) -> DataSettings:
+    """The settings as a source may know them: a change in a section that it does not name changes nothing for it.
+
+    Example:
+        >>> from battery_core.data.names import SOURCES
+        >>> from battery_core.data.settings import DataSettings
+        >>> own_settings(SOURCES.get("xjtu"), DataSettings(cycler={"low_rate": 0.2})).cycler.low_rate
+        0.11
+    """
+    sections = {name: part for name, part in settings if isinstance(part, SectionSettings)}
+    others = {name: type(part)() for name, part in sections.items() if name not in source.settings_sections}
+    return settings.model_copy(update=others)

@@ -32,6 +32,7 @@ class CyclerFolder(Source):
 
     name = "cycler_folder"
     label = "own cycler data"
+    settings_sections = ("cycler", "extraction")
     columns: ClassVar[Mapping[str, Role]] = {"temperature_degC": Role.USAGE, **ROLES}
     default_features = ("summary", "charge")
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}

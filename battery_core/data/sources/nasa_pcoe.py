@@ -37,6 +37,7 @@ class NasaPcoe(Source):
 
     name = "nasa_pcoe"
     label = "NASA PCoE 18650 cells at 4, 24 and 43 degC (measured, raw records)"
+    settings_sections = ("extraction",)
     columns: ClassVar[Mapping[str, Role]] = {**_OWN_COLUMNS, **ROLES}
     default_features = ("charge", "resistance", "ica")
     # cells of one temperature went through the same plan side by side: only another temperature is a new condition

@@ -1,4 +1,4 @@
-"""What is new since the tables that were made before, told from a few words a cell and from the kept cells."""
+"""The cells of a version of the tables, and what is new between two versions: only cells that differ are compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Manifest:
 
 
 def changes_since(before: Manifest | None, now: Manifest, store: CellStore) -> Changes:
-    """The changes that led from one version to another, as ``data.changes`` words them.
+    """The changes that led from one version to another, as ``data.changes`` tells them of two tables.
 
     Only cells whose content differs are compared row by row; one whose earlier rows are not kept any more counts as
     changed.

@@ -1,0 +1,38 @@
+"""Raw XJTU files of a test's own, and which of their cells are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from battery_core.data.sources.charge_statistics import XJTU
+from battery_core.settings import Settings
+from battery_core.stages import data
+
+Make = Callable[..., Settings]
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]) -> Make:
+    """Settings on fetched raw files of the test's own; changes are settings."""
+    root = write_xjtu(tmp_path / "reference")
+    made: Make = lambda **changes: xjtu_settings(tmp_path / "project", root, **changes)  # noqa: E731
+    data.fetch(made())
+    return made
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the cells that were read from their raw files."""
+    cells: list[str] = []
+    plain = XJTU.read_cells
+
+    def told(self: Any, raw_dir: Path, asked: Any, settings: Any) -> Any:
+        cells.extend(cell.cell_id for cell in asked)
+        return plain(self, raw_dir, asked, settings)
+
+    monkeypatch.setattr(XJTU, "read_cells", told)
+    return cells

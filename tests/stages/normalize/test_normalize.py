@@ -1,0 +1,158 @@
+"""Normalising cell by cell: only what changed is read, nothing depends on the way there, nothing is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from battery_core.data import cell_reading
+from battery_core.data.quarantine import quarantine_shown
+from battery_core.data.versioning import file_sha256
+from battery_core.files import read_json
+from battery_core.settings import Settings
+from battery_core.stages import Staged, data
+from battery_core.stages.normalize import changes_file
+
+Make = Callable[..., Settings]
+
+
+def raw(settings: Settings, cell: str) -> Path:
+    return settings.folder("data") / "raw" / "xjtu" / f"{cell}.csv"
+
+
+def add_checkups(file: Path, n: int = 1) -> None:
+    table = pd.read_csv(file)
+    more = table.iloc[[-1] * n] * 0.999
+    pd.concat([table, more]).to_csv(file, index=False)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
+
+
+def packs(settings: Settings) -> list[Path]:
+    return sorted((settings.folder("data") / "cells" / "xjtu").glob("*.cells"))
+
+
+def test_a_file_that_comes_and_goes_again_reads_only_itself(fetched: Make, read: list[str]) -> None:
+    first = data.normalize(fetched())
+    assert len(read) == 12
+    read.clear()
+    new = raw(fetched(), "3C_battery-9")
+    new.write_bytes(raw(fetched(), "3C_battery-8").read_bytes().replace(b"1.", b"1.0"))
+    add_checkups(raw(fetched(), "2C_battery-1"), 2)
+    second = data.normalize(fetched())
+    assert sorted(read) == ["2C_battery-1", "3C_battery-9"]
+    assert second.version != first.version
+    assert second.message.endswith(
+        "13 cells, 158 check-ups; 2 cells read, 11 unchanged; "
+        f"new since version {first.version[:12]}: 1 cell new (3C_battery-9), 1 grown by 2 check-ups (2C_battery-1)"
+    )
+    assert read_json(changes_file(second.path)) == {
+        "version": second.version,
+        "previous_version": first.version,
+        "new_cells": ["3C_battery-9"],
+        "gone_cells": [],
+        "grown_cells": {"2C_battery-1": 2},
+        "changed_cells": [],
+    }
+    read.clear()
+    new.unlink()
+    raw(fetched(), "2C_battery-1").write_text(
+        (fetched().data.reference_root / "pinn4soh" / "XJTU data" / "2C_battery-1.csv").read_text()
+    )
+    third = data.normalize(fetched())
+    assert read == []
+    assert third.version == first.version
+    assert "0 cells read, 12 unchanged" in third.message
+    assert read_json(changes_file(third.path))["gone_cells"] == ["3C_battery-9"]
+
+
+def test_a_corrected_number_is_told_from_a_new_one(fetched: Make) -> None:
+    data.normalize(fetched())
+    table = pd.read_csv(raw(fetched(), "2C_battery-2"))
+    table.loc[3, "capacity"] += 0.001
+    table.to_csv(raw(fetched(), "2C_battery-2"), index=False)
+    assert data.normalize(fetched()).message.endswith("1 cell with corrected rows (2C_battery-2)")
+
+
+def test_the_way_there_leaves_no_trace(fetched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers, batches, what was kept, what was there before: the same bytes."""
+    plain = data.normalize(fetched(data__workers=1))
+    wanted = hashes(plain.path)
+    for name in ("checkups", "cells", "quarantine"):
+        (plain.path / f"{name}.parquet").unlink()
+    again = data.normalize(fetched(data__workers=3))
+    assert (hashes(again.path), again.version, again.skipped) == (wanted, plain.version, False)
+    (pack,) = packs(fetched())
+    pack.write_bytes(pack.read_bytes()[: pack.stat().st_size // 2])
+    monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 2)
+    (plain.path / "cells.parquet").unlink()
+    mixed = data.normalize(fetched(data__workers=4))
+    assert re.search(r"[56] unchanged", mixed.message)  # of twelve, about half a pack
+    assert hashes(mixed.path) == wanted
+    assert data.normalize(fetched(data__workers=2)).skipped  # the number of workers is in no key
+
+
+def test_tables_hold_what_a_plain_reading_gives(fetched: Make) -> None:
+    tables = data.normalize(fetched())
+    files = raw(fetched(), "x").parent.glob("*.csv")
+    plain = {file.stem: pd.read_csv(file)["capacity"] for file in files}
+    checkups = data.read_table(tables.path, "checkups")
+    assert checkups["cell_id"].drop_duplicates().tolist() == sorted(plain)
+    for cell, rows in checkups.groupby("cell_id"):
+        assert rows["checkup_index"].tolist() == list(range(12))
+        np.testing.assert_allclose(rows["capacity_Ah"], plain[str(cell)], rtol=1e-12)
+
+
+def test_quarantined_rows_lie_beside_the_data_with_rule_and_reason(fetched: Make) -> None:
+    file = raw(fetched(), "2C_battery-3")
+    table = pd.read_csv(file)
+    table.loc[[2, 5], ["CC Q", "capacity"]] = [[np.nan, 1.9], [1.3, np.inf]]
+    table.to_csv(file, index=False)
+    tables = data.normalize(fetched())
+    out = pd.read_parquet(tables.path / "quarantine.parquet")
+    assert out[["cell_id", "checkup_index", "rule"]].to_numpy().tolist() == [
+        ["2C_battery-3", 2, "non_finite"], ["2C_battery-3", 5, "non_finite"],
+    ]  # fmt: skip
+    assert out["reason"].tolist()[0] == "cc_charge_Ah is nan: not a measured number"
+    assert out["capacity_Ah"].tolist() == [1.9, np.inf]
+    assert out["voltage_mean_V"].tolist() == table.loc[[2, 5], "voltage mean"].tolist()
+    words, rows = quarantine_shown(tables.path, most=1)
+    assert words == "2 check-ups are quarantined (non_finite 2); the first 1 are shown."
+    assert rows[0]["capacity_Ah"] == "1.9"
+    assert quarantine_shown(data.normalize(fetched(data__source="xjtu")).path)[1][1]["capacity_Ah"] == "inf"
+
+
+def test_nothing_quarantined_is_said_too(fetched: Make) -> None:
+    tables = data.normalize(fetched())
+    assert pq.read_metadata(tables.path / "quarantine.parquet").num_rows == 0
+    assert quarantine_shown(tables.path) == ("Nothing is quarantined.", [])
+
+
+def test_twins_are_found_across_batches_and_runs(fetched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 1)
+    data.normalize(fetched())
+    raw(fetched(), "3C_battery-9").write_bytes(raw(fetched(), "2C_battery-1").read_bytes())
+    tables: Staged = data.normalize(fetched())
+    findings = pd.read_csv(tables.path / "findings.csv")
+    twin = findings[findings["rule"] == "twin_cell"]
+    assert twin[["cell_id", "value"]].to_numpy().tolist() == [["3C_battery-9", "2C_battery-1"]]
+
+
+def test_settings_of_other_sources_read_nothing_again(fetched: Make, read: list[str]) -> None:
+    first = data.normalize(fetched())
+    read.clear()
+    other = fetched(data__cycler__low_rate=0.2, data__extraction__window_V=0.25)
+    assert data.normalize(other).skipped
+    (first.path / "checkups.parquet").unlink()
+    assert data.normalize(other).version == first.version
+    assert read == []
+    data.normalize(fetched(data__soh_max=1.06))
+    assert len(read) == 12  # a setting of its own does
