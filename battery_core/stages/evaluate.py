@@ -46,35 +46,15 @@ def evaluate(
     """
     if not results:
         raise TrainingError("evaluate: no training job left a result - see the failed jobs above")
-    cells = CellSplit.from_json(split.path.read_text())
-    reference = settings.data.soh_reference
+    cells, reference = CellSplit.from_json(split.path.read_text()), settings.data.soh_reference
     rows = labelled_rows(tables.path, cells, reference)
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
     runs = settings.folder("artifacts") / "runs"
     mix = blend(settings, rows, results)
-    results = [*results, mix] if mix else results
-    predicted = {result["run_id"]: predictions_for(runs / result["run_id"], test) for result in results}
-    models = [
-        dict(result)
-        | {"test": score(test, predicted[result["run_id"]], reference)}
-        | {"intervals": intervals_for(runs / result["run_id"], test, result["conformal"], reference)}
-        for result in results
-    ]
+    models = [judged(result, runs, test, reference) for result in ([*results, mix] if mix else results)]
     challenger = choose(models)
     baselines, probe = score_baselines(train, test, reference)
-    quality = read_json(tables.path / "quality.json") or {}
-    report = {
-        "source": settings.data.source,
-        "label": quality.get("label", settings.data.source),
-        "simulated": quality.get("simulated", False),
-        "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
-        "tables_version": tables.version,
-        "split": {"strategy": cells.strategy, "version": split.version, "test_cells": list(cells.test)},
-        "soh_reference": reference,
-        "rows": {key: quality.get(key) for key in ("rows_read", "rows_kept", "rows_quarantined")}
-        | {part: int((rows["part"] == part).sum()) for part in ("train", "val", "test", "unused")},
-        "scope": {part: scope(rows[rows["part"] == part]) for part in ("train", "val", "test")},
-        "interval_method": METHOD,
+    report = about_data(settings, tables, split, rows) | {
         "models": models,
         "challenger": challenger["run_id"],
         "baselines": baselines,
@@ -82,16 +62,41 @@ def evaluate(
         "probe_verdict": probe_verdict(challenger["test"], probe),
         "news": dict(news) if news else None,
     }
-    drift = draw_data(settings, tables.path, rows, str(report["label"]), folder)
-    report["drift"] = drift.to_dict(orient="records")
+    report["drift"] = draw_data(settings, tables.path, rows, str(report["label"]), folder).to_dict(orient="records")
     write_json(folder / REPORT_FILE, report)
-    draw(folder, test.assign(prediction=predicted[challenger["run_id"]]), challenger, report)
-    draw_models(folder, models, runs, str(report["label"]))
+    draw(folder, test, challenger, report, runs)
     explain(folder, report, runs, train, test)
     write_page(folder)
     error = percent(challenger["test"][HEADLINE])
     text = f"evaluate: {challenger['model']} is the best on validation cells; {error} on test cells"
     return Staged(folder / REPORT_FILE, stage_key(tables.version, split.version), False, text)
+
+
+def judged(result: Mapping[str, Any], runs: Path, test: pd.DataFrame, reference: str) -> dict[str, Any]:
+    """The result of a finished job with its errors on the test rows, and how well its intervals hold there."""
+    run = runs / result["run_id"]
+    return dict(result) | {
+        "test": score(test, predictions_for(run, test), reference),
+        "intervals": intervals_for(run, test, result["conformal"], reference),
+    }
+
+
+def about_data(settings: Settings, tables: Staged, split: Staged, rows: pd.DataFrame) -> dict[str, Any]:
+    """What a report says of its data: source, versions, split, how many rows, and what they span."""
+    cells, quality = CellSplit.from_json(split.path.read_text()), read_json(tables.path / "quality.json") or {}
+    counts = {key: quality.get(key) for key in ("rows_read", "rows_kept", "rows_quarantined")}
+    return {
+        "source": settings.data.source,
+        "label": quality.get("label", settings.data.source),
+        "simulated": quality.get("simulated", False),
+        "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
+        "tables_version": tables.version,
+        "split": {"strategy": cells.strategy, "version": split.version, "test_cells": list(cells.test)},
+        "soh_reference": settings.data.soh_reference,
+        "rows": counts | {part: int((rows["part"] == part).sum()) for part in ("train", "val", "test", "unused")},
+        "scope": {part: scope(rows[rows["part"] == part]) for part in ("train", "val", "test")},
+        "interval_method": METHOD,
+    }
 
 
 def predictions_for(run_folder: Path, test: pd.DataFrame) -> Any:
@@ -118,24 +123,20 @@ def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return min(models, key=lambda m: finite_or_last(m["val_mean_cell_mape"]))
 
 
-def draw(folder: Path, rows: pd.DataFrame, challenger: Mapping[str, Any], report: Mapping[str, Any]) -> list[Path]:
-    """The figures of the challenger."""
-    from battery_core.evaluation import figures
+def draw(
+    folder: Path, test: pd.DataFrame, challenger: Mapping[str, Any], report: Mapping[str, Any], runs: Path
+) -> None:
+    """The challenger on the test cells, how each model learnt, and whether its intervals hold."""
+    from battery_core.evaluation import figures, model_figures
 
-    truth = "simulated" if report["simulated"] else "measured"
-    title = f"{challenger['model']} on {report['label']}: {percent(challenger['test'][HEADLINE])} mean per-cell MAPE"
+    rows = test.assign(prediction=predictions_for(runs / challenger["run_id"], test))
+    truth, label = "simulated" if report["simulated"] else "measured", report["label"]
+    title = f"{challenger['model']} on {label}: {percent(challenger['test'][HEADLINE])} mean per-cell MAPE"
     order = [cell["cell_id"] for cell in sorted(challenger["test"]["per_cell"], key=lambda cell: cell["mape"])]
-    return [
-        figures.parity(rows, title, folder / "parity.png", truth),
-        figures.residuals(rows, title, folder / "residuals.png", truth),
-        figures.fade(rows, order, title, folder / "fade.png", truth),
-    ]
-
-
-def draw_models(folder: Path, models: Sequence[Mapping[str, Any]], runs: Path, label: str) -> None:
-    """How each model learnt, and whether its intervals hold."""
-    from battery_core.evaluation import model_figures
-
+    figures.parity(rows, title, folder / "parity.png", truth)
+    figures.residuals(rows, title, folder / "residuals.png", truth)
+    figures.fade(rows, order, title, folder / "fade.png", truth)
+    models = report["models"]
     levels = {model["model"]: model["intervals"]["calibration"] for model in models}
     histories = {model["model"]: read_json(runs / model["run_id"] / HISTORY_FILE) or {} for model in models}
     model_figures.calibration(levels, f"{label}: intervals", folder / "calibration.png")
