@@ -59,6 +59,19 @@ def test_seeds_that_ended_are_scored_as_the_report_scores_them(prepared, trained
     assert "1 of 3" in (folder / "leaderboard.md").read_text()
 
 
+@pytest.mark.parametrize("mixed", [True, False])
+def test_the_blend_is_the_mix_or_the_model_that_validation_cells_choose(
+    prepared, trained, monkeypatch, mixed: bool
+) -> None:
+    worse, better = sorted(trained, key=lambda result: -result["val_mean_cell_mape"])
+    mix = {**worse, "parts": {worse["model"]: 2}} if mixed else None
+    monkeypatch.setattr(stage, "blend", lambda *_: mix)
+    (board,) = stage.leaderboard(asked(prepared.settings, seeds=1, train=False), [BOARDS["xjtu"]])["boards"]
+    lines = {line["model"]: line["mape"] for line in board["models"]}
+    assert lines["blend"] == lines[(worse if mixed else better)["model"]]
+    assert board["blend_parts"] == {"0": {worse["model"]: 2} if mixed else {better["model"]: 1}}
+
+
 def test_what_stands_is_not_trained_again(prepared, trained, nobody_trains) -> None:
     (board,) = stage.leaderboard(asked(prepared.settings, seeds=1), [BOARDS["xjtu"]])["boards"]
     assert board["seeds_done"] == 1
