@@ -168,7 +168,7 @@ def test_a_registered_version_is_explained(settings: Settings, monkeypatch: pyte
     [
         ("xjtu-nigth", (), r"explain: no run 'xjtu-nigth' below '.*reports' or '.*runs': did you mean 'xjtu-night'\?"),
         ("qqq", (), r"no run 'qqq' below .*: The newest: xjtu-.* - name one of them, or a model version by number"),
-.* 12 cells, e.g. "),
+        ("xjtu-night", ("2C_batery-4",), r"explain: no cell '2C_batery-4': did you mean '2C_battery-4'.* 12 cells"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_one_line(settings: Settings, which: str, cells: tuple[str, ...], line: str) -> None:
