@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from flows.session import healthy
@@ -52,6 +53,24 @@ def test_a_nightly_run_asked_for_by_hand_completes(server: Any) -> None:
     assert server.versions() == 1
 
 
+def test_each_daily_scoring_leaves_a_table_and_a_plot_of_its_own(server: Any) -> None:
+    for _ in range(2):
+        done = server.run("prefect", "deployment", "run", "score/daily", "--watch")
+        assert done.returncode == 0, done.stdout
+    asked = runs(server, "daily", by_clock=False)
+    assert [run["state_type"] for run in asked] == ["COMPLETED", "COMPLETED"]
+    folders = [server.root / "artifacts" / "scores" / name for name in sorted(run["name"] for run in asked)]
+    assert sorted(folders[0].parent.iterdir()) == folders
+    first, second = (pd.read_parquet(folder / "scores.parquet") for folder in folders)
+    assert first["cell_id"].nunique() == len(first) == 36
+    assert set(first["model_version"]) == set(second["model_version"]) == {1}
+    assert first["soh"].between(0.6, 1.05).all()
+    assert first["scored_at"].iloc[0] < second["scored_at"].iloc[0]
+    pd.testing.assert_frame_equal(first.drop(columns="scored_at"), second.drop(columns="scored_at"))
+    for folder in folders:
+        assert (folder / "fade.png").stat().st_size > 10_000
+
+
 def test_the_plan_is_visible(server: Any) -> None:
     nightly = deployments(server)["nightly"]
     (schedule,) = nightly["schedules"]
@@ -59,6 +78,8 @@ def test_the_plan_is_visible(server: Any) -> None:
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 2 * * *", "Europe/London")
     assert set(nightly["parameters"]) == {"source", "models", "settings"}
     assert nightly["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    (schedule,) = deployments(server)["daily"]["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 6 * * *", "Europe/London")
 
 
 def test_the_doctor_finds_all_well(server: Any) -> None:
