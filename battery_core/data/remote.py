@@ -1,7 +1,7 @@
 """A second place for data versions: a folder, S3-compatible storage, or any remote that DVC knows.
 
-``python -m battery_core.data.remote`` is the sub-process that copies: a remote that hangs is stopped, and whatever a
-storage library raises is one line here.
+What copies is a sub-process, ``remote_copy``: a remote that hangs is stopped, and whatever a storage library raises is
+one line here.
 """
 
 from __future__ import annotations
@@ -16,20 +16,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from battery_core.data.remote_problems import explain
-from battery_core.data.store import open_repo
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
     from battery_core.data.settings import DataSettings
 
 _LOG = logging.getLogger(__name__)
-_NAME = "battery-data"
 _TRIES = 3
 _LINKS = re.compile(r"^(\w+)://")
-_INCOMPLETE = 3
 PUSH, PULL = "push", "pull"
 
 
@@ -101,7 +98,7 @@ class Remote:
     def _copy(self, way: str, versions: Sequence[str], say: Callable[[str], None]) -> None:
         self._check()
         where = json.dumps([str(self.root), self.place, self.endpoint_url, self.region])
-        command = [sys.executable, "-m", "battery_core.data.remote", way, where, *versions]
+        command = [sys.executable, "-m", "battery_core.data.remote_copy", way, where, *versions]
         problem = ""
         for attempt in range(_TRIES):
             if attempt:
@@ -145,9 +142,14 @@ class Remote:
             )
 
     @property
+    def is_named(self) -> bool:
+        """Whether ``.dvc/config`` says where it is."""
+        return self.place in _named(self.root)
+
+    @property
     def folder(self) -> Path | None:
         """The folder that the place means; None for storage elsewhere and for a name in ``.dvc/config``."""
-        if _LINKS.match(self.place) or self.place in _named(self.root):
+        if _LINKS.match(self.place) or self.is_named:
             return None
         return self.root / self.place
 
@@ -157,54 +159,3 @@ def _named(root: Path) -> set[str]:
     files = [root / ".dvc" / name for name in ("config", "config.local")]
     texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
     return {name for text in texts for name in re.findall(r"""remote "([^"]+)\"""", text)}
-
-
-def copy(way: str, remote: Remote, versions: Sequence[str]) -> list[str]:
-    """Between cache and remote, by DVC; returns the md5s of what could not be copied."""
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.transfer import transfer
-
-    named = remote.place in _named(remote.root)
-    repo = open_repo(remote.root, None if named else {_NAME: remote.config})
-    there, here = repo.cloud.get_remote_odb(remote.place if named else _NAME), repo.cache.local
-    source, target = (here, there) if way == PUSH else (there, here)
-    left: list[str] = []
-
-    def not_in_source(status: Any) -> None:
-        left.extend(str(part.value) for part in status.missing)
-
-    for version in versions:  # shallow=False: also the files that a folder's list names
-        wanted = {HashInfo("md5", version)}
-        result: Any = transfer(source, target, wanted, shallow=False, validate_status=not_in_source)
-        left.extend(str(part.value) for part in result.failed)
-    return left
-
-
-class _Reasons(logging.Handler):
-    """Keeps why single files failed: DVC logs it and goes on."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.seen: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        self.seen.append(" ".join(f"{type(error).__name__}: {error}".split()) if error else record.getMessage())
-
-
-def main(argv: Sequence[str]) -> int:
-    """The sub-process: 0 when everything is there."""
-    way, where, *versions = argv
-    root, place, endpoint_url, region = json.loads(where)
-    remote = Remote(Path(root), place, endpoint_url=endpoint_url, region=region)
-    reasons = _Reasons()
-    logging.getLogger().addHandler(reasons)
-    left = copy(way, remote, versions)
-    if left:
-        why = reasons.seen[0] if reasons.seen else "they are not there"
-        print(f"{len(left)} file(s) could not be copied, such as {left[0]}: {why}", file=sys.stderr)
-    return _INCOMPLETE if left else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

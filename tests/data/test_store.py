@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from battery_core.data import remote as remote_room
-from battery_core.data.remote import PULL, Remote, RemoteError, copy
+from battery_core.data.remote import PULL, Remote, RemoteError
+from battery_core.data.remote_copy import copy
 from battery_core.data.store import VersionStore
 from battery_core.data.versioning import content_version
 from battery_core.errors import DataError
