@@ -52,9 +52,18 @@ def waterfall(found: Contributions, shown: Mapping[str, int], title: str, file: 
     for axes, (what, row) in zip(panels, shown.items(), strict=True):
         line, error = found.rows.iloc[row], float(np.nanmax(found.errors[row], initial=0.0))
         sampled = f" (\u00b1 {error:.2f})" if error > 0 else ""
-        axes.set_title(f"{what}: {line['cell_id']}, check-up {line['checkup_index']}{sampled}", fontsize=10, loc="left")
+        _heading(axes, f"{what}: {line['cell_id']}, check-up {line['checkup_index']}{sampled}")
         _panel(axes, found, row)
     return save(figure, title, file)
+
+
+def _heading(axes: Axes, text: str) -> None:
+    """At the left edge of the figure, where a phone that shows half of it has it in sight."""
+    axes.set_title(" ", fontsize=11)  # keeps its place
+    axes.annotate(
+        text, (0.01, 1.0), (0, 6), ("figure fraction", "axes fraction"), "offset points", fontsize=10,
+        fontweight="bold", in_layout=False,
+    )  # fmt: skip
 
 
 def _panel(axes: Axes, found: Contributions, row: int) -> None:
@@ -65,17 +74,19 @@ def _panel(axes: Axes, found: Contributions, row: int) -> None:
     if len(order) < len(values):
         names.append(f"{len(values) - len(order)} others")
         steps.append(float(values.sum() - sum(steps)))
-    _steps(axes, found.base, names, steps)
+    ends = _steps(axes, found.base, names, steps)
     if np.isfinite(line["soh"]):
         axes.axvline(line["soh"], color="0.2", lw=1.2, ls="--", label=f"label {line['soh']:.3f}")
-        axes.set_xlim(min(axes.get_xlim()[0], line["soh"] - 0.002), max(axes.get_xlim()[1], line["soh"] + 0.002))
+        ends.append(float(line["soh"]))
+    spare = 0.14 * (max(ends) - min(ends)) or 0.002  # for the numbers beside the bars
+    axes.set_xlim(min(ends) - spare, max(ends) + spare)
     axes.axvline(line["prediction"], color="0.2", lw=1.2, label=f"estimate {line['prediction']:.3f}")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, frameon=False, fontsize=8)
 
 
-def _steps(axes: Axes, base: float, names: list[str], steps: list[float]) -> None:
-    """Bars that start where the one above ends, from the mean estimate to this one."""
-    level, ends = base, [base, *(base + np.cumsum(steps) / 100)]
+def _steps(axes: Axes, base: float, names: list[str], steps: list[float]) -> list[float]:
+    """Bars that start where the one above ends, from the mean estimate to this one; where they start and end."""
+    level = base
     for height, step in zip(range(len(steps), 0, -1), steps, strict=True):
         axes.barh(height, step / 100, left=level, height=0.66, color=VERMILLION if step < 0 else BLUE)
         level += step / 100
@@ -86,10 +97,9 @@ def _steps(axes: Axes, base: float, names: list[str], steps: list[float]) -> Non
         )  # fmt: skip
     axes.axvline(base, color="0.6", lw=0.8, ls=":", label=f"mean estimate {base:.3f}")
     axes.set(yticks=range(len(steps), 0, -1), yticklabels=names, xlabel="SOH; numbers are SOH points")
-    spare = 0.12 * (max(ends) - min(ends))
-    axes.set_xlim(min(ends) - spare, max(ends) + spare)
     axes.grid(axis="x", color="0.93")
     axes.set_axisbelow(True)
+    return [base, *(base + np.cumsum(steps) / 100)]
 
 
 def _ranks(values: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from battery_core.evaluation import explain, explain_figures, importance
 from battery_core.evaluation.explain import Told
@@ -132,3 +133,20 @@ def test_the_figures_of_a_night(
 
 def test_a_missing_value_is_drawn_in_the_middle() -> None:
     assert explain_figures._ranks(np.array([3.0, np.nan, 1.0, 2.0])).tolist() == [1.0, 0.5, 0.0, 0.5]
+
+
+def test_a_waterfalls_bars_lead_from_the_mean_estimate_to_this_one() -> None:
+    names = tuple(f"feature_{i}" for i in range(14))
+    values = np.arange(1.0, 15.0)[None] * np.where(np.arange(14) % 2, -1, 1)
+    rows = pd.DataFrame({"cell_id": ["a"], "checkup_index": [3], "soh": [0.5], "prediction": [0.9 - 0.07]})
+    found = explain.Contributions(names, 0.9, values, 0 * values, np.full((1, 14), 2.5), rows)
+    axes = Figure().subplots()
+    explain_figures._panel(axes, found, 0)
+    assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["feature_13 = 2.5", "feature_12 = 2.5"]
+    bars = axes.patches
+    assert len(bars) == 11  # the ten largest, and one for the four others
+    ends = [bar.get_x() + bar.get_width() for bar in bars]
+    assert bars[0].get_x() == pytest.approx(0.9)
+    assert [bar.get_x() for bar in bars[1:]] == pytest.approx(ends[:-1])
+    assert ends[-1] == pytest.approx(0.83)
+    assert axes.get_xlim()[0] < 0.5 < max(ends) < axes.get_xlim()[1]  # the label is in sight though it is far off
