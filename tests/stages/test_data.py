@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from battery_core.__main__ import main
-from battery_core.cli import guarded
 from battery_core.data.versioning import content_version
-from battery_core.errors import DataError, SplitError
+from battery_core.errors import DataError
 from battery_core.files import read_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged, data
@@ -179,36 +176,6 @@ def test_quarantined_rows_are_counted_and_listed(settings: Callable[..., Setting
     assert read_json(tables.path / "quality.json")["rows_quarantined"] == 2
 
 
-def test_a_known_cell_keeps_its_part_when_cells_arrive(
-    settings: Callable[..., Settings], write_xjtu: Callable[..., Path]
-) -> None:
-    *_, cells = all_stages(settings())
-    before = json.loads(cells.path.read_text())
-    write_xjtu(originals(settings()).parents[1], ("2C_battery-6", "3C_battery-7", "3C_battery-14"))
-    *_, cells_now = all_stages(settings())
-    after = json.loads(cells_now.path.read_text())
-    assert not cells_now.skipped
-    assert (after["val"], after["test"]) == (before["val"], before["test"])
-    assert set(before["train"]) < set(after["train"])
-    new = {*after["train"], *after["unused"]} - set(before["train"])
-    assert new == {"2C_battery-6", "3C_battery-7", "3C_battery-14"}
-    assert "3C_battery-14" not in after["train"]  # a test cell by the published rule: never trained on
-
-
-def test_another_split_setting_divides_anew_beside_the_frozen_one(settings: Callable[..., Settings]) -> None:
-    *_, cells = all_stages(settings())
-    frozen = cells.path.read_text()
-    *_, other = all_stages(settings(split__strategy="by_group", split__test_groups="3C"))
-    assert other.version != cells.version
-    assert {c[:2] for c in json.loads(other.path.read_text())["test"]} == {"3C"}
-    assert "has other settings and stays: delete it to replace it" in other.message
-    assert cells.path.read_text() == frozen
-    *_, again = all_stages(settings(split__strategy="by_group", split__test_groups="3C"))
-    assert (again.path, again.version, again.skipped) == (other.path, other.version, True)
-    *_, back = all_stages(settings())
-    assert (back.path, back.version, back.skipped) == (cells.path, cells.version, True)
-
-
 def rewrite(settings: Settings, name: str, table: pd.DataFrame) -> None:
     table.to_csv(originals(settings) / f"{name}.csv", index=False)
 
@@ -261,115 +228,6 @@ def test_stages_out_of_order_say_which_comes_first(settings: Callable[..., Setti
         data.normalize(settings())
     with pytest.raises(DataError, match=r"table 'cells': no .* run the stage normalize first"):
         data.split(settings())
-
-
-def test_a_single_cell_cannot_be_split(settings: Callable[..., Settings]) -> None:
-    for file in list(originals(settings()).iterdir())[1:]:
-        file.unlink()
-    tables = data.normalize(settings(), data.fetch(settings()))
-    with pytest.raises(SplitError, match=r"1 cell\(s\), at least 3 are needed, one each for train, val and test"):
-        data.split(settings(), tables)
-    assert not settings().folder("splits").exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"split__strategy": "fixed", "split__test_cells": "9C_battery-1"}, r"9C_battery-1.*there are: .*2C_battery-1"),
-        ({"split__strategy": "by_group", "split__test_groups": "4C"}, r"4C.*there are: 2C, 3C"),
-        ({"split__strategy": "temperature", "split__test_temps_degC": "25"}, r"25.*there are: none stated"),
-        ({"split__strategy": "leave_one_cell_out", "split__fold": 12}, r"split.fold is 12, but there are 12 cells"),
-        ({"split__strategy": "grouped_kfold", "split__n_folds": 13}, r"split.n_folds at most the number of cells"),
-    ],
-)
-def test_a_split_without_test_cells_says_what_there_is(
-    settings: Callable[..., Settings], changes: dict[str, object], message: str
-) -> None:
-    tables = data.normalize(settings(), data.fetch(settings()))
-    with pytest.raises(SplitError, match=message):
-        data.split(settings(**changes), tables)
-
-
-def test_without_published_test_cells_another_strategy_is_asked_for(settings: Callable[..., Settings]) -> None:
-    for file in originals(settings()).iterdir():
-        if "4" in file.stem or "8" in file.stem:
-            file.unlink()
-    tables = data.normalize(settings(), data.fetch(settings()))
-    with pytest.raises(SplitError, match=r"no published test cells for source 'xjtu' - choose another strategy"):
-        data.split(settings(), tables)
-
-
-def test_a_broken_split_file_is_not_taken_for_a_split(settings: Callable[..., Settings]) -> None:
-    *_, cells = all_stages(settings())
-    cells.path.write_text(cells.path.read_text()[:200])
-    with pytest.raises(SplitError, match=r"split.json cannot be read .* delete it and split again"):
-        data.split(settings())
-
-
-# one line, the right code: from the command line, in this process
-
-
-@pytest.fixture
-def by_hand(project: Path, tmp_path: Path, write_xjtu: Callable[..., Path], capsys: pytest.CaptureFixture[str]):
-    """Runs ``python -m battery_core`` on small XJTU cells: exit code, standard output, standard error."""
-    root = write_xjtu(tmp_path / "reference", rows=3)
-
-    def run(stage: str, *argv: str) -> tuple[object, str, str]:
-        options = ("--data.source", "xjtu", "--data.reference_root", str(root), *argv)
-        with pytest.raises(SystemExit) as caught:
-            guarded(lambda: main([stage, *options]))
-        return caught.value.code, *capsys.readouterr()
-
-    return run
-
-
-def test_by_hand_the_stages_follow_each_other(by_hand, project: Path) -> None:
-    for stage, words in (("fetch", "12 files"), ("normalize", "the first version"), ("split", "frozen")):
-        code, out, err = by_hand(stage)
-        assert (code, err) == (0, "")
-        assert out.startswith(f"{stage}: ")
-        assert out.endswith(f"{words}\n")
-        assert by_hand(stage)[1].endswith("skipped\n")
-    assert (project / "splits" / "xjtu.json").is_file()
-
-
-@pytest.mark.parametrize(
-    ("argv", "code", "message"),
-    [
-        (("fetch", "--data.source", "xjtuu"), 2, "unknown source 'xjtuu': did you mean 'xjtu'?"),
-        (("fetch", "--data.reference_root", "/nowhere"), 1, "source 'xjtu': no folder '/nowhere/pinn4soh/XJTU data'"),
-        (("normalize",), 1, "normalize: no raw data of 'xjtu' in"),
-        (("split",), 1, "table 'cells': no "),
-        (("fetch", "--paths.data", "/proc/nowhere"), 1, "'/proc/nowhere' - check that the folder exists and is writ"),
-        (("fetch", "--paths.data", "params.yaml"), 1, "Not a directory: '"),
-        (("train",), 1, "normalize: no raw data of 'xjtu'"),
-    ],
-)
-def test_by_hand_what_goes_wrong_is_one_line(by_hand, argv: tuple[str, ...], code: int, message: str) -> None:
-    got, out, err = by_hand(*argv)
-    assert (got, out) == (code, "")
-    assert err.startswith("error: ")
-    assert message in err
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize(("stage", "option"), [("split", "--paths.splits"), ("train", "--paths.artifacts")])
-@pytest.mark.parametrize("place", ["/proc/nowhere", "params.yaml"])
-def test_a_folder_that_cannot_be_written_is_one_line(by_hand, stage: str, option: str, place: str) -> None:
-    for before in ("fetch", "normalize", "split"):
-        by_hand(before)
-    code, _, err = by_hand(stage, option, place)
-    assert code == 1
-    assert err.count("\n") == 1
-    assert err.startswith("error: ")
-    assert "check that the folder exists and is writable" in err
-
-
-def test_without_a_trained_model_there_is_nothing_to_evaluate(by_hand) -> None:
-    for before in ("fetch", "normalize", "split"):
-        by_hand(before)
-    code, _, err = by_hand("evaluate")
-    assert (code, err) == (1, "error: evaluate: no training job left a result - see the failed jobs above\n")
 
 
 def test_copies_of_the_project_have_equal_versions(settings: Callable[..., Settings], tmp_path: Path) -> None:
