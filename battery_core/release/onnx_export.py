@@ -153,14 +153,7 @@ class _AsServed(nn.Module):
 
 
 def _stable_argsort(g: Any, values: Any, _stable: Any, _dim: Any, _descending: Any) -> Any:
-    """Sort the rows of a history by 0 (real) and 1 (padding), equal ones in their order, which ONNX does not promise.
-
-    Each key is made unique by its place.
-    """
-    zero, one = (g.op("Constant", value_t=torch.tensor(number)) for number in (0, 1))
-    steps = g.op("Gather", g.op("Shape", values), one)
-    place = g.op("Range", zero, steps, one)
-    keys = g.op("Add", g.op("Mul", g.op("Cast", values, to_i=_INT64), steps), place)
-    count = g.op("Unsqueeze", steps, g.op("Constant", value_t=torch.tensor([0])))
-    _, order = g.op("TopK", keys, count, axis_i=1, largest_i=0, sorted_i=1, outputs=2)
+    """Sort the rows of a history by 0 (real) and 1 (padding); of equal ones TopK promises the earlier first."""
+    steps = g.op("Gather", g.op("Shape", values), g.op("Constant", value_t=torch.tensor([1])))
+    _, order = g.op("TopK", g.op("Cast", values, to_i=_INT64), steps, axis_i=1, largest_i=0, sorted_i=1, outputs=2)
     return order
