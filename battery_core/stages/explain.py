@@ -19,7 +19,7 @@ _SUMMARY_ROWS, _SUMMARY_BACKGROUND, _SINGLE_BACKGROUND = 100, 12, 64
 _ESTIMATES, _KERNEL_ESTIMATES = (
     150_000,
     40_000,
-)  # asked for a summary: seconds; one of the kernel takes four times longer
+)  # asked for a summary: seconds; the kernel model takes many times longer for one
 _TREE_ROWS = 600
 
 
