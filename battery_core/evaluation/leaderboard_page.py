@@ -36,7 +36,7 @@ These figures are here only to stand beside the published ones; none of them is 
 protocol scales each cell, test cells too, by its own minimum and maximum over its whole life, cycle number included:
 the model is told the fraction of life that has passed. And it removes rows more than three standard deviations off,
 test cells and label included. *only the leak* sees nothing but that scaled cycle number. One fit a group, single
-perceptron, {seeds} seeds, MAPE in %. Published: Wang et al., Nature Communications 15, 4332 (2024), 10 runs. The test
+perceptron, MAPE in %. Published: Wang et al., Nature Communications 15, 4332 (2024), 10 runs. The test
 cells of TJU are not those of the publication, which cannot be reproduced.
 """
 
@@ -50,9 +50,8 @@ def as_page(content: Mapping[str, Any]) -> str:
         parts.append(f"\n## Goals\n{table(goals(honest))}")
     parts += [f"\n## {board['board']}\n{_about(board)}\n\n{table(models(board))}" for board in honest]
     if leaking:
-        seeds = len(leaking[0]["models"][0]["mape"]["seeds"])
-        parts.append(_LEAKS.format(seeds=seeds))
-        parts += [f"\n### {b['about']} (leaking)\n{table(beside_published(b, honest))}" for b in leaking]
+        parts.append(_LEAKS)
+        parts += [f"\n### {_leaking_title(b)}\n{table(beside_published(b, honest))}" for b in leaking]
     return "".join(parts)
 
 
@@ -160,6 +159,10 @@ def _counted(parts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(parts.items(), key=lambda part: -part[1]))
 
 
+def _leaking_title(board: Mapping[str, Any]) -> str:
+    return f"{board['about']} (leaking; seeds: {board['seeds_done']} of {board['seeds']})"
+
+
 def _line(board: Mapping[str, Any], model: str) -> Mapping[str, Any] | None:
     return next((line for line in board["models"] if line["model"] == model), None)
 
@@ -174,7 +177,7 @@ def for_terminal(content: Mapping[str, Any]) -> list[Any]:
 
     honest = [board for board in content["boards"] if not board["leaking"]]
     shown = [(board["board"], models(board)) for board in honest]
-    shown += [(f"{b['about']} (leaking)", beside_published(b, honest)) for b in content["boards"] if b["leaking"]]
+    shown += [(_leaking_title(b), beside_published(b, honest)) for b in content["boards"] if b["leaking"]]
     tables = []
     for title, rows in [*shown, ("Goals", goals(honest))]:
         if rows:

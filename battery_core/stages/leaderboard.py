@@ -90,10 +90,10 @@ def leaderboard(settings: Settings, boards: Sequence[Board], say: Callable[[str]
     for place in places:
         if place.board.leaking:
             found = leaking_errors(place.settings, place.rows(), place.tables.version, folder, say)
-            told.append(_entry(place, found))
+            seen = {"seeds_done": found["seed"].nunique(), "seeds": settings.leaderboard.published_seeds}
         else:
             found, seen = _honest_errors(place, [seat for seat in honest if seat.board is place.board])
-            told.append(_entry(place, found) | seen)
+        told.append(_entry(place, found) | seen)
         errors.append(found.assign(board=place.board.name))
     content = {"boards": told, "models": list(settings.models), "soh_reference": settings.data.soh_reference}
     write_json(folder / "leaderboard.json", content)

@@ -144,6 +144,14 @@ def test_a_leaking_fit_stands_and_is_never_among_the_honest(prepared, tmp_path, 
     again = stage.leaderboard(settings, [leaks], said.append)
     assert again == first
     assert len(said) == 6
+    more = stage.leaderboard(asked(settings, published_seeds=2, train=False), [leaks], said.append)
+    assert (more["boards"][0]["seeds_done"], more["boards"][0]["seeds"]) == (1, 2)
+    assert more["boards"][0]["models"] == board["models"]
+    (file,) = (tmp_path / "leaderboard" / "published").glob("*2C-mlp*")
+    file.unlink()
+    none = stage.leaderboard(asked(settings, published_seeds=1, train=False), [leaks], said.append)
+    assert (none["boards"][0]["seeds_done"], none["boards"][0]["models"]) == (0, [])
+    assert "seeds: 0 of 1" in (tmp_path / "leaderboard" / "leaderboard.md").read_text()
 
 
 def test_goals_are_of_honest_boards_only() -> None:
