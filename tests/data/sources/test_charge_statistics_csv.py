@@ -87,11 +87,12 @@ def test_files_alike_are_parsed_once(read, monkeypatch: pytest.MonkeyPatch) -> N
     [
         (text(5, 6).replace(b"6.25", b"n/a!"), r"cell '1': 1.csv, line 3: column \"voltage kurtosis\" is 'n/a!'"),
         (text(5) + b"1,2\n", r"cell '1': 1.csv is not a whole CSV file .*Expected 17 columns, got 2"),
+        (text(5) + b"1", r"cell '1': 1.csv is not a whole CSV file .*Expected 17 columns, got 1"),
         (text(5) + text(6), r"cell '1': 1.csv, line 3: column \"voltage mean\" is 'voltage mean'"),
         (text(5).replace(b"CC Q", b"CCQ"), r"cell '1': no column \"CC Q\" in 1.csv; found .*CCQ"),
         (b"", r"cell '1': no column \"voltage mean\" in 1.csv; found an empty file"),
     ],
-    ids=["text", "short row", "two headers", "other column", "empty"],
+    ids=["text", "short row", "cut off in a first field", "two headers", "other column", "empty"],
 )
 def test_a_bad_file_among_good_ones_is_named(read, bad: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
