@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import signal
@@ -12,7 +13,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +32,12 @@ class JobKilled(Exception):
     """The job's process died from outside (signal, memory); a retry may heal it."""
 
 
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that fit the models; torch built for another device (``2.13.0+cpu``) is the same."""
+    return {name: importlib.metadata.version(name).split("+")[0] for name in ("lightgbm", "numpy", "torch")}
+
+
 @dataclass(frozen=True)
 class JobSpec:
     """Everything a training job depends on; equal specs give equal models.
@@ -42,6 +50,7 @@ class JobSpec:
         settings: the settings sections that shape the model, as plain values.
         code: version of the code that trains.
         runs: folder of runs; the job writes into ``runs/<run_id>``.
+        libraries: versions of the libraries that train; after an upgrade nothing stands.
     """
 
     model: str
@@ -51,6 +60,7 @@ class JobSpec:
     settings: Mapping[str, Any]
     code: str
     runs: str
+    libraries: Mapping[str, str] = field(default_factory=library_versions)
 
     @property
     def key(self) -> str:

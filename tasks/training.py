@@ -15,7 +15,7 @@ from tasks.common import OPTIONS
 
 @task(name="train-model", task_run_name="train {spec.run_id}", tags=["training"], **OPTIONS)
 def train_model(settings: Settings, spec: JobSpec) -> dict[str, Any]:
-    """Train one model; a result that stands for the same data, settings and code is taken as it is."""
+    """Train one model; a result that stands for the same data, settings, code and libraries is taken as it is."""
     log = get_run_logger()
     result = run_job(spec, settings.jobs.timeout_s, settings.jobs.threads, log.info)
     did = "stands already, not trained again" if result["reused"] else f"trained in {result['seconds']:.1f} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -68,10 +69,28 @@ def test_a_result_comes_back_and_is_reused_for_an_equal_key(job: Callable[[str],
     assert run_job(moved, 30)["reused"]
 
 
-@pytest.mark.parametrize("change", [{"data_hash": "e"}, {"code": "e"}, {"model": "lgbm"}, {"settings": {"do": "x"}}])
+@pytest.mark.parametrize(
+    "change",
+    [{"data_hash": "e"}, {"code": "e"}, {"model": "lgbm"}, {"settings": {"do": "x"}}, {"libraries": {"torch": "0"}}],
+)
 def test_another_content_is_another_key(job: Callable[[str], JobSpec], change: dict[str, object]) -> None:
     other = dataclasses.replace(job("well"), **change)
     assert other.key != job("well").key
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "numpy", "torch"])
+def test_after_an_upgrade_of_what_trains_nothing_stands(
+    job: Callable[[str], JobSpec], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    before, version = job("well"), importlib.metadata.version
+
+    def installed(as_if: str) -> JobSpec:
+        monkeypatch.setattr(importlib.metadata, "version", lambda asked: as_if if asked == name else version(asked))
+        return dataclasses.replace(before, libraries=jobs.library_versions.__wrapped__())
+
+    assert before.libraries[name] == version(name).split("+")[0]
+    assert installed("99.0").key != before.key
+    assert installed(before.libraries[name] + "+cu130").key == before.key  # the same version for another device
 
 
 def test_a_result_of_another_key_or_half_a_result_is_no_result(job: Callable[[str], JobSpec]) -> None:
