@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from battery_core.evaluation.explain import Contributions, Told
 
 _SUMMARY_ROWS, _SUMMARY_BACKGROUND, _SINGLE_BACKGROUND = 100, 12, 64
-_ESTIMATES, _KERNEL_ESTIMATES = (
-    150_000,
-    40_000,
-)  # asked for a summary: seconds; the kernel model takes many times longer for one
+_ESTIMATES, _KERNEL_ESTIMATES = 150_000, 40_000  # for a summary: seconds; the kernel model is many times slower
 _TREE_ROWS = 600
 
 
