@@ -13,7 +13,7 @@ from battery_core.settings import resolve
 from battery_core.stages.keep import COMMAND, unsent
 from battery_core.stages.release import lock_file
 from deployments.plan import NIGHTLY, nightly
-from flows.session import healthy, local_server, prepare
+from flows.session import healthy, prepare, wanted_server
 
 _STUCK_AFTER = timedelta(hours=6)
 
@@ -41,9 +41,7 @@ def main() -> int:
 
 def examine() -> list[Check]:
     """All checks; without a server only those that need none."""
-    from prefect.settings import PREFECT_API_URL
-
-    url = PREFECT_API_URL.value() or local_server()
+    url, _ = wanted_server()
     if not healthy(url):
         return [Check("server", False, f"none answers at {url}", "prefect server start"), _data_remote(), _lock()]
     from prefect.client.orchestration import get_client

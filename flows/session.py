@@ -72,18 +72,23 @@ def running_server() -> str | None:
     Raises:
         SettingsError: PREFECT_API_URL, set by hand, names a server that does not answer.
     """
-    from prefect.settings import PREFECT_API_URL
-
-    local, named = local_server(), PREFECT_API_URL.value()
-    where = asked_in(named) if named else None
-    wanted = named if where else local
+    wanted, where = wanted_server()
     if healthy(wanted):
-        return str(wanted)
-    if where and wanted != local:
+        return wanted
+    if where and wanted != local_server():
         raise SettingsError(
             f"PREFECT_API_URL: no Prefect server answers at {wanted} (set in {where}) - start it, or unset it"
         )
     return None
+
+
+def wanted_server() -> tuple[str, str | None]:
+    """The API that runs are to be recorded at, and where a person has set it; None where nobody did."""
+    from prefect.settings import PREFECT_API_URL
+
+    named = PREFECT_API_URL.value()
+    where = asked_in(named) if named else None
+    return (str(named) if where else local_server()), where
 
 
 def asked_in(api_url: str) -> str | None:

@@ -112,7 +112,7 @@ def written_down(
         tracker.start_run(run_id, about, run_id=run_id)
     try:
         yield tracker
-    except BaseException:
+    except BaseException:  # Ctrl-C too: a record left open would pass for a run that is still going
         tracker.end_run("FAILED")
         raise
     tracker.end_run()

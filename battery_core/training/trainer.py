@@ -123,7 +123,7 @@ class Trainer:
         try:
             self.hooks.call("on_train_start")
             self._epochs(state, self._runner(forward, state), train, val, folder)
-        except BaseException as err:
+        except BaseException as err:  # callbacks hear of Ctrl-C too, and it goes on its way
             self.hooks.exception(err)
             raise
         self._finish(state)
