@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from battery_core.models.pipeline import Pipeline
 
 BLEND_FILE = "blend.json"
 NAME = "blend"
-_ROUNDING = 1e-9  # of SOH: so little is no improvement
 
 
 @dataclass(frozen=True)
@@ -97,42 +95,3 @@ def load_estimator(folder: Path) -> Pipeline | Blend:
         DataError: there is none, or this code cannot read it.
     """
     return Blend.load(folder) if (folder / BLEND_FILE).is_file() else Pipeline.load(folder)
-
-
-def greedy_picks(
-    soh: npt.ArrayLike, cell_ids: Sequence[str], predictions: Mapping[str, npt.ArrayLike], n_picks: int
-) -> dict[str, int]:
-    """How often to count each model so that the mean errs least on these cells (mean per-cell MAPE).
-
-    Starting from nothing, the model that improves the mean most is added, again and again, the same one as often as it
-    helps; the best of the steps counts. A model whose predictions are not all finite is never picked.
-
-    Shape: soh (N,), predictions (N,) each.
-
-    Reference:
-        R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, Ensemble selection from libraries of models (2004).
-
-    Example:
-        >>> greedy_picks([1.0, 0.8], ["A", "A"], {"high": [1.1, 0.9], "low": [0.9, 0.7], "bad": [2.0, 2.0]}, 10)
-        {'high': 1, 'low': 1}
-    """
-    truth = np.asarray(soh, dtype=np.float64)
-    _, cell = np.unique(np.asarray(cell_ids), return_inverse=True)
-    per_cell = np.bincount(cell)
-    known = {
-        name: values for name, given in predictions.items() if np.isfinite(values := np.asarray(given, float)).all()
-    }
-
-    def error(estimate: npt.NDArray[np.float64]) -> float:
-        return float((np.bincount(cell, weights=np.abs(estimate / truth - 1)) / per_cell).mean())
-
-    picked: list[str] = []
-    total, best = np.zeros_like(truth), (np.inf, 0)
-    for count in range(1, n_picks + 1):
-        if not known:
-            break
-        name = min(known, key=lambda candidate: error((total + known[candidate]) / count))
-        total, picked = total + known[name], [*picked, name]
-        if (now := error(total / count)) < best[0] - _ROUNDING:
-            best = (now, count)
-    return dict(Counter(picked[: best[1]]))

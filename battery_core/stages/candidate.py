@@ -25,7 +25,13 @@ HISTORY_FILE = "history.json"
 Candidate = TypeVar("Candidate", Pipeline, Blend)
 
 
-def calibrated(model: Candidate, rows: pd.DataFrame, reference: str, given: UncertaintySettings) -> Candidate:
+def calibrated(
+    model: Candidate,
+    rows: pd.DataFrame,
+    reference: str,
+    given: UncertaintySettings,
+    judged: pd.DataFrame | None = None,
+) -> Candidate:
     """Intervals from the validation cells, which no weight was fitted to, and the training cells' range of values.
 
     Args:
@@ -33,9 +39,11 @@ def calibrated(model: Candidate, rows: pd.DataFrame, reference: str, given: Unce
         rows: labelled rows with the part of the split they are in.
         reference: what SOH is relative to.
         given: coverage of the intervals, width of the range.
+        judged: cell_id, soh and prediction of validation check-ups, where the model's own estimates would flatter it.
     """
-    val = rows[rows["part"] == "val"]
-    judged = not_by_definition(val.assign(prediction=model.predict(val)), reference)
+    if judged is None:
+        val = rows[rows["part"] == "val"]
+        judged = not_by_definition(val.assign(prediction=model.predict(val)), reference)
     seen = TrainingRange.of(rows[rows["part"] == "train"], model.raw_columns, given.range_quantile, given.range_margin)
     conformal = Conformal.calibrate(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
     return replace(model, conformal=conformal, training_range=seen)

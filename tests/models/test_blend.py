@@ -14,7 +14,8 @@ import pytest
 
 from battery_core.data.splits import CellSplit
 from battery_core.errors import DataError
-from battery_core.models.blend import BLEND_FILE, Blend, greedy_picks, load_estimator
+from battery_core.models.blend import BLEND_FILE, Blend, load_estimator
+from battery_core.models.mixing import greedy_picks, mixed_by_others
 from battery_core.models.pipeline import Pipeline
 from battery_core.stages.blend import blend
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
@@ -74,7 +75,11 @@ def test_the_night_has_one_more_candidate(prepared, trained, high_and_low, rows)
     assert made["parts"] == {"high": 1, "low": 1}
     (lgbm, *_) = trained
     assert made["val_mean_cell_mape"] == pytest.approx(lgbm["val_mean_cell_mape"])  # both copies are that model
-    assert made["conformal"] == lgbm["conformal"]
+    assert made["conformal"]["n_cells"] == lgbm["conformal"]["n_cells"]
+    widest = max(value for _, value in made["conformal"]["quantiles"])
+    assert widest == pytest.approx(
+        0, abs=1e-9
+    )  # what is too high and too low cancels in every cell's mix by the others
     assert blend(prepared.settings, rows, high_and_low) == {**made, "reused": True}
 
 
@@ -104,3 +109,38 @@ def test_picks_are_as_good_as_the_best_weights_on_a_grid() -> None:
 def test_a_model_with_a_gap_is_never_picked() -> None:
     assert greedy_picks([1.0, 1.0], ["A", "A"], {"gap": [1.0, np.nan], "off": [1.1, 1.1]}, 5) == {"off": 1}
     assert greedy_picks([1.0], ["A"], {"gap": [np.nan]}, 5) == {}
+
+
+def test_a_cell_is_mixed_by_the_others() -> None:
+    generator = np.random.default_rng(1)
+    cells = [f"cell {i // 4}" for i in range(100)]  # 25 cells in 20 folds
+    soh = generator.uniform(0.8, 1.0, 100)
+    says = {name: soh + generator.normal(0, 0.02, 100) for name in "abc"}
+    mixed = mixed_by_others(soh, cells, says, 10)
+    for cell, row in (("cell 3", 12), ("cell 24", 96)):
+        fold = sorted(set(cells)).index(cell) % 20
+        others = np.array([sorted(set(cells)).index(c) % 20 != fold for c in cells])
+        picks = greedy_picks(soh[others], np.array(cells)[others], {n: v[others] for n, v in says.items()}, 10)
+        assert mixed[row] == pytest.approx(sum(n * says[name][row] for name, n in picks.items()) / sum(picks.values()))
+    changed = np.where(np.array(cells) == "cell 3", 0.5, soh)  # its own label has no say
+    own = np.array(cells) == "cell 3"
+    np.testing.assert_array_equal(mixed_by_others(changed, cells, says, 10)[own], mixed[own])
+
+
+def test_intervals_of_a_mix_are_wider_than_on_the_cells_that_chose_it() -> None:
+    generator = np.random.default_rng(2)
+    ratios = []
+    for _ in range(30):
+        soh, cells = generator.uniform(0.8, 1.0, 80), np.repeat(np.arange(8), 10)
+        bias = generator.normal(0, 0.02, (6, 8))  # six models, each off by its own amount in each cell
+        says = {str(k): soh + bias[k, cells] for k in range(6)}
+        picks = greedy_picks(soh, cells, says, 10)
+        chosen = sum(n * says[name] for name, n in picks.items()) / sum(picks.values())
+        ratios.append(np.abs(mixed_by_others(soh, cells, says, 10) - soh).mean() / np.abs(chosen - soh).mean())
+    assert np.mean(ratios) > 1.2
+
+
+def test_the_only_cell_chooses_for_itself() -> None:
+    said = mixed_by_others([1.0, 0.9], ["A", "A"], {"off": [1.1, 1.0], "right": [1.0, 0.9]}, 5)
+    assert said.tolist() == [1.0, 0.9]
+    assert np.isnan(mixed_by_others([1.0], ["A"], {"gap": [np.nan]}, 5)).all()
