@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
-_AT_LEAST = {"ambient_temperature_degC": 5.0}  # a chamber holds its temperature to some degrees
+_SET_POINTS = {"ambient_temperature_degC": 5.0}  # a chamber holds its temperature to some degrees
 _STANDS_STILL = 0.05  # a column without any spread in training may still differ by this share of its value
 _NOT_MEASURED = ("cell_id", "checkup_index")
 
@@ -22,10 +22,12 @@ class TrainingRange:
     """Range of each measured column over the training cells' check-ups, and the conditions they were used under.
 
     The range goes from a low to a high quantile of the training rows, so that a few bad readings do not widen it, and
-    a margin further on either side. A value that is missing where training always had one is outside too.
+    a margin further on either side. A chamber's temperature is known within 5 degC of one that training cells had: what
+    lies between two of them was never seen. A value that is missing where training always had one is outside too.
 
     Args:
         limits: low and high of each measured column.
+        set_points: the values that training cells had of each condition that is set, not measured.
         may_miss: measured columns that have gaps in training.
         known: names seen in training of each text column, such as ``group``.
 
@@ -42,6 +44,7 @@ class TrainingRange:
     limits: Mapping[str, tuple[float, float]]
     may_miss: frozenset[str]
     known: Mapping[str, tuple[str, ...]]
+    set_points: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: pd.DataFrame, columns: Iterable[str], quantile: float = 0.001, margin: float = 0.1) -> Self:
@@ -53,7 +56,7 @@ class TrainingRange:
             quantile: share of training rows beyond each end of the range.
             margin: how much further the range goes, as a share of its width.
         """
-        limits, may_miss, known = {}, set(), {}
+        limits, may_miss, known, set_points = {}, set(), {}, {}
         for name in columns:
             if name in _NOT_MEASURED:
                 continue
@@ -64,9 +67,12 @@ class TrainingRange:
             found = values[np.isfinite(values)]
             if len(found) < len(values):
                 may_miss.add(name)
-            if len(found):
-                limits[name] = _limits(found, quantile, max(margin, 0.0), _AT_LEAST.get(name, 0.0))
-        return cls(limits, frozenset(may_miss), known)
+            if len(found) and name in _SET_POINTS:
+                set_points[name] = tuple(np.unique(found).tolist())
+                limits[name] = (float(found.min()) - _SET_POINTS[name], float(found.max()) + _SET_POINTS[name])
+            elif len(found):
+                limits[name] = _limits(found, quantile, max(margin, 0.0))
+        return cls(limits, frozenset(may_miss), known, set_points)
 
     def outside(self, rows: pd.DataFrame) -> npt.NDArray[np.object_]:
         """For each row the column that is furthest outside, in widths of its range; empty where none is."""
@@ -87,10 +93,18 @@ class TrainingRange:
             unknown = np.array([str(value) not in names for value in found] + [bool(names)])
             yield name, np.where(unknown[codes], np.inf, 0.0)
         for name, (low, high) in self.limits.items():
+            if name in self.set_points:
+                continue
             values = rows[name].to_numpy(dtype=np.float64)
             beyond = np.maximum(low - values, values - high)  # NaN where missing
-            missing = 0.0 if name in self.may_miss else np.inf
-            yield name, np.where(np.isnan(beyond), missing, np.maximum(beyond, 0.0) / max(high - low, 1e-12))
+            yield name, self._in_widths(name, beyond, max(high - low, 1e-12))
+        for name, points in self.set_points.items():
+            values = rows[name].to_numpy(dtype=np.float64)
+            yield name, self._in_widths(name, _to_nearest(values, points) - _SET_POINTS[name], _SET_POINTS[name])
+
+    def _in_widths(self, name: str, beyond: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float64]:
+        missing = 0.0 if name in self.may_miss else np.inf
+        return np.where(np.isnan(beyond), missing, np.maximum(beyond, 0.0) / width)
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values."""
@@ -98,6 +112,7 @@ class TrainingRange:
             "limits": {name: list(pair) for name, pair in self.limits.items()},
             "may_miss": sorted(self.may_miss),
             "known": {name: list(names) for name, names in self.known.items()},
+            "set_points": {name: list(points) for name, points in self.set_points.items()},
         }
 
     @classmethod
@@ -105,7 +120,8 @@ class TrainingRange:
         """What ``to_json`` wrote."""
         limits = {name: (low, high) for name, (low, high) in content["limits"].items()}
         known = {name: tuple(names) for name, names in content["known"].items()}
-        return cls(limits, frozenset(content["may_miss"]), known)
+        set_points = {name: tuple(points) for name, points in content.get("set_points", {}).items()}  # older: none
+        return cls(limits, frozenset(content["may_miss"]), known, set_points)
 
 
 def _is_number(column: pd.Series[Any]) -> bool:
@@ -114,8 +130,17 @@ def _is_number(column: pd.Series[Any]) -> bool:
     return pd.api.types.is_numeric_dtype(column)
 
 
-def _limits(values: npt.NDArray[np.float64], quantile: float, margin: float, at_least: float) -> tuple[float, float]:
+def _to_nearest(values: npt.NDArray[np.float64], points: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    """Distance of each value to the nearest of the rising points; NaN where the value is missing."""
+    known = np.asarray(points)
+    after = np.searchsorted(known, values)
+    below, above = known[np.maximum(after - 1, 0)], known[np.minimum(after, len(known) - 1)]
+    nearest: npt.NDArray[np.float64] = np.minimum(np.abs(values - below), np.abs(values - above))
+    return nearest
+
+
+def _limits(values: npt.NDArray[np.float64], quantile: float, margin: float) -> tuple[float, float]:
     low, high = (float(v) for v in np.quantile(values, [quantile, 1.0 - quantile]))
     still = _STANDS_STILL * abs(high) if high - low <= 1e-9 * abs(high) else 0.0
-    wider = max(margin * (high - low), at_least, still)
+    wider = max(margin * (high - low), still)
     return low - wider, high + wider

@@ -33,8 +33,9 @@ def test_limits_are_quantiles_and_a_margin(rows: pd.DataFrame) -> None:
     low, high = found.quantile(0.01), found.quantile(0.99)
     assert seen.limits["resistance_ohm"] == pytest.approx((low - 0.1 * (high - low), high + 0.1 * (high - low)))
     assert seen.limits["resistance_ohm"][1] < 1.2  # the bad reading does not widen it
-    assert seen.limits["ambient_temperature_degC"] == (20.0, 40.0)  # 5 degC at least
+    assert seen.set_points == {"ambient_temperature_degC": (25.0, 35.0)}
     assert seen.limits["nominal_capacity_Ah"] == (4.75, 5.25)  # stands still in training
+    assert seen.limits["ambient_temperature_degC"] == (20.0, 40.0)  # for who looks for a wrong unit
     assert set(seen.limits) == {"resistance_ohm", "ambient_temperature_degC", "nominal_capacity_Ah"}
     assert seen.known == {"group": ("NCA", "NCM")}
 
@@ -69,3 +70,11 @@ def test_a_missing_name_is_unknown_and_an_unmeasured_column_says_nothing(rows: p
 def test_it_comes_back_from_json_as_it_was(rows: pd.DataFrame) -> None:
     seen = TrainingRange.of(rows, COLUMNS)
     assert TrainingRange.from_json(json.loads(json.dumps(seen.to_json()))) == seen
+
+
+def test_a_temperature_between_two_that_were_trained_is_not_known() -> None:
+    trained = pd.DataFrame({"ambient_temperature_degC": [25.0, 45.0, 25.0]})
+    seen = TrainingRange.of(trained, ["ambient_temperature_degC"])
+    asked = pd.DataFrame({"ambient_temperature_degC": [20.0, 19.0, 25.0, 29.0, 35.0, 41.0, 50.0, 51.0]})
+    told = TrainingRange.from_json(json.loads(json.dumps(seen.to_json()))).outside(asked) != ""
+    assert told.tolist() == [False, True, False, False, True, False, False, True]
