@@ -1,7 +1,9 @@
-"""What tests of training and of its report share: jobs trained on small cells, and the rows they are judged on."""
+"""What tests of stages share: a small reference folder, jobs trained on small cells, the rows they are judged on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,7 +11,17 @@ import pytest
 
 from battery_core.data.splits import CellSplit
 from battery_core.jobs import JobSpec
+from battery_core.settings import Settings
 from battery_core.stages.train import job_specs, labelled_rows
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]
+) -> Callable[..., Settings]:
+    """Settings on a small reference folder of the test's own; changes are settings."""
+    root = write_xjtu(tmp_path / "reference")
+    return lambda **changes: xjtu_settings(tmp_path / "project", root, **changes)
 
 
 @pytest.fixture

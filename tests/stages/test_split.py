@@ -13,15 +13,6 @@ from battery_core.settings import Settings
 from battery_core.stages import Staged, data
 
 
-@pytest.fixture
-def settings(
-    tmp_path: Path, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]
-) -> Callable[..., Settings]:
-    """Settings on a small reference folder of the test's own; changes are settings."""
-    root = write_xjtu(tmp_path / "reference")
-    return lambda **changes: xjtu_settings(tmp_path / "project", root, **changes)
-
-
 def originals(settings: Settings) -> Path:
     assert settings.data.reference_root is not None
     return settings.data.reference_root / "pinn4soh" / "XJTU data"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class DifferentialVoltage(Measurement):
     """
 
     name = "dva"
-    columns = {  # noqa: RUF012 - the contract's ClassVar
+    columns: ClassVar[Mapping[str, Role]] = {
         "dva_peak_Ah": Role.MEASUREMENT,
         "dva_peak_of_nominal": Role.MEASUREMENT,
         "dva_peak_height_V_per_Ah": Role.MEASUREMENT,

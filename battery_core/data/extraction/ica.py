@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class IncrementalCapacity(Measurement):
     """
 
     name = "ica"
-    columns = {  # noqa: RUF012 - the contract's ClassVar
+    columns: ClassVar[Mapping[str, Role]] = {
         "ica_peak_voltage_V": Role.MEASUREMENT,
         "ica_peak_height_Ah_per_V": Role.MEASUREMENT,
         "ica_peak_width_V": Role.MEASUREMENT,

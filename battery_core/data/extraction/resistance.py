@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class StepResistance(Measurement):
     """
 
     name = "resistance"
-    columns = {  # noqa: RUF012 - the contract's ClassVar
+    columns: ClassVar[Mapping[str, Role]] = {
         "step_resistance_charge_ohm": Role.MEASUREMENT,
         "step_resistance_discharge_ohm": Role.MEASUREMENT,
     }
