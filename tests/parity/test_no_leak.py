@@ -18,6 +18,7 @@ import pytest
 
 from battery_core.data.sources.base import CHARGE_STATISTICS
 from battery_core.data.splits import CellSplit
+from battery_core.features.dva import DVA_PEAKS
 from battery_core.features.ica import PEAK
 from battery_core.features.names import FEATURES
 from battery_core.jobs import JobSpec
@@ -26,7 +27,8 @@ from battery_core.models.pipeline import PIPELINE_FILE, Pipeline
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 from battery_core.stages.train import job_specs, labelled_rows, train
 
-MEASURED = [*CHARGE_STATISTICS, "cycle_count", "time_days", "throughput_Ah", "resistance_ohm", *PEAK, "capacity_Ah"]
+PEAKS = (*PEAK, *DVA_PEAKS)
+MEASURED = [*CHARGE_STATISTICS, "cycle_count", "time_days", "throughput_Ah", "resistance_ohm", *PEAKS, "capacity_Ah"]
 COMBINATIONS = [(model, sets) for model in MODELS if model != "mlp_history" for sets in FEATURES]
 
 
@@ -39,7 +41,7 @@ def tables(prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = pd.read_parquet(folder / "checkups.parquet")
     life = rows["checkup_index"] * generator.uniform(0.9, 1.1, len(rows))
     rows = rows.assign(time_days=10 * life, throughput_Ah=200 * life, resistance_ohm=0.02 + 0.001 * life)
-    rows = rows.assign(**{name: 0.1 + 0.01 * i * life for i, name in enumerate(PEAK, 1)})
+    rows = rows.assign(**{name: 0.1 + 0.01 * i * life for i, name in enumerate(PEAKS, 1)})
     rows.to_parquet(folder / "checkups.parquet", index=False)
     return folder
 
