@@ -168,7 +168,7 @@ def test_a_registered_version_is_explained(settings: Settings, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("which", "cells", "line"),
     [
-        ("xjtu-nigth", (), r"explain: no run 'xjtu-nigth' below '.*reports' or '.*runs': did you mean 'xjtu-night'\?"),
+        ("xjtu-nigth", (), r"explain: no run 'xjtu-nigth' below '.*reports' or '.*runs': did you mean 'xjtu-night'"),
         ("qqq", (), r"no run 'qqq' below .*: The newest: xjtu-.* - name one of them, or a model version by number"),
         ("xjtu-night", ("2C_batery-4",), r"explain: no cell '2C_batery-4': did you mean '2C_battery-4'.* 12 cells"),
     ],
