@@ -29,7 +29,7 @@ def test_readme_starts_with_what_it_is_for_and_both_commands_use_the_constraints
     assert len(commands) == 2
     assert all("-c constraints.txt" in command for command in commands)
     assert commands[0].endswith("flows/train.py")
-    assert commands[1].endswith("-m pytest")
+    assert commands[1].endswith("-m pytest -n 2")
     assert readme.index("trust") < readme.index(commands[0])
 
 
