@@ -12,15 +12,17 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from battery_core.files import read_json
+from battery_core.models.blend import BLEND_FILE
 from battery_core.release.promotion import Contest, decide
 from battery_core.release.settings import ReleaseSettings
 from battery_core.settings import resolve
-from battery_core.stages.candidate import PREDICTIONS_FILE
+from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 
 NIGHTS = 200
 POLICY = ReleaseSettings(must_beat=(), guards=("worst_cell",))
@@ -33,17 +35,27 @@ def cell_errors(file: Path) -> pd.Series:
     return ((said["prediction"] / said["soh"] - 1).abs() * 100).groupby(said["cell_id"]).mean()
 
 
-def seeds(runs: Path) -> dict[tuple[str, str], list[pd.Series]]:
-    """Errors of each source and model, a series a seed; one run a seed, the latest."""
-    latest: dict[tuple[str, str, int], Path] = {}
-    for spec in sorted(runs.glob("*/spec.json"), key=lambda file: file.stat().st_mtime):
-        about = read_json(spec)
-        if about and (spec.parent / PREDICTIONS_FILE).is_file():
-            latest[about["settings"]["data"]["source"], about["model"], about["settings"]["seed"]] = spec.parent
+def seeds(runs: Path) -> dict[tuple[str, str, str], list[pd.Series]]:
+    """Errors of each source, split and model, a series a seed; one run a seed, the latest."""
+    latest: dict[tuple[str, str, str, int], Path] = {}
+    for result in sorted(runs.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
+        about = asked(result.parent)
+        if about and (result.parent / PREDICTIONS_FILE).is_file():
+            model = (read_json(result) or {})["model"]
+            latest[about["settings"]["data"]["source"], about["data_hash"], model, about["settings"]["seed"]] = (
+                result.parent
+            )
     found = defaultdict(list)
-    for (source, model, _), folder in latest.items():
-        found[source, model].append(cell_errors(folder / PREDICTIONS_FILE))
+    for (source, data_hash, model, _), folder in latest.items():
+        found[source, data_hash, model].append(cell_errors(folder / PREDICTIONS_FILE))
     return {name: errors for name, errors in found.items() if len(errors) > 1}
+
+
+def asked(run: Path) -> dict[str, Any] | None:
+    """The spec of a run; for a blend that of its first part, which has its source, split and seed."""
+    mix = read_json(run / PIPELINE_FOLDER / BLEND_FILE)
+    first = next(iter(mix["facts"]["parts"])) if mix else run.name
+    return read_json(run.parent / first / "spec.json")
 
 
 def promoted(errors: list[pd.Series], better: float, generator: np.random.Generator) -> float:
@@ -72,7 +84,7 @@ def main() -> int:
         return 1
     print(f"{NIGHTS} nights each, {POLICY.confidence:.0%} confidence, {POLICY.min_gain:.0%} margin")
     print("source model | test cells | seeds | noise between seeds a cell | promoted when equal | when 10 % better")
-    for (source, model), errors in sorted(found.items()):
+    for (source, _, model), errors in sorted(found.items(), key=lambda item: item[0]):
         log = np.log(pd.concat(errors, axis=1).to_numpy())
         equal, better = (promoted(errors, share, np.random.default_rng(0)) for share in (0.0, 0.1))
         noise = np.sqrt(log.var(axis=1, ddof=1).mean())
