@@ -12,6 +12,7 @@ from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.roles import Role
 
 _REST_PER_H = 0.02  # a smaller current is rest, per nominal capacity
+_ROUNDING_S = 1e-6  # of times counted from far away: a sample just at the delay is at it
 
 
 class StepResistance(Measurement):
@@ -47,9 +48,10 @@ def step_resistances(half: HalfCycle, settings: ExtractionSettings) -> list[floa
     early = np.abs(half.charge_Ah()) <= settings.step_max_charge * half.nominal_capacity_Ah
     found = []
     for rest in np.flatnonzero(rests[:-1] & ~rests[1:] & early[1:]).tolist():
-        read = int(np.searchsorted(time, time[rest] + settings.step_delay_s))
+        read = int(np.searchsorted(time, time[rest] + settings.step_delay_s - _ROUNDING_S))
         read = max(read, rest + 1)
-        if read >= len(time) or time[read] - time[rest] > settings.step_max_delay_s or rests[rest + 1 : read + 1].any():
+        latest = time[rest] + settings.step_max_delay_s + _ROUNDING_S
+        if read >= len(time) or time[read] > latest or rests[rest + 1 : read + 1].any():
             continue
         step = float(current[read] - current[rest])
         if abs(step) >= settings.step_min_per_h * half.nominal_capacity_Ah:

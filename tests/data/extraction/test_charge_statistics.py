@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
@@ -90,6 +90,7 @@ def test_raw_nasa_charges_against_a_second_computation(nasa_curves):
 
 
 @given(shift=st.floats(0.0, 1e7), cuts=st.lists(st.floats(0.0, 1.0), max_size=300))
+@example(shift=1.7000000000000002, cuts=[])  # where rounding put a sample just before the delay of a resistance
 @settings(max_examples=25, deadline=None)
 def test_neither_the_origin_of_time_nor_more_samples_change_a_number(shift, cuts):
     curve = charge_curve(step_V=0.005, step_s=60.0)
