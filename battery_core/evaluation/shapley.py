@@ -11,9 +11,7 @@ Array = npt.NDArray[np.float64]
 _ROWS_AT_ONCE = 2**15  # in one forward pass
 
 
-def shapley(
-    model: Callable[[Array], Array], x: Array, background: Array, seed: int = 0
-) -> tuple[Array, Array]:  # fmt: skip
+def shapley(model: Callable[[Array], Array], x: Array, background: Array, seed: int = 0) -> tuple[Array, Array]:
     """What each feature adds to an estimate, on the way from the mean estimate of the background to it.
 
     Starting from a background row, a walk puts in the features of the explained row one after the other, in a random

@@ -10,18 +10,8 @@ import pytest
 
 from battery_core.errors import SplitError
 from battery_core.settings import Settings
-from battery_core.stages import Staged, data
-
-
-def originals(settings: Settings) -> Path:
-    assert settings.data.reference_root is not None
-    return settings.data.reference_root / "pinn4soh" / "XJTU data"
-
-
-def all_stages(settings: Settings) -> tuple[Staged, Staged, Staged]:
-    raw = data.fetch(settings)
-    tables = data.normalize(settings, raw)
-    return raw, tables, data.split(settings, tables)
+from battery_core.stages import data
+from tests.stages.small import all_stages, originals
 
 
 def test_a_known_cell_keeps_its_part_when_cells_arrive(

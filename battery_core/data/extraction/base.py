@@ -70,6 +70,12 @@ class Measurement(ABC):
         """
 
 
+def charge_of(curves: Mapping[str, HalfCycle]) -> HalfCycle | None:
+    """The charge of a check-up; None where there is none, or no current flowed in it."""
+    charge = curves.get("charge")
+    return charge if charge is not None and bool((charge.current_A > 0).any()) else None
+
+
 def crossing(time_s: Array, values: Array, level: float, index: int) -> float:
     """When a linear run from sample ``index`` to the next one passes ``level``.
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from battery_core.data.extraction.base import Array, HalfCycle, Measurement, vertex
+from battery_core.data.extraction.base import Array, HalfCycle, Measurement, charge_of, vertex
 from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.roles import Role
 
@@ -45,8 +45,8 @@ class DifferentialVoltage(Measurement):
 
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
         """From the charge alone."""
-        charge = curves.get("charge")
-        if charge is None or not (charge.current_A > 0).any():
+        charge = charge_of(curves)
+        if charge is None:
             return {}
         return dva_peaks(charge, settings)
 

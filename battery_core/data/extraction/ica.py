@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from battery_core.data.extraction.base import Array, HalfCycle, Measurement, vertex
+from battery_core.data.extraction.base import Array, HalfCycle, Measurement, charge_of, vertex
 from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.roles import Role
 
@@ -38,8 +38,8 @@ class IncrementalCapacity(Measurement):
 
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
         """From the charge alone."""
-        charge = curves.get("charge")
-        if charge is None or not (charge.current_A > 0).any():
+        charge = charge_of(curves)
+        if charge is None:
             return {}
         full = {"ica_full_area_Ah": float(charge_between(charge, np.array([0.0, np.inf]))[0])}
         if not _covers(charge, settings.ica_window_V):

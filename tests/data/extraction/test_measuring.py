@@ -1,5 +1,8 @@
 """Curves of a cell become one row a check-up, whatever is missing."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 
@@ -38,7 +41,7 @@ def test_roles_are_those_of_the_registry():
 def test_a_new_measurement_is_one_class():
     class Highest(Measurement):
         name = "highest"
-        columns = {"highest_V": Role.MEASUREMENT}  # noqa: RUF012
+        columns: ClassVar[Mapping[str, Role]] = {"highest_V": Role.MEASUREMENT}
 
         def measure(self, curves, settings):
             return {"highest_V": float(curves["charge"].voltage_V.max())}

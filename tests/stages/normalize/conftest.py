@@ -19,7 +19,10 @@ Make = Callable[..., Settings]
 def fetched(tmp_path: Path, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]) -> Make:
     """Settings on fetched raw files of the test's own; changes are settings."""
     root = write_xjtu(tmp_path / "reference")
-    made: Make = lambda **changes: xjtu_settings(tmp_path / "project", root, **changes)  # noqa: E731
+
+    def made(**changes: Any) -> Settings:
+        return xjtu_settings(tmp_path / "project", root, **changes)
+
     data.fetch(made())
     return made
 
