@@ -42,6 +42,9 @@ class TrainerSettings(SectionSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "Where to train; auto takes cuda, then mps, then cpu"
     )
+    direct_gradients: bool = setting(
+        True, "Gradients of plain perceptrons on the CPU without autograd: the same numbers, sooner"
+    )
     compile: bool = setting(False, "Compile several steps into one call: pays for tiny models and many epochs")
     compile_steps: int = setting(8, "Optimizer steps in one compiled call", ge=1)
     eval_batch_size: int = setting(4096, "Check-ups in one forward pass without gradient", ge=1)

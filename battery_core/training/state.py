@@ -17,7 +17,10 @@ from battery_core.training.precision import Precision
 from battery_core.training.settings import TrainerSettings
 
 #: Settings that may differ between a run and its continuation.
-_FREE = {"epochs", "early_stopping_patience", "device", "checkpoint_every", "eval_batch_size", "progress", "pretrained"}
+_FREE = {
+    "epochs", "early_stopping_patience", "device", "direct_gradients", "checkpoint_every", "eval_batch_size",
+    "progress", "pretrained",
+}  # fmt: skip
 
 
 @dataclass

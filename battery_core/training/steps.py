@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from battery_core.errors import TrainingError
 from battery_core.training.batches import Batch, ResidentData
 from battery_core.training.callbacks import Hooks
+from battery_core.training.direct import DirectPass
 from battery_core.training.forward import ForwardPass, weighted_loss
 from battery_core.training.optim import LeanAdamW, clip_members, lean_clip
 from battery_core.training.settings import TrainerSettings
@@ -106,6 +107,7 @@ class StepRunner:
         guard = HostGuard if self.parameters[0].device.type == "cpu" else DeviceGuard
         self.guard: HostGuard | DeviceGuard = guard(optimizer, self.precision.scales)
         self._one_kind = len({(p.device, p.dtype) for p in self.parameters}) == 1
+        self._direct: DirectPass | None = None  # gradients without autograd, where they are to be had
         self.micro_batch: int | None = None  # rows that fit into memory, once it has run out
 
     def train_epoch(self, data: ResidentData, order: Tensor, epoch: int) -> float:
@@ -125,6 +127,10 @@ class StepRunner:
         accumulate, losses = self.settings.accumulate, list[Tensor]()
         if isinstance(self.optimizer, LeanAdamW):
             self.optimizer.prepare()
+        watched = self.hooks.batch_start or self.hooks.batch_end  # who looks at batches may change the model there
+        self._direct = (
+            None if watched or not self.settings.direct_gradients else DirectPass.of(self.forward, batches[0])
+        )
         self.guard.start(batches[0].y.device)
         for start in range(0, len(batches), accumulate):
             group = slice(start, start + accumulate)
@@ -179,6 +185,8 @@ class StepRunner:
     def _backward(self, batch: Batch, share: float) -> Tensor:
         if self.micro_batch is not None and batch.y.shape[-2] > self.micro_batch:
             return self._backward_in_parts(batch, share)
+        if self._direct is not None:
+            return self._direct.backward(batch, share)
         loss = self.forward(batch)
         total = loss if loss.ndim == 0 else loss.sum()  # members share no weight: the sum's gradient is each one's own
         self.precision.backward(total if share == 1.0 else total * share)

@@ -15,6 +15,7 @@ from battery_core.data.sample import SampleMeta, Samples
 from battery_core.models.mlp import MLPModel
 from battery_core.seeding import derive_seed
 from battery_core.training import Trainer
+from battery_core.training.direct import DirectPass
 from battery_core.training.precision import Precision
 
 SEED = 3
@@ -83,9 +84,15 @@ def lstm() -> nn.Module:
 
 
 @pytest.mark.parametrize(("make", "train"), [(mlp, TRAIN), (lstm, make_samples(60, 0, steps=7))])
-def test_trainer_equals_the_hand_loop_bit_for_bit(make: Callable[[], nn.Module], train: Samples) -> None:
+@pytest.mark.parametrize("direct", [True, False])
+def test_trainer_equals_the_hand_loop_bit_for_bit(
+    make: Callable[[], nn.Module], train: Samples, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went, original = [], DirectPass.backward
+    monkeypatch.setattr(DirectPass, "backward", lambda *args: (went.append(1), original(*args))[1])
     ours, theirs = make(), make()
-    history = Trainer(ours, CONFIG).fit(train)
+    history = Trainer(ours, CONFIG | {"direct_gradients": direct}).fit(train)
+    assert len(went) == (5 * 10 if direct and make is mlp else 0)  # of 10 batches the last has 6 rows
     losses = by_hand(theirs, train, CONFIG, epochs=5)
     assert_same(ours, theirs)
     sizes = [min(16, len(train) - i) for i in range(0, len(train), 16)]
