@@ -106,6 +106,7 @@ def xjtu_settings() -> Callable[..., Settings]:
             "mlp.hidden_dims": (8,), "lstm.hidden_dim": 4, "lstm.head_dims": (8,),
             "neural_ode.latent_dim": 4, "neural_ode.head_dims": (8,),
             "lgbm.n_estimators": 20, "lgbm.min_child_samples": 3, "lgbm.num_threads": 1,
+            "blend.enabled": False,
         }  # fmt: skip
         where = {f"paths.{name}": folder / name for name in ("data", "splits", "artifacts")}
         named = {name.replace("__", "."): value for name, value in changes.items()}

@@ -22,12 +22,12 @@ it was, `--leaderboard.train false` reports only what has ended):
 
 **How to read it.** For each test cell the mean absolute percentage error (MAPE, %) and the root mean square error
 (RMSE, points of SOH) over its check-ups, then the mean over cells, then mean ± standard deviation over seeds. Splits,
-features and settings: [accuracy](accuracy.md). Models are fitted on training cells, stopped and mixed on validation
-cells; test cells judge. *blend* is what the workflow puts forward: each seed's mean of its models, mixed on validation
-cells, where no single model errs less. *Best model* is the lowest line on the test cells; where it is not the blend, it
-was picked by the cells that judge it and is flattered. Baselines: the mean SOH of the training rows; a straight line
-over cycles; persistence, which needs the capacity measured one cycle before; and the leak probe, which knows only the
-fraction of life that has passed. The spread over seeds says nothing about other cells: in a group of two cells 0.2 is
+features and settings: [accuracy](accuracy.md). Models are fitted on training cells, stopped and weighted on validation
+cells; test cells judge. *blend* is what the workflow puts forward: each seed's mean of its models, weighted by their
+error on validation cells, where no single model errs less by more than chance. *Best model* is the lowest line on the
+test cells; where it is not the blend, it was picked by the cells that judge it and is flattered. Baselines: the mean SOH
+of the training rows; a straight line over cycles; persistence, which needs the capacity measured one cycle before; and
+the leak probe, which knows only the fraction of life that has passed. The spread over seeds says nothing about other cells: in a group of two cells 0.2 is
 noise.
 """
 _LEAKS = """
@@ -150,13 +150,13 @@ def _about(board: Mapping[str, Any]) -> str:
     cells = board["cells"]
     seeds = f"seeds: {board['seeds_done']} of {board['seeds']}"
     counts = f"{cells['train']} training, {cells['val']} validation, {cells['test']} test cells"
-    mixed = (f"{seed}: " + _counted(parts) for seed, parts in board["blend_parts"].items())
-    blend = f" Blend (seed: models and their counts): {'; '.join(mixed)}." if board["blend_parts"] else ""
+    mixed = (f"{seed}: " + _shared(parts) for seed, parts in board["blend_parts"].items())
+    blend = f" Blend (seed: models and their share in %): {'; '.join(mixed)}." if board["blend_parts"] else ""
     return f"{board['about']}. {counts}; {seeds}; data version `{board['data_version'][:12]}`.{blend}"
 
 
-def _counted(parts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(parts.items(), key=lambda part: -part[1]))
+def _shared(parts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {100 * share:.0f}" for name, share in sorted(parts.items(), key=lambda part: -part[1]))
 
 
 def _leaking_title(board: Mapping[str, Any]) -> str:

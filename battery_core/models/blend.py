@@ -1,4 +1,4 @@
-"""Several fitted models as one: their weighted mean, chosen on validation cells."""
+"""Several fitted models as one: their weighted mean, weighted by what they err on validation cells."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ NAME = "blend"
 
 @dataclass(frozen=True)
 class Blend(Estimator):
-    """The mean of fitted pipelines, each counted as often as it was picked.
+    """The weighted mean of fitted pipelines.
 
     Args:
         parts: the pipelines.
-        picks: how often each was picked.
+        shares: how much each counts; they sum to 1.
         facts: what a reader of the model must know.
         conformal: how far a prediction may be off, calibrated on validation cells; None before that.
         training_range: the measured values of the training cells; None before they are measured.
     """
 
     parts: tuple[Pipeline, ...]
-    picks: tuple[int, ...]
+    shares: tuple[float, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     conformal: Conformal | None = None
     training_range: TrainingRange | None = None
@@ -46,9 +46,8 @@ class Blend(Estimator):
         return tuple(dict.fromkeys(column for part in self.parts for column in part.raw_columns))
 
     def members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """SOH by each pick, shape (K, N): the spread is that between the models."""
-        estimates = [part.predict(rows) for part in self.parts]
-        return np.repeat(np.stack(estimates), self.picks, axis=0)
+        """SOH by each part, shape (K, N): the spread is that between the models."""
+        return np.stack([part.predict(rows) for part in self.parts])
 
     def features(self, rows: pd.DataFrame) -> pd.DataFrame:
         """What the parts are told, each feature once."""
@@ -63,7 +62,7 @@ class Blend(Estimator):
             part.save(folder / name)
         about = {
             "parts": names,
-            "picks": list(self.picks),
+            "shares": list(self.shares),
             "facts": dict(self.facts),
             "conformal": self.conformal.to_json() if self.conformal else None,
             "training_range": self.training_range.to_json() if self.training_range else None,
@@ -81,7 +80,7 @@ class Blend(Estimator):
             about = json.loads((folder / BLEND_FILE).read_text())
             return cls(
                 parts=tuple(Pipeline.load(folder / name) for name in about["parts"]),
-                picks=tuple(about["picks"]),
+                shares=tuple(about["shares"]),
                 facts=about["facts"],
                 conformal=Conformal.from_json(about["conformal"]) if about["conformal"] else None,
                 training_range=TrainingRange.from_json(about["training_range"]) if about["training_range"] else None,

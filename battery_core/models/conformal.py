@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +14,8 @@ from battery_core.errors import DataError
 Array = npt.NDArray[np.float64]
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Coverages that are calibrated beside the one that serves: what the calibration of a report is drawn from."""
+_MOST_FOLDS = 20  # more cells than these are left out several at a time
+_HALVINGS = 12  # of the range in which the level is looked for: it is found to 0.0001
 _FRESH = 0.05  # fade at which the scale has doubled: a fresh cell's error is not zero
 
 
@@ -22,10 +24,12 @@ class Conformal:
     """Split-conformal intervals of SOH, symmetric, wider the further a cell has faded.
 
     The score of a check-up is ``|SOH - prediction| / fade_scale(prediction)``. Check-ups of one cell err together, so
-    cells are what is exchangeable: each calibration cell weighs the same, however many check-ups it has, and the
-    quantile of the pooled scores is taken. With C cells a check-up of a new, exchangeable cell is covered at least
-    with probability ``coverage * C / (C + 1)`` whatever the errors look like (``guaranteed``), and about with
-    ``coverage`` when C is large. The guarantee holds over the drawing of cells; a single cell may be covered less.
+    cells are what is exchangeable: each calibration cell weighs the same, however many check-ups it has, and a
+    quantile of the pooled scores is taken. The quantile at ``coverage`` itself holds too few check-ups of a new cell
+    when cells are few; so the level is raised until the cells, each left out in turn, are held by the quantile of the
+    others to ``coverage``. With C cells a check-up of a new, exchangeable cell is covered at least with probability
+    ``coverage * C / (C + 1)`` whatever the errors look like (``guaranteed``), and about with ``coverage``. Both hold
+    over the drawing of cells; a single cell may be covered less.
 
     Args:
         coverage: the share of check-ups that the interval is meant to hold.
@@ -75,10 +79,10 @@ class Conformal:
                 "is the validation part of the split empty?"
             )
         cells = np.asarray(cell_ids)[known]
-        scores = np.abs(measured[known] - predicted[known]) / fade_scale(predicted[known])
-        levels = sorted({*LEVELS, coverage})
+        scores = Scores.of(np.abs(measured[known] - predicted[known]) / fade_scale(predicted[known]), cells)
+        raised = _raised(scores, sorted({*LEVELS, coverage}))
         return cls(
-            coverage, dict(zip(levels, _quantiles(scores, cells, levels), strict=True)), len(set(cells)), len(scores)
+            coverage, {level: scores.quantile(at) for level, at in raised.items()}, scores.n_cells, len(scores.sorted)
         )
 
     @property
@@ -125,10 +129,61 @@ def fade_scale(prediction: npt.ArrayLike) -> Array:
     return _FRESH + np.maximum(1.0 - np.asarray(prediction, dtype=np.float64), 0.0)
 
 
-def _quantiles(scores: Array, cells: npt.NDArray[Any], levels: list[float]) -> list[float]:
-    """Smallest scores that hold at least these shares of the check-ups, each cell weighing one."""
-    _, number, size = np.unique(cells, return_inverse=True, return_counts=True)
-    order = np.argsort(scores, kind="stable")
-    held = np.cumsum(1.0 / (len(size) * size[number[order]]))
-    at = np.minimum(np.searchsorted(held, np.asarray(levels) - 1e-9), len(scores) - 1)  # rounding of the sum
-    return [float(score) for score in scores[order][at]]
+@dataclass(frozen=True)
+class Scores:
+    """Scores of check-ups in rising order, each cell weighing one.
+
+    Args:
+        sorted: scores, shape (N,).
+        cell: number of the cell of each, shape (N,).
+        held: share of the check-ups up to each, shape (N,).
+        n_cells: cells C.
+    """
+
+    sorted: Array
+    cell: npt.NDArray[np.int64]
+    held: Array
+    n_cells: int
+
+    @classmethod
+    def of(cls, scores: Array, cells: npt.NDArray[Any]) -> Self:
+        """In rising order."""
+        _, number, size = np.unique(cells, return_inverse=True, return_counts=True)
+        order = np.argsort(scores, kind="stable")
+        weights = 1.0 / (len(size) * size[number[order]])
+        return cls(scores[order], number[order], np.cumsum(weights), len(size))
+
+    def quantile(self, level: float) -> float:
+        """Smallest score that holds at least this share of the check-ups."""
+        at = int(np.searchsorted(self.held, level - 1e-9))  # rounding of the sum
+        return float(self.sorted[min(at, len(self.sorted) - 1)])
+
+
+def _raised(scores: Scores, levels: list[float]) -> dict[float, float]:
+    """For each level the lowest, not below it, at which the quantile of the others holds the cells left out to it."""
+    if scores.n_cells < 2:
+        return {level: level for level in levels}
+    fold = scores.cell % _MOST_FOLDS
+    folds = [
+        (Scores.of(scores.sorted[fold != i], scores.cell[fold != i]), Scores.of(scores.sorted[out], scores.cell[out]))
+        for i in np.unique(fold)
+        if (out := fold == i).any()
+    ]
+
+    def holds(at: float, level: float) -> bool:
+        shares = [(np.searchsorted(out.sorted, others.quantile(at), "right"), out) for others, out in folds]
+        held = sum(out.n_cells * (out.held[n - 1] if n else 0.0) for n, out in shares)
+        return bool(held / scores.n_cells >= level - 1e-9)
+
+    return {level: _lowest(level, lambda at, level=level: holds(at, level)) for level in levels}  # type: ignore[misc]
+
+
+def _lowest(low: float, holds: Callable[[float], bool]) -> float:
+    """Lowest level from ``low`` on that holds, 1 where none does."""
+    if holds(low):
+        return low
+    high = 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

@@ -27,10 +27,12 @@ class Estimator(ABC):
     facts: Mapping[str, Any]
     conformal: Conformal | None
     training_range: TrainingRange | None
+    shares: tuple[float, ...] | None = None
+    """How much each member counts; alike when None."""
 
     @abstractmethod
     def members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """SOH by each member, shape (K, N); their mean is the estimate."""
+        """SOH by each member, shape (K, N); their mean, weighted by ``shares``, is the estimate."""
 
     @abstractmethod
     def features(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +48,7 @@ class Estimator(ABC):
         Raises:
             DataError: a measured column is missing.
         """
-        soh: npt.NDArray[np.float64] = self.members(rows).mean(axis=0)
+        soh: npt.NDArray[np.float64] = np.average(self.members(rows), axis=0, weights=self.shares)
         return soh
 
     def estimate(self, rows: pd.DataFrame, details: bool = False) -> pd.DataFrame:
@@ -66,12 +68,13 @@ class Estimator(ABC):
         check_columns(rows, self.raw_columns, self._who)
         check_magnitudes(rows, self.training_range.limits, self._who)
         members = self.members(rows)
-        soh = members.mean(axis=0)
+        soh = np.average(members, axis=0, weights=self.shares)
         lower, upper = self.conformal.bounds(soh)
         outside = self.training_range.outside(rows)
         found = {"soh": soh, "soh_lower": lower, "soh_upper": upper, "in_distribution": outside == ""}
         if details:
-            spread = members.std(axis=0) if len(members) > 1 else np.full(len(rows), np.nan)
+            variance = np.average((members - soh) ** 2, axis=0, weights=self.shares)
+            spread = np.sqrt(variance) if len(members) > 1 else np.full(len(rows), np.nan)
             found |= {"soh_spread": spread, "outside": outside}
         return pd.DataFrame(found, index=rows.index)
 

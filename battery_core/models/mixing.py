@@ -1,74 +1,69 @@
-"""Which models to mix, and how often each counts: chosen on validation cells, judged on cells that chose nothing."""
+"""How much each model counts in the mean of several: told by validation cells, judged on cells that had no say."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-_ROUNDING = 1e-9  # of SOH: so little is no improvement
+_FLAWLESS = 1e-9  # relative error: what says every label by heart does not take all
 _MOST_FOLDS = 20  # more cells than these are left out several at a time
 
 
-def greedy_picks(
+def shares_by_error(
     soh: npt.ArrayLike,
     cell_ids: Sequence[str] | npt.NDArray[Any],
     predictions: Mapping[str, npt.ArrayLike],
-    n_picks: int,
-) -> dict[str, int]:
-    """How often to count each model so that the mean errs least on these cells (mean per-cell MAPE).
+    least_share: float = 0.0,
+) -> dict[str, float]:
+    """Share of each model in their mean, one over the square of its error (mean per-cell MAPE) on these cells; sum 1.
 
-    Starting from nothing, the model that improves the mean most is added, again and again, the same one as often as it
-    helps; the best of the steps counts. A model whose predictions are not all finite is never picked.
+    That is the best mean there is where errors of different models are independent. They are not; but shares that
+    know how errors go together, or that are searched for the least error, are fitted to a handful of cells, and change
+    with every seed. A model whose predictions are not all finite counts nothing.
 
     Shape: soh (N,), predictions (N,) each.
 
+    Args:
+        soh: measured.
+        cell_ids: the cell of each check-up.
+        predictions: what each model says.
+        least_share: a model that would count for less is left out.
+
     Reference:
-        R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, Ensemble selection from libraries of models (2004).
+        J. M. Bates, C. W. J. Granger, The combination of forecasts (1969), equation 1 without correlation.
 
     Example:
-        >>> greedy_picks([1.0, 0.8], ["A", "A"], {"high": [1.1, 0.9], "low": [0.9, 0.7], "bad": [2.0, 2.0]}, 10)
-        {'high': 1, 'low': 1}
+        >>> shares_by_error([1.0, 0.5], ["A", "B"], {"near": [1.1, 0.55], "far": [0.7, 0.35], "none": [1.0, np.nan]})
+        {'near': 0.9, 'far': 0.1}
     """
     truth = np.asarray(soh, dtype=np.float64)
     _, cell = np.unique(np.asarray(cell_ids), return_inverse=True)
     per_cell = np.bincount(cell)
-    known = {
-        name: values for name, given in predictions.items() if np.isfinite(values := np.asarray(given, float)).all()
+    known = {name: said for name, given in predictions.items() if np.isfinite(said := np.asarray(given, float)).all()}
+    errors = {
+        name: float((np.bincount(cell, weights=np.abs(said / truth - 1)) / per_cell).mean())
+        for name, said in known.items()
     }
-
-    def error(estimate: npt.NDArray[np.float64]) -> float:
-        return float((np.bincount(cell, weights=np.abs(estimate / truth - 1)) / per_cell).mean())
-
-    picked: list[str] = []
-    total, best = np.zeros_like(truth), (np.inf, 0)
-    for count in range(1, n_picks + 1):
-        if not known:
-            break
-        name = min(known, key=lambda candidate: error((total + known[candidate]) / count))
-        total, picked = total + known[name], [*picked, name]
-        if (now := error(total / count)) < best[0] - _ROUNDING:
-            best = (now, count)
-    return dict(Counter(picked[: best[1]]))
+    return _to_one(_to_one({name: max(error, _FLAWLESS) ** -2 for name, error in errors.items()}, 0.0), least_share)
 
 
 def mixed_by_others(
-    soh: npt.ArrayLike, cell_ids: Sequence[str], predictions: Mapping[str, npt.ArrayLike], n_picks: int
+    soh: npt.ArrayLike, cell_ids: Sequence[str], predictions: Mapping[str, npt.ArrayLike], least_share: float = 0.0
 ) -> npt.NDArray[np.float64]:
-    """What a mix says of each cell when only the other cells choose it, shape (N,).
+    """What the mean says of each cell when only the other cells tell the shares, shape (N,).
 
-    A mix errs less on the cells that chose it than on a new one: an interval measured there would be too narrow. The
-    only cell there is has to choose for itself.
+    A mean errs less on the cells that told its shares than on a new one: an interval measured there would be too
+    narrow. The only cell there is has to tell its own.
 
     Shape: soh (N,), predictions (N,) each.
 
     Example:
-        >>> says = {"high": [1.1, 0.7], "low": [0.9, 0.7]}
-        >>> mixed_by_others([1.0, 0.7], ["A", "B"], says, 10).tolist()
-        [1.1, 0.7]
+        >>> says = {"high": [1.1, 0.7], "right": [1.0, 0.7]}
+        >>> mixed_by_others([1.0, 0.7], ["A", "B"], says).tolist()
+        [1.05, 0.7]
     """
     truth = np.asarray(soh, dtype=np.float64)
     names, cell = np.unique(np.asarray(cell_ids), return_inverse=True)
@@ -77,8 +72,15 @@ def mixed_by_others(
     mixed = np.full(len(truth), np.nan)
     for number in np.unique(fold):
         out = fold == number
-        choosing = ~out if len(names) > 1 else out
-        picks = greedy_picks(truth[choosing], cell[choosing], {n: v[choosing] for n, v in given.items()}, n_picks)
-        if picks:
-            mixed[out] = sum(count * given[name][out] for name, count in picks.items()) / sum(picks.values())
+        telling = ~out if len(names) > 1 else out
+        shares = shares_by_error(truth[telling], cell[telling], {n: v[telling] for n, v in given.items()}, least_share)
+        if shares:
+            mixed[out] = sum(share * given[name][out] for name, share in shares.items())
     return mixed
+
+
+def _to_one(weights: Mapping[str, float], least: float) -> dict[str, float]:
+    """Weights of at least this much (the largest in any case), scaled so that they sum to 1."""
+    kept = {name: weight for name, weight in weights.items() if weight >= min(least, max(weights.values()))}
+    total = sum(kept.values())
+    return {name: round(weight / total, 12) for name, weight in kept.items()}

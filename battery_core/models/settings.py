@@ -103,9 +103,16 @@ class NeuralODESettings(SectionSettings):
 
 
 class BlendSettings(SectionSettings):
-    """The mean of the run's models, mixed so that it errs least on validation cells."""
+    """The mean of the run's models, each weighted by one over the square of its error on validation cells."""
 
-    picks: int = setting(10, "Most models that are averaged, each as often as it helps; 0: no blend", ge=0)
+    enabled: bool = setting(True, "Whether the mean of the models is one more candidate")
+    least_share: float = setting(
+        0.05, "A model that would count for less in the mean is left out", unit="fraction", ge=0, lt=1
+    )
+    confidence: float = setting(
+        0.95, "A single model serves instead if it errs less on validation cells, with this confidence",
+        unit="fraction", gt=0.5, lt=1,
+    )  # fmt: skip
 
 
 class UncertaintySettings(SectionSettings):

@@ -42,12 +42,12 @@ def export_onnx(candidate: Estimator, rows: pd.DataFrame, folder: Path) -> list[
         TrainingError: a graph differs from its model by more than 1e-5 of SOH.
     """
     parts = candidate.parts if isinstance(candidate, Blend) else [candidate]
-    picks = candidate.picks if isinstance(candidate, Blend) else [1]
+    shares = candidate.shares if isinstance(candidate, Blend) else [1.0]
     written = []
-    for i, (part, count) in enumerate(zip(parts, picks, strict=True)):
+    for i, (part, share) in enumerate(zip(parts, shares, strict=True)):
         if isinstance(part, Pipeline) and part.model_name in EXPORTED:
             name = f"{i}-{part.model_name}" if isinstance(candidate, Blend) else part.model_name
-            _export(part, rows, folder / name, count / sum(picks))
+            _export(part, rows, folder / name, share)
             written.append(name)
     return written
 

@@ -1,4 +1,4 @@
-"""One more candidate of the night: the mean of the models that were trained, mixed on validation cells."""
+"""One more candidate of the night: the mean of the models that were trained, weighted by validation cells."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from battery_core.data.versioning import code_version
+from battery_core.evaluation.resampling import paired_gain
 from battery_core.files import read_json, write_json
 from battery_core.jobs import RESULT_FILE
 from battery_core.models.blend import NAME, Blend
-from battery_core.models.mixing import greedy_picks, mixed_by_others
+from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
 from battery_core.settings import Settings
 from battery_core.stages.artefacts import stage_key
@@ -36,20 +37,23 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
         results: of the training jobs.
 
     Returns:
-        A result like that of a training job, or None where one model alone errs least on the validation cells.
+        A result like that of a training job, or None where there is nothing to mix, or where one model alone errs less
+        on the validation cells than the mean does, by more than chance.
     """
     runs, reference = settings.folder("artifacts") / "runs", settings.data.soh_reference
     said = {result["run_id"]: pd.read_parquet(runs / result["run_id"] / PREDICTIONS_FILE) for result in results}
     judged = {run: not_by_definition(p[p["part"] == "val"], reference) for run, p in said.items()}
     first = next(iter(judged.values()))
     cells, estimates = first["cell_id"].tolist(), {run: p["prediction"] for run, p in judged.items()}
-    picks = greedy_picks(first["soh"], cells, estimates, settings.blend.picks)
-    if len(picks) < 2:
+    given = settings.blend
+    shares = shares_by_error(first["soh"], cells, estimates, given.least_share)
+    if not given.enabled or len(shares) < 2 or _one_is_better(first, estimates, shares, given.confidence):
         return None
     keys = {result["run_id"]: result["key"] for result in results}
     key = stage_key(
-        {keys[run]: count for run, count in picks.items()},
-        sorted(keys.values()),  # those not picked could have been, and so are in the intervals
+        {keys[run]: share for run, share in shares.items()},
+        sorted(keys.values()),  # those left out need not be where another cell is left out, and so are in the intervals
+        given.model_dump(mode="json"),
         settings.uncertainty.model_dump(mode="json"),
         code_version("models", "features", "stages.blend"),
     )
@@ -57,26 +61,46 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
     standing: dict[str, Any] | None = read_json(folder / RESULT_FILE)
     if standing is not None and standing["key"] == key:
         return {**standing, "reused": True}
-    unseen = first.assign(prediction=mixed_by_others(first["soh"], cells, estimates, settings.blend.picks))
-    result = _make(settings, rows, picks, unseen, folder)
+    unseen = first.assign(prediction=mixed_by_others(first["soh"], cells, estimates, given.least_share))
+    result = _make(settings, rows, shares, unseen, folder)
     names = {result["run_id"]: result["model"] for result in results}
-    result |= {"parts": {names[run]: count for run, count in picks.items()}, "key": key, "run_id": folder.name}
+    result |= {"parts": {names[run]: share for run, share in shares.items()}, "key": key, "run_id": folder.name}
     write_json(folder / RESULT_FILE, result)
     return result | {"reused": False}
 
 
-def _make(
-    settings: Settings, rows: pd.DataFrame, picks: Mapping[str, int], unseen: pd.DataFrame, folder: Path
-) -> dict[str, Any]:
-    """Calibrate the mix, write it down and say what it does on validation and test cells.
+def _one_is_better(
+    judged: pd.DataFrame, estimates: Mapping[str, pd.Series[float]], shares: Mapping[str, float], confidence: float
+) -> bool:
+    """Whether some model errs less on the validation cells than the mean of all, by more than chance.
 
-    ``unseen`` has what mixes say of cells that did not choose them: what the intervals are calibrated on.
+    Training was stopped on these cells, so that single models look better there than they are; the mean less so.
+    """
+    mean = sum(share * estimates[run] for run, share in shares.items())
+    errors = {run: _per_cell(judged, said) for run, said in {**estimates, NAME: mean}.items()}
+    theirs = errors.pop(NAME)
+    return any(paired_gain(ours, theirs).p_value <= 1 - confidence for ours in errors.values() if ours.notna().all())
+
+
+def _per_cell(judged: pd.DataFrame, said: Any) -> pd.Series[float]:
+    """Error of each cell, a share of SOH."""
+    relative = (said / judged["soh"] - 1).abs()
+    errors: pd.Series[float] = relative.groupby(judged["cell_id"]).mean()
+    return errors
+
+
+def _make(
+    settings: Settings, rows: pd.DataFrame, shares: Mapping[str, float], unseen: pd.DataFrame, folder: Path
+) -> dict[str, Any]:
+    """Calibrate the mean, write it down and say what it does on validation and test cells.
+
+    ``unseen`` has what it says of cells that did not tell its shares: what the intervals are calibrated on.
     """
     started, reference = time.perf_counter(), settings.data.soh_reference
-    parts = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in picks)
-    facts = {**parts[0].facts, "run_id": folder.name, "parts": dict(picks)}
-    mix = calibrated(Blend(parts, tuple(picks.values()), facts), rows, reference, settings.uncertainty, unseen)
-    with written_down(folder.parent, folder.name, {"model": NAME, "parts": dict(picks)}):
+    parts = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in shares)
+    facts = {**parts[0].facts, "run_id": folder.name, "parts": dict(shares)}
+    mix = calibrated(Blend(parts, tuple(shares.values()), facts), rows, reference, settings.uncertainty, unseen)
+    with written_down(folder.parent, folder.name, {"model": NAME, "parts": dict(shares)}):
         told = write_candidate(mix, rows, folder, reference, {})
     return told | {
         "features": sorted({name for part in parts for name in part.feature_names}),

@@ -16,6 +16,7 @@ from battery_core.evaluation.intervals import METHOD
 from battery_core.evaluation.report import HEADLINE, probe_verdict, score, score_baselines
 from battery_core.evaluation.tables import finite_or_last, percent
 from battery_core.files import read_json, write_json
+from battery_core.models.blend import NAME as BLEND
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.blend import blend
@@ -37,7 +38,7 @@ def evaluate(
     folder: Path,
     news: Mapping[str, Any] | None = None,
 ) -> Staged:
-    """Score every trained model and every baseline on the same test rows; the best by validation is the challenger.
+    """Score every trained model and every baseline on the same test rows; validation cells choose the challenger.
 
     The test cells judge the challenger once; they do not choose it. ``news`` says what is new in the data.
 
@@ -68,7 +69,7 @@ def evaluate(
     explain(folder, report, runs, train, test)
     write_page(folder)
     error = percent(challenger["test"][HEADLINE])
-    text = f"evaluate: {challenger['model']} is the best on validation cells; {error} on test cells"
+    text = f"evaluate: {challenger['model']} is chosen on validation cells; {error} on test cells"
     return Staged(folder / REPORT_FILE, stage_key(tables.version, split.version), False, text)
 
 
@@ -119,8 +120,12 @@ def _kept(run_folder: Path, test: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The model with the lowest mean per-cell MAPE on the validation cells; one without a figure comes last."""
-    return min(models, key=lambda m: finite_or_last(m["val_mean_cell_mape"]))
+    """The candidate that is put forward, by validation cells: their mean if it was made, else the lowest mean MAPE.
+
+    A mean is made only where no single model errs less by more than chance (``stages.blend``). A model without a
+    figure comes last.
+    """
+    return min(models, key=lambda m: (m.get("model") != BLEND, finite_or_last(m["val_mean_cell_mape"])))
 
 
 def draw(

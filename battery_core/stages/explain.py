@@ -82,7 +82,7 @@ def speaks_for(
         return name, f"{name}, the chosen model,"
     if known := {part: count for part, count in parts.items() if part in of_vectors}:
         part = max(known, key=lambda part: known[part])
-        share = f"{known[part]} of {sum(parts.values())} parts of the chosen {name}"
+        share = f"{known[part]:.0%} of the chosen {name}".replace("%", " %")
         return part, f"{part}, {share} (its heaviest with a feature vector),"
     others = [m for m in models if m["model"] in of_vectors]
     if not others:

@@ -172,11 +172,11 @@ def _honest_errors(place: Place, seats: Sequence[Seat]) -> tuple[pd.DataFrame, d
     for seat in done:
         seed, runs = seat.settings.seed, seat.settings.folder("artifacts") / "runs"
         results = seat.results
-        mix = blend(seat.settings, rows, results) or choose(results)  # one model alone may be the best mix
+        mix = blend(seat.settings, rows, results) or choose(results)  # one model alone may be better
         named = {**{str(result["model"]): result for result in results}, BLEND: mix}
         for name, result in named.items():
             found.append(errors(name, seed, predictions_for(runs / result["run_id"], test)))
-        parts[str(seed)] = mix.get("parts") or {mix["model"]: 1}
+        parts[str(seed)] = mix.get("parts") or {mix["model"]: 1.0}
     told = {"blend_parts": parts, "seeds_done": len(done), "seeds": len(seats)}
     return pd.concat(found, ignore_index=True), told
 

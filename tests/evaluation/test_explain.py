@@ -86,7 +86,7 @@ def test_only_a_feature_that_is_read_has_weight(
     assert importance.permutation(pipeline, told) == found
 
 
-BLEND = {"model": "blend", "parts": {"lstm": 5, "mlp": 3, "lgbm": 2}}
+BLEND = {"model": "blend", "parts": {"lstm": 0.5, "mlp": 0.3, "lgbm": 0.2}}
 MODELS = [{"model": name, "val_mean_cell_mape": error} for name, error in (("lgbm", 0.7), ("mlp", 0.6), ("lstm", 0.5))]
 
 
@@ -94,8 +94,8 @@ MODELS = [{"model": name, "val_mean_cell_mape": error} for name, error in (("lgb
     ("chosen", "of_vectors", "explained", "why"),
     [
         ({"model": "mlp"}, {"mlp", "lgbm"}, "mlp", "mlp, the chosen model,"),
-        (BLEND, {"mlp", "lgbm"}, "mlp", "mlp, 3 of 10 parts of the chosen blend (its heaviest"),
-        (BLEND, {"lgbm"}, "lgbm", "lgbm, 2 of 10 parts of"),
+        (BLEND, {"mlp", "lgbm"}, "mlp", "mlp, 30 % of the chosen blend (its heaviest"),
+        (BLEND, {"lgbm"}, "lgbm", "lgbm, 20 % of"),
         ({"model": "lstm"}, {"mlp", "lgbm"}, "mlp", "mlp, the best with a feature vector (the chosen lstm reads"),
         ({"model": "lstm"}, set(), "", ""),
     ],
@@ -122,7 +122,7 @@ def test_the_figures_of_a_night(
 ) -> None:
     train, test = labelled[labelled["part"] == "train"], labelled[labelled["part"] == "test"]
     per_cell = [{"cell_id": cell, "mape": 1.0} for cell in test["cell_id"].unique()]
-    blend = {"model": "blend", "run_id": "not-a-pipeline", "parts": {"mlp": 2}, "test": {"per_cell": per_cell}}
+    blend = {"model": "blend", "run_id": "not-a-pipeline", "parts": {"mlp": 1.0}, "test": {"per_cell": per_cell}}
     report = {"label": "xjtu", "models": [*trained, blend], "challenger": "not-a-pipeline"}
     explain_stage(tmp_path, report, prepared.settings.folder("artifacts") / "runs", train, test)
     drawn = {file.name: file.stat().st_size for file in tmp_path.iterdir()}

@@ -21,7 +21,7 @@ def board(name: str = "hust", goal: float | None = 1.1, **more: Any) -> dict[str
     told = {
         "board": name, "source": "hust", "about": "HUST", "goal": goal, "leaking": False,
         "cells": {"train": 5, "val": 2, "test": 3}, "seeds": 5, "seeds_done": 2, "data_version": "0123456789abcdef.dir",
-        "blend_parts": {"0": {"mlp": 1, "lstm": 3}, "1": {"mlp": 1}},
+        "blend_parts": {"0": {"mlp": 0.25, "lstm": 0.75}, "1": {"mlp": 1.0}},
         "models": [line("lstm", 0.8), line("blend", 0.9), line("mlp", 1.4)],
         "baselines": [line("train_mean", 6.8, None)],
     }  # fmt: skip
@@ -61,7 +61,7 @@ def test_leaking_figures_are_labelled_and_stand_beside_honest_ones() -> None:
     assert "0.60" not in honest
     assert "| HUST | 0.78 | 0.80 | 0.74 | 0.60 ± 0.02 | 0.90 ± 0.02 |" in leaks
     assert "seeds: 2 of 5; data version `0123456789ab`." in honest
-    assert "Blend (seed: models and their counts): 0: lstm 3, mlp 1; 1: mlp 1." in honest
+    assert "Blend (seed: models and their share in %): 0: lstm 75, mlp 25; 1: mlp 100." in honest
 
 
 def test_groups_are_shown_where_there_are_several() -> None:

@@ -1,8 +1,7 @@
-"""A blend is the weighted mean of its parts, picked on validation cells, and comes back from disk the same."""
+"""A blend is the weighted mean of its parts, weighted by validation cells, and comes back from disk the same."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from battery_core.data.splits import CellSplit
 from battery_core.errors import DataError
 from battery_core.models.blend import BLEND_FILE, Blend, load_estimator
-from battery_core.models.mixing import greedy_picks, mixed_by_others
+from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
 from battery_core.stages.blend import blend
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
@@ -34,25 +33,31 @@ def rows(prepared):
 
 
 def test_the_estimate_is_the_weighted_mean(parts, rows) -> None:
-    mix = Blend(parts, (3, 1))
-    expected = 0.75 * parts[0].predict(rows) + 0.25 * parts[1].predict(rows)
-    np.testing.assert_allclose(mix.predict(rows), expected, rtol=1e-12)
-    assert mix.members(rows).shape == (4, len(rows))
+    mix = Blend(parts, (0.75, 0.25))
+    said = [part.predict(rows) for part in parts]
+    np.testing.assert_allclose(mix.predict(rows), 0.75 * said[0] + 0.25 * said[1], rtol=1e-12)
+    assert mix.members(rows).shape == (2, len(rows))
     assert set(mix.raw_columns) == {*parts[0].raw_columns, *parts[1].raw_columns}
     assert set(mix.features(rows)) == {*parts[0].feature_names, *parts[1].feature_names}
 
 
 def test_save_and_load(parts, rows, tmp_path: Path) -> None:
-    mix = Blend(parts, (1, 2), {"soh_reference": "nominal"})
+    mix = Blend(parts, (0.3, 0.7), {"soh_reference": "nominal"})
     mix.save(tmp_path / "mix")
     back = load_estimator(tmp_path / "mix")
     assert isinstance(back, Blend)
     assert back.facts == mix.facts
     np.testing.assert_array_equal(back.predict(rows), mix.predict(rows))
     about = json.loads((tmp_path / "mix" / BLEND_FILE).read_text())
-    (tmp_path / "mix" / BLEND_FILE).write_text(json.dumps({k: v for k, v in about.items() if k != "picks"}))
+    (tmp_path / "mix" / BLEND_FILE).write_text(json.dumps({k: v for k, v in about.items() if k != "shares"}))
     with pytest.raises(DataError, match="other code wrote it, this code cannot read it"):
         load_estimator(tmp_path / "mix")
+
+
+def mixing(prepared, **changes: Any) -> Any:
+    """Settings with the blend switched on."""
+    given = prepared.settings.blend.model_copy(update={"enabled": True} | changes)
+    return prepared.settings.model_copy(update={"blend": given})
 
 
 @pytest.fixture
@@ -70,45 +75,59 @@ def high_and_low(prepared, trained) -> list[dict[str, Any]]:
 
 
 def test_the_night_has_one_more_candidate(prepared, trained, high_and_low, rows) -> None:
-    made = blend(prepared.settings, rows, high_and_low)
+    made = blend(mixing(prepared), rows, high_and_low)
     assert made is not None
-    assert made["parts"] == {"high": 1, "low": 1}
+    assert made["parts"] == pytest.approx({"high": 0.5, "low": 0.5}, abs=0.02)  # 3 % of a lower SOH is more
     (lgbm, *_) = trained
     assert made["val_mean_cell_mape"] == pytest.approx(lgbm["val_mean_cell_mape"])  # both copies are that model
     assert made["conformal"]["n_cells"] == lgbm["conformal"]["n_cells"]
-    widest = max(value for _, value in made["conformal"]["quantiles"])
-    assert widest == pytest.approx(
-        0, abs=1e-9
-    )  # what is too high and too low cancels in every cell's mix by the others
-    assert blend(prepared.settings, rows, high_and_low) == {**made, "reused": True}
+    assert blend(mixing(prepared), rows, high_and_low) == {**made, "reused": True}
 
 
-def test_without_picks_there_is_no_blend(prepared, trained, rows) -> None:
-    none = prepared.settings.model_copy(update={"blend": prepared.settings.blend.model_copy(update={"picks": 0})})
-    assert blend(none, rows, trained) is None
+def test_switched_off_there_is_no_blend(prepared, high_and_low, rows) -> None:
+    assert blend(mixing(prepared, enabled=False), rows, high_and_low) is None
 
 
-def test_picks_are_as_good_as_the_best_weights_on_a_grid() -> None:
+def test_a_single_model_that_is_surely_better_serves_alone(prepared, high_and_low, rows) -> None:
+    runs, cells = prepared.settings.folder("artifacts") / "runs", rows.loc[rows["part"] == "val", "cell_id"].nunique()
+    assert 0.5**cells <= 0.3  # so few can show no more
+    near = runs / "xjtu-near"
+    shutil.copytree(runs / high_and_low[0]["run_id"], near, dirs_exist_ok=True)
+    said = pd.read_parquet(near / PREDICTIONS_FILE)
+    said.assign(prediction=said["soh"] + 0.001).to_parquet(near / PREDICTIONS_FILE, index=False)
+    results = [high_and_low[0], {"model": "near", "run_id": near.name, "key": "key of near"}]
+    assert blend(mixing(prepared, least_share=0.0, confidence=0.7), rows, results) is None
+    never_sure = mixing(prepared, least_share=0.0, confidence=0.999)  # on so few cells
+    assert blend(never_sure, rows, results) is not None
+    assert blend(mixing(prepared, least_share=0.05), rows, results) is None  # one is left
+
+
+def test_shares_are_the_best_for_independent_errors() -> None:
     generator = np.random.default_rng(5)
-    soh = generator.uniform(0.8, 1.0, 60)
-    cells = np.repeat([*"ABC"], [10, 20, 30]).tolist()
-    offs = {"x": 0.01, "y": -0.01, "z": 0.03}
-    predictions = {name: soh * (1 + generator.normal(bias, 0.01, 60)) for name, bias in offs.items()}
-    picks = greedy_picks(soh, cells, predictions, 10)
+    soh, cells = generator.uniform(0.8, 1.0, 40_000), np.arange(40_000) % 50
+    predictions = {name: soh * (1 + generator.normal(0, off, 40_000)) for name, off in (("x", 0.01), ("y", 0.02))}
+    shares = shares_by_error(soh, cells, predictions)
+    assert shares == pytest.approx({"x": 0.8, "y": 0.2}, abs=0.01)
 
-    def error(weights) -> float:
-        mean = sum(w * predictions[n] for n, w in weights.items()) / sum(weights.values())
-        relative = np.abs(mean / soh - 1)
-        return float(np.mean([relative[np.array(cells) == c].mean() for c in "ABC"]))
+    def squared(share: float) -> float:
+        return float(np.mean(((share * predictions["x"] + (1 - share) * predictions["y"]) / soh - 1) ** 2))
 
-    grid = min(error(dict(zip("xyz", w, strict=True))) for w in itertools.product(range(11), repeat=3) if sum(w) == 10)
-    assert error(picks) <= 1.03 * grid
-    assert error(picks) < min(error({name: 1}) for name in "xyz")
+    assert min(np.linspace(0, 1, 101), key=squared) == pytest.approx(shares["x"], abs=0.02)
 
 
-def test_a_model_with_a_gap_is_never_picked() -> None:
-    assert greedy_picks([1.0, 1.0], ["A", "A"], {"gap": [1.0, np.nan], "off": [1.1, 1.1]}, 5) == {"off": 1}
-    assert greedy_picks([1.0], ["A"], {"gap": [np.nan]}, 5) == {}
+def test_a_cell_weighs_one_however_many_checkups_it_has() -> None:
+    soh, cells = np.ones(101), ["long"] * 100 + ["short"]
+    off_long, off_short = np.r_[np.full(100, 1.1), 1.0], np.r_[np.ones(100), 1.1]
+    assert shares_by_error(soh, cells, {"a": off_long, "b": off_short}) == pytest.approx({"a": 0.5, "b": 0.5})
+
+
+def test_a_model_with_a_gap_or_next_to_no_share_is_left_out() -> None:
+    assert shares_by_error([1.0, 1.0], ["A", "A"], {"gap": [1.0, np.nan], "off": [1.1, 1.1]}) == {"off": 1.0}
+    assert shares_by_error([1.0], ["A"], {"gap": [np.nan]}) == {}
+    says = {"near": [1.01], "far": [1.05]}
+    assert shares_by_error([1.0], ["A"], says) == pytest.approx({"near": 25 / 26, "far": 1 / 26})
+    assert shares_by_error([1.0], ["A"], says, least_share=0.05) == {"near": 1.0}
+    assert set(shares_by_error([1.0], ["A"], {"a": [1.1], "b": [0.9]}, least_share=0.9)) == {"a", "b"}  # never none
 
 
 def test_a_cell_is_mixed_by_the_others() -> None:
@@ -116,31 +135,18 @@ def test_a_cell_is_mixed_by_the_others() -> None:
     cells = [f"cell {i // 4}" for i in range(100)]  # 25 cells in 20 folds
     soh = generator.uniform(0.8, 1.0, 100)
     says = {name: soh + generator.normal(0, 0.02, 100) for name in "abc"}
-    mixed = mixed_by_others(soh, cells, says, 10)
+    mixed = mixed_by_others(soh, cells, says)
     for cell, row in (("cell 3", 12), ("cell 24", 96)):
         fold = sorted(set(cells)).index(cell) % 20
         others = np.array([sorted(set(cells)).index(c) % 20 != fold for c in cells])
-        picks = greedy_picks(soh[others], np.array(cells)[others], {n: v[others] for n, v in says.items()}, 10)
-        assert mixed[row] == pytest.approx(sum(n * says[name][row] for name, n in picks.items()) / sum(picks.values()))
+        shares = shares_by_error(soh[others], np.array(cells)[others], {n: v[others] for n, v in says.items()})
+        assert mixed[row] == pytest.approx(sum(share * says[name][row] for name, share in shares.items()))
     changed = np.where(np.array(cells) == "cell 3", 0.5, soh)  # its own label has no say
     own = np.array(cells) == "cell 3"
-    np.testing.assert_array_equal(mixed_by_others(changed, cells, says, 10)[own], mixed[own])
+    np.testing.assert_array_equal(mixed_by_others(changed, cells, says)[own], mixed[own])
 
 
-def test_intervals_of_a_mix_are_wider_than_on_the_cells_that_chose_it() -> None:
-    generator = np.random.default_rng(2)
-    ratios = []
-    for _ in range(30):
-        soh, cells = generator.uniform(0.8, 1.0, 80), np.repeat(np.arange(8), 10)
-        bias = generator.normal(0, 0.02, (6, 8))  # six models, each off by its own amount in each cell
-        says = {str(k): soh + bias[k, cells] for k in range(6)}
-        picks = greedy_picks(soh, cells, says, 10)
-        chosen = sum(n * says[name] for name, n in picks.items()) / sum(picks.values())
-        ratios.append(np.abs(mixed_by_others(soh, cells, says, 10) - soh).mean() / np.abs(chosen - soh).mean())
-    assert np.mean(ratios) > 1.2
-
-
-def test_the_only_cell_chooses_for_itself() -> None:
-    said = mixed_by_others([1.0, 0.9], ["A", "A"], {"off": [1.1, 1.0], "right": [1.0, 0.9]}, 5)
-    assert said.tolist() == [1.0, 0.9]
-    assert np.isnan(mixed_by_others([1.0], ["A"], {"gap": [np.nan]}, 5)).all()
+def test_the_only_cell_tells_its_own_shares() -> None:
+    said = mixed_by_others([1.0, 0.9], ["A", "A"], {"off": [1.1, 1.0], "right": [1.0, 0.9]})
+    assert said == pytest.approx([1.0, 0.9])
+    assert np.isnan(mixed_by_others([1.0], ["A"], {"gap": [np.nan]})).all()

@@ -102,7 +102,7 @@ def test_a_graph_that_differs_is_refused(rows: pd.DataFrame, tmp_path: Path, mon
 def test_of_a_mean_of_models_each_perceptron_is_written_with_its_weight(rows: pd.DataFrame, tmp_path: Path) -> None:
     mlp = pipeline_of("mlp", rows)
     trees = Pipeline("lgbm", None, mlp.feature_settings, mlp.feature_names, mlp.scaler, mlp.raw_columns)
-    assert export_onnx(Blend((trees, mlp), (3, 1)), rows, tmp_path) == ["1-mlp"]
+    assert export_onnx(Blend((trees, mlp), (0.75, 0.25)), rows, tmp_path) == ["1-mlp"]
     contract = json.loads((tmp_path / "1-mlp" / CONTRACT_FILE).read_text())
     assert contract["weight_in_candidate"] == 0.25
     assert export_onnx(trees, rows, tmp_path) == []

@@ -37,7 +37,7 @@ def settings(prepared, trained: list[dict[str, Any]], tmp_path: Path) -> Setting
     model = LSTMAttentionModel(len(parts[0].feature_names), hidden_dim=4).eval()
     told = parts[0].feature_settings.model_copy(update={"history_time": "checkup_index"})
     parts.append(replace(parts[0], model_name="lstm", model=model, feature_settings=told, histories=True))
-    Blend(tuple(parts), (2, 1, 1), parts[0].facts).save(runs / "xjtu-blend-1" / PIPELINE_FOLDER)
+    Blend(tuple(parts), (0.5, 0.25, 0.25), parts[0].facts).save(runs / "xjtu-blend-1" / PIPELINE_FOLDER)
     write_json(own.folder("artifacts") / "reports" / "xjtu-night" / "report.json", {"challenger": "xjtu-blend-1"})
     return own
 

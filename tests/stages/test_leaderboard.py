@@ -22,7 +22,8 @@ from battery_core.stages.train import labelled_rows
 
 
 def asked(settings: Any, **changes: Any) -> Any:
-    return settings.model_copy(update={"leaderboard": settings.leaderboard.model_copy(update=changes)})
+    given = {"leaderboard": settings.leaderboard.model_copy(update=changes)}
+    return settings.model_copy(update=given | {"blend": settings.blend.model_copy(update={"enabled": True})})
 
 
 @pytest.fixture
@@ -64,12 +65,12 @@ def test_the_blend_is_the_mix_or_the_model_that_validation_cells_choose(
     prepared, trained, monkeypatch, mixed: bool
 ) -> None:
     worse, better = sorted(trained, key=lambda result: -result["val_mean_cell_mape"])
-    mix = {**worse, "parts": {worse["model"]: 2}} if mixed else None
+    mix = {**worse, "parts": {worse["model"]: 1.0}} if mixed else None
     monkeypatch.setattr(stage, "blend", lambda *_: mix)
     (board,) = stage.leaderboard(asked(prepared.settings, seeds=1, train=False), [BOARDS["xjtu"]])["boards"]
     lines = {line["model"]: line["mape"] for line in board["models"]}
     assert lines["blend"] == lines[(worse if mixed else better)["model"]]
-    assert board["blend_parts"] == {"0": {worse["model"]: 2} if mixed else {better["model"]: 1}}
+    assert board["blend_parts"] == {"0": {worse["model"]: 1.0} if mixed else {better["model"]: 1.0}}
 
 
 def test_what_stands_is_not_trained_again(prepared, trained, nobody_trains) -> None:
