@@ -25,10 +25,10 @@ it was, `--leaderboard.train false` reports only what has ended):
 features and settings: [accuracy](accuracy.md). Models are fitted on training cells, stopped and weighted on validation
 cells; test cells judge. *blend* is what the workflow puts forward: each seed's mean of its models, weighted by their
 error on validation cells, where no single model errs less by more than chance. *Best model* is the lowest line on the
-test cells; where it is not the blend, it was picked by the cells that judge it and is flattered. Baselines: the mean SOH
-of the training rows; a straight line over cycles; persistence, which needs the capacity measured one cycle before; and
-the leak probe, which knows only the fraction of life that has passed. The spread over seeds says nothing about other cells: in a group of two cells 0.2 is
-noise.
+test cells; where it is not the blend, it was picked by the cells that judge it and is flattered. Baselines: the mean
+SOH of the training rows; a straight line over cycles; persistence, which needs the capacity measured one cycle before;
+and the leak probe, which knows only the fraction of life that has passed. The spread over seeds says nothing about
+other cells: in a group of two cells 0.2 is noise.
 """
 _LEAKS = """
 ## The published protocol: it leaks
