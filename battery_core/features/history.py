@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from battery_core.data.sources.base import CHARGE_STATISTICS
 from battery_core.features.base import FeatureSet, usable
 from battery_core.features.names import FEATURES
 from battery_core.features.settings import FeatureSettings
+from battery_core.features.so_far import first_rows, running_mean, smoothed
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import numpy.typing as npt
 
 _MEASURED = (*CHARGE_STATISTICS, "resistance_ohm")
 _FEWEST_SMOOTHED = 5  # a slope is not taken between single noisy check-ups
@@ -30,12 +34,14 @@ class TrendFeatures(FeatureSet):
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself and earlier rows of its cell."""
-        measured = rows[usable(rows, self.uses)]
-        level = smoothed(measured, rows["cell_id"], settings.smooth_checkups)
-        slow = smoothed(measured, rows["cell_id"], max(_FEWEST_SMOOTHED, settings.trend_checkups // 4))
-        by_cell = slow.groupby(rows["cell_id"])
-        before = by_cell.shift(settings.trend_checkups).fillna(by_cell.transform("first"))
-        return level.add_suffix("_smooth").join((slow - before).add_suffix("_recent_change"))
+        cell, values, names = _measured(rows, self.uses)
+        level = smoothed(values, cell, settings.smooth_checkups)
+        slow = smoothed(values, cell, max(_FEWEST_SMOOTHED, settings.trend_checkups // 4))
+        before = slow[np.maximum(np.arange(len(rows)) - settings.trend_checkups, first_rows(cell))]
+        if (unknown := np.isnan(before)).any():  # not measured by then: since the first time it was
+            before[unknown] = pd.DataFrame(slow).groupby(cell).transform("first").to_numpy()[unknown]
+        columns = [f"{c}_smooth" for c in names] + [f"{c}_recent_change" for c in names]
+        return pd.DataFrame(np.hstack([level, slow - before]), rows.index, columns, copy=False)
 
 
 @FEATURES.register("drift")
@@ -50,10 +56,11 @@ class DriftFeatures(FeatureSet):
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself and earlier rows of its cell."""
-        measured, cell = rows[usable(rows, self.uses)], rows["cell_id"]
-        early = rows.groupby("cell_id").cumcount() < settings.drift_checkups
-        start = running_mean(measured[early], cell[early]).reindex(rows.index).groupby(cell).ffill()
-        return (smoothed(measured, cell, settings.smooth_checkups) - start).add_suffix("_drift")
+        cell, values, names = _measured(rows, self.uses)
+        early = np.arange(len(rows)) - first_rows(cell) < settings.drift_checkups
+        start = running_mean(values[early], cell[early])[np.cumsum(early) - 1]  # later rows repeat the last of them
+        drift = smoothed(values, cell, settings.smooth_checkups) - start
+        return pd.DataFrame(drift, rows.index, [f"{c}_drift" for c in names], copy=False)
 
 
 @FEATURES.register("lifetime")
@@ -65,27 +72,13 @@ class LifetimeFeatures(FeatureSet):
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself and earlier rows of its cell."""
-        measured = rows[usable(rows, self.uses)]
-        return running_mean(measured, rows["cell_id"]).add_suffix("_mean_so_far")
+        cell, values, names = _measured(rows, self.uses)
+        return pd.DataFrame(running_mean(values, cell), rows.index, [f"{c}_mean_so_far" for c in names], copy=False)
 
 
-def smoothed(values: pd.DataFrame, cell: pd.Series[str], span: int) -> pd.DataFrame:
-    """Exponentially weighted mean of a cell's rows up to each row; weights fall by 1 - 2 / (span + 1) a row.
-
-    Example:
-        >>> import pandas as pd
-        >>> smoothed(pd.DataFrame({"v": [1.0, 2.0, 9.0]}), pd.Series(["A", "A", "B"]), 1)["v"].tolist()
-        [1.0, 2.0, 9.0]
-    """
-    return values.groupby(cell).ewm(span=span).mean().droplevel(0).reindex(values.index)
-
-
-def running_mean(values: pd.DataFrame, cell: pd.Series[str]) -> pd.DataFrame:
-    """Mean of a cell's rows from its first to each row.
-
-    Example:
-        >>> import pandas as pd
-        >>> running_mean(pd.DataFrame({"v": [1.0, 2.0, 9.0]}), pd.Series(["A", "A", "B"]))["v"].tolist()
-        [1.0, 1.5, 9.0]
-    """
-    return values.groupby(cell).expanding().mean().droplevel(0).reindex(values.index)
+def _measured(
+    rows: pd.DataFrame, uses: tuple[str, ...]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[str]]:
+    """Number of each row's cell, its measurements, shape (N, F), and what they are called."""
+    names = usable(rows, uses)
+    return rows["cell_id"].factorize()[0], np.ascontiguousarray(rows[names].to_numpy(dtype=np.float64)), names

@@ -25,7 +25,7 @@ from battery_core.models.estimator import Estimator, reading
 
 PIPELINE_FILE = "pipeline.json"
 _PIECE = 8192  # rows whose histories are in memory at a time
-_ROWS_AT_ONCE = 131072  # rows whose features are in memory at a time, about: whole cells
+_ROWS_AT_ONCE = 65536  # rows whose features are in memory at a time, about: whole cells
 
 
 @dataclass(frozen=True)
