@@ -14,8 +14,8 @@ from battery_core.errors import DataError, SettingsError
 from battery_core.models.base import check_features, read_about, write_about
 
 WEIGHTS_FILE = "model.pt"
-#: Rows in one forward pass without gradient.
-_CHUNK = 8192
+#: Rows in one forward pass without gradient: so few that what a layer gives stays in the cache.
+_CHUNK = 1024
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
