@@ -1,6 +1,6 @@
 """Means of a cell's check-ups up to each of them, for many cells at once.
 
-What pandas gives, to the bit. Where many cells have complete measurements they walk side by side, check-up after
+What pandas gives, to rounding. Where many cells have complete measurements they walk side by side, check-up after
 check-up: one step for all cells costs about as much as pandas takes for the bookkeeping of one cell.
 """
 
