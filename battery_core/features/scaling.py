@@ -64,7 +64,8 @@ class Scaler:
         low, high = np.full(x.shape[1], -np.inf), np.full(x.shape[1], np.inf)
         if clip_quantile > 0:
             low, high = np.nanquantile(x, [clip_quantile, 1.0 - clip_quantile], axis=0)
-        x = np.clip(np.where(np.isnan(x), median, x), low, high)
+        # columns one after the other: how NumPy rounds a sum depends on how it lies in memory, and training on rounding
+        x = np.asfortranarray(np.clip(np.where(np.isnan(x), median, x), low, high))
         mean, std = x.mean(axis=0), x.std(axis=0)
         std = np.where(std > _CONSTANT * np.maximum(np.abs(mean), 1e-300), std, 1.0)
         return cls(names, mean, std, median, low, high)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 
 from battery_core.data.versioning import code_version
+from battery_core.models.settings import BlendSettings
 from battery_core.release.settings import ReleaseSettings
 
 NIGHT_KEY = "night_key"
@@ -14,23 +15,26 @@ NIGHT_KEY = "night_key"
 _NO_PART = {"retrain_only_if_new", "registered_model", "champion_timeout_s", "onnx"}
 
 
-def night_key(data_version: str, job_keys: Iterable[str], policy: ReleaseSettings, dirty: bool) -> str:
+def night_key(
+    data_version: str, job_keys: Iterable[str], policy: ReleaseSettings, blend: BlendSettings, dirty: bool
+) -> str:
     """Hash of everything a night's outcome depends on but the champion.
 
     Args:
         data_version: of the raw data.
         job_keys: key of each training job: tables, split, settings and training code.
         policy: what a newcomer has to show.
+        blend: how the models are mixed.
         dirty: code that is not committed may not serve: once committed, the same code gets its night.
 
     Example:
-        >>> policy = ReleaseSettings()
-        >>> night_key("8c90", ["a", "b"], policy, False) == night_key("8c90", ["b", "a"], policy, False)
+        >>> given = ReleaseSettings(), BlendSettings(), False
+        >>> night_key("8c90", ["a", "b"], *given) == night_key("8c90", ["b", "a"], *given)
         True
-        >>> night_key("8c90", ["a", "b"], policy, False) == night_key("8c90", ["a"], policy, False)
+        >>> night_key("8c90", ["a", "b"], *given) == night_key("8c90", ["a"], *given)
         False
     """
     rule = policy.model_dump(mode="json", exclude=_NO_PART)
-    code = code_version("evaluation", "release", "stages.evaluate", "stages.judge", "stages.release")
-    content = [data_version, sorted(job_keys), rule, dirty, code]
+    code = code_version("evaluation", "release", "stages.blend", "stages.evaluate", "stages.judge", "stages.release")
+    content = [data_version, sorted(job_keys), rule, blend.model_dump(mode="json"), dirty, code]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -44,7 +44,7 @@ def news(settings: Settings, raw: Staged, tables: Staged, specs: Sequence[JobSpe
     """Compare what would be trained now with the champion and the last candidate."""
     registry = ModelRegistry(open_registry(settings), registered_name(settings))
     champion, last = registry.holder(CHAMPION), registry.holder(CHALLENGER)
-    key = night_key(raw.version, [spec.key for spec in specs], settings.release, code_state().dirty)
+    key = night_key(raw.version, [spec.key for spec in specs], settings.release, settings.blend, code_state().dirty)
     for version in (champion, last):
         if version is not None and version.tags.get(NIGHT_KEY) == key:
             return News(

@@ -10,6 +10,7 @@ from typing import Any
 from battery_core.data.splits import CellSplit
 from battery_core.evaluation.report import HEADLINE
 from battery_core.files import read_json, write_json
+from battery_core.models.blend import NAME as BLEND
 from battery_core.release.model_registry import (
     CHAMPION,
     ERROR_TAG,
@@ -101,7 +102,7 @@ def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, 
     registry = ModelRegistry(uri, registered_name(settings))
     code = code_state()
     restore = data_version(settings, content["data_version"], tables, split)
-    jobs = [model["key"] for model in content["models"]]
+    jobs = [model["key"] for model in content["models"] if model["model"] != BLEND]  # that is not a job
     tags = {
         "source": content["source"],
         "label": content["label"],
@@ -114,7 +115,7 @@ def _release(settings: Settings, tables: Staged, split: Staged, report: Staged, 
         "tables_md5": restore.tables,
         "split_md5": restore.split,
         "split_file": restore.split_file,
-        NIGHT_KEY: night_key(content["data_version"], jobs, settings.release, code.dirty),
+        NIGHT_KEY: night_key(content["data_version"], jobs, settings.release, settings.blend, code.dirty),
     }
     rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), settings.data.soh_reference)
     with asking(settings, registry, rows) as champion:

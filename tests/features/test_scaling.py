@@ -78,3 +78,10 @@ def test_misuse_is_named(x_train):
         Scaler.fit(x_train[:0])
     with pytest.raises(DataError, match="feature 'b' has no value in any training row"):
         Scaler.fit(pd.DataFrame({"a": [1.0], "b": [np.nan]}))
+
+
+def test_how_rows_lie_in_memory_changes_no_bit() -> None:
+    x = np.random.default_rng(0).normal(1.0, 0.3, (5000, 7))
+    by_row, by_column = Scaler.fit(np.ascontiguousarray(x)), Scaler.fit(np.asfortranarray(x))
+    assert by_row.to_json() == by_column.to_json()
+    assert not np.array_equal(np.ascontiguousarray(x).mean(axis=0), np.asfortranarray(x).mean(axis=0))  # NumPy's does

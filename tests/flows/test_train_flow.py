@@ -83,7 +83,7 @@ def test_its_report_holds_models_beside_baselines(first: FlowRun, project: Path)
     report = read_json(first.result.report / "report.json")
     assert first.result.report.parent == project / "artifacts" / "reports"
     assert first.result.report.name.startswith(f"{first.name}-")
-    assert {model["model"] for model in report["models"]} == {"lgbm", "mlp"}
+    assert {model["model"] for model in report["models"]} == {"lgbm", "mlp", "blend"}
     assert {"train_mean", "linear_throughput", "persistence"} <= set(report["baselines"])
     assert report["simulated"] is True
     assert report["leak_probe"]
