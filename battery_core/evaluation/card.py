@@ -59,7 +59,7 @@ def facts(report: Report, decision: Mapping[str, Any] | None) -> list[tuple[str,
     """
     model = next(m for m in report["models"] if m["run_id"] == report["challenger"])
     return [
-        ("Model", f"{model['model']}, one of {len(report['models'])}, chosen on validation cells; run {model['run_id']}"),
+        ("Model", f"{model['model']}, chosen of {len(report['models'])} on validation cells; run {model['run_id']}"),
         ("Estimates", f"SOH = capacity now / {_reference(report)}; 1.0 is fresh"),
         ("Data", f"{report['label']}: {'simulated' if report['simulated'] else 'measured'} cells"),
         ("Data version", f"{report['data_version']} (the md5 DVC keeps for the raw data)"),
