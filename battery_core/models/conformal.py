@@ -165,9 +165,8 @@ def _raised(scores: Scores, levels: list[float]) -> dict[float, float]:
         return {level: level for level in levels}
     fold = scores.cell % _MOST_FOLDS
     folds = [
-        (Scores.of(scores.sorted[fold != i], scores.cell[fold != i]), Scores.of(scores.sorted[out], scores.cell[out]))
-        for i in np.unique(fold)
-        if (out := fold == i).any()
+        (Scores.of(scores.sorted[~out], scores.cell[~out]), Scores.of(scores.sorted[out], scores.cell[out]))
+        for out in (fold == i for i in np.unique(fold))
     ]
 
     def holds(at: float, level: float) -> bool:
@@ -175,15 +174,15 @@ def _raised(scores: Scores, levels: list[float]) -> dict[float, float]:
         held = sum(out.n_cells * (out.held[n - 1] if n else 0.0) for n, out in shares)
         return bool(held / scores.n_cells >= level - 1e-9)
 
-    return {level: _lowest(level, lambda at, level=level: holds(at, level)) for level in levels}  # type: ignore[misc]
+    return {level: _lowest(level, holds) for level in levels}
 
 
-def _lowest(low: float, holds: Callable[[float], bool]) -> float:
-    """Lowest level from ``low`` on that holds, 1 where none does."""
-    if holds(low):
-        return low
-    high = 1.0
+def _lowest(level: float, holds: Callable[[float, float], bool]) -> float:
+    """Lowest level from this one on whose quantile holds this share of the cells left out, 1 where none does."""
+    if holds(level, level):
+        return level
+    low, high = level, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
+        low, high = (low, middle) if holds(middle, level) else (middle, high)
     return high
