@@ -26,38 +26,44 @@ class StackedMLP(nn.Module):
 
     def __init__(self, members: Sequence[nn.Sequential]) -> None:
         super().__init__()
-        linears = [[part for part in member if isinstance(part, nn.Linear)] for member in members]
-        layers = list(zip(*linears, strict=True))
-        self.weights = nn.ParameterList(torch.stack([part.weight.detach() for part in layer]) for layer in layers)
-        self.biases = nn.ParameterList(torch.stack([part.bias.detach() for part in layer]) for layer in layers)
-        others = [
-            _WordDropout(p.p) if isinstance(p, nn.Dropout) else p for p in members[0] if not isinstance(p, nn.Linear)
-        ]
-        gaps = max(len(layers) - 1, 1)
-        size = len(others) // gaps
-        self.between = nn.ModuleList(nn.Sequential(*others[i * size : (i + 1) * size]) for i in range(gaps))
+        self.n_members = len(members)
+        self.layers = nn.Sequential(*(_stack(parts) for parts in zip(*members, strict=True)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Estimates of all members."""
         if x.ndim == 2:
-            x = x.expand(len(self.weights[0]), *x.shape)  # (B, F) -> (K, B, F)
-        x = x.transpose(1, 2)  # (K, B, F) -> (K, F, B): gradients of weights then come in their layout, not turned
-        for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if depth:
-                x = self.between[depth - 1](x)
-            x = torch.baddbmm(bias.unsqueeze(2), weight, x)  # (K, in, B) -> (K, out, B)
-        return x.transpose(1, 2)
+            x = x.expand(self.n_members, *x.shape)  # (B, F) -> (K, B, F)
+        # (K, B, F) -> (K, F, B): gradients of weights then come in their layout, not turned
+        out: Tensor = self.layers(x.transpose(1, 2))
+        return out.transpose(1, 2)
 
     def copy_to(self, member: nn.Sequential, index: int) -> None:
         """Give a single perceptron the weights of one member."""
-        linears = [part for part in member if isinstance(part, nn.Linear)]
         with torch.no_grad():
-            for part, weight, bias in zip(linears, self.weights, self.biases, strict=True):
-                part.weight.copy_(weight[index])
-                part.bias.copy_(bias[index])
+            for part, stacked in zip(member, self.layers, strict=True):
+                if isinstance(stacked, StackedLinear) and isinstance(part, nn.Linear):
+                    part.weight.copy_(stacked.weight[index])
+                    part.bias.copy_(stacked.bias[index])
 
 
-class _WordDropout(nn.Module):
+class StackedLinear(nn.Module):
+    """One linear layer of K members.
+
+    Shape:
+        (K, in, B) -> (K, out, B)
+    """
+
+    def __init__(self, members: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([part.weight.detach() for part in members]))  # (K, out, in)
+        self.bias = nn.Parameter(torch.stack([part.bias.detach() for part in members]))  # (K, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Each member's units from its own."""
+        return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x)
+
+
+class WordDropout(nn.Module):
     """Dropout that draws one 64-bit word for four units: drawing unit by unit would cost as much as all layers.
 
     The share is rounded to 1/65536, and units that stay are scaled by the rounded share, so that the mean is exact.
@@ -66,15 +72,26 @@ class _WordDropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
-        self._dropped = round(share * 65536)
+        self.dropped = round(share * 65536)
 
     def forward(self, x: Tensor) -> Tensor:
         """Units set to 0 while training."""
-        if not self.training or self._dropped == 0:
+        if not self.training or self.dropped == 0:
             return x
         if torch.compiler.is_compiling() or x.device.type != "cpu":
             return F.dropout(x, self.share)  # one kernel there
+        return x * self.draw(x)
+
+    def draw(self, x: Tensor) -> Tensor:
+        """What each unit is multiplied by: 0, or the inverse of the share that stays."""
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # even over -32768..32767
-        stays = drawn.float().sub_(self._dropped - 32769).clamp_(0, 1)  # 1 from dropped - 32768 on; no slow comparison
-        return x * stays.mul_(65536 / (65536 - self._dropped)).to(x.dtype)
+        stays = drawn.float().sub_(self.dropped - 32769).clamp_(0, 1)  # 1 from dropped - 32768 on; no slow comparison
+        return stays.mul_(65536 / (65536 - self.dropped)).to(x.dtype)
+
+
+def _stack(parts: Sequence[nn.Module]) -> nn.Module:
+    """One layer of all members; what has no weights is the first member's."""
+    if isinstance(parts[0], nn.Linear):
+        return StackedLinear([part for part in parts if isinstance(part, nn.Linear)])
+    return WordDropout(parts[0].p) if isinstance(parts[0], nn.Dropout) else parts[0]

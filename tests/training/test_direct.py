@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from battery_core.models.mlp import MLPModel
+from battery_core.models.stacked import StackedMLP, WordDropout
 from battery_core.training import BaseCallback, BaseLoss, Trainer
 from battery_core.training.direct import DirectPass
 
@@ -27,7 +28,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     original = DirectPass.backward
 
     def backward(self: DirectPass, batch: Any, share: float) -> Tensor:
-        rows.append(len(batch.x))
+        rows.append(batch.x.shape[-2])
         return original(self, batch, share)
 
     monkeypatch.setattr(DirectPass, "backward", backward)
@@ -47,11 +48,17 @@ def train(make: Callable[[], nn.Module], samples: Any, direct: bool, **kwargs: A
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "silu", "gelu"])
 @pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("n_members", [1, 3])
 def test_each_layer_gives_the_bits_of_autograd(
-    activation: str, accumulate: int, make_samples: Make, same_weights: Make, seen: list[int]
+    activation: str, accumulate: int, n_members: int, make_samples: Make, same_weights: Make, seen: list[int]
 ) -> None:
+    def make() -> MLPModel:
+        return mlp(activation=activation, n_members=n_members, output_dim=2)
+
+    samples = make_samples()
+    samples.y = np.hstack([samples.y, samples.y**2])
     config = {"accumulate": accumulate, "batch_size": 13}  # 13 x 4 + 8: the last batch and the last group are short
-    runs = [train(lambda: mlp(activation=activation), make_samples(), on, config=config) for on in (True, False)]
+    runs = [train(make, samples, on, config=config) for on in (True, False)]
     assert same_weights(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
     assert seen == [13, 13, 13, 13, 8] * 4
@@ -59,9 +66,9 @@ def test_each_layer_gives_the_bits_of_autograd(
 
 @pytest.mark.parametrize("name", ["mse", "mae", "huber", "mape", "physics_informed"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(("missing", "n_members"), [(False, 1), (True, 1), (False, 3)])
 def test_each_loss_gives_the_bits_of_autograd(
-    name: str, reduction: str, missing: bool, make_samples: Make, same_weights: Make, seen: list[int]
+    name: str, reduction: str, missing: bool, n_members: int, make_samples: Make, same_weights: Make, seen: list[int]
 ) -> None:
     samples = make_samples()
     samples.y = np.hstack([samples.y, samples.y**2])
@@ -69,32 +76,40 @@ def test_each_loss_gives_the_bits_of_autograd(
         samples.y[::7, 1] = np.nan
     weights = {"monotonicity_weight": 0.1, "smoothness_weight": 0.1} if name == "physics_informed" else {}
     loss = {"name": name, "reduction": reduction, **weights}
-    runs = [train(lambda: mlp(output_dim=2), samples, on, loss_config=loss) for on in (True, False)]
+    runs = [
+        train(lambda: mlp(output_dim=2, n_members=n_members), samples, on, loss_config=loss) for on in (True, False)
+    ]
     assert same_weights(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
     assert len(seen) == BATCHES
+
+
+def layers_of(model: MLPModel) -> nn.Sequential:
+    return model.layers.layers if isinstance(model.layers, StackedMLP) else model.layers
 
 
 def more_dropout(model: MLPModel) -> None:
     for part in model.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.6
+        elif isinstance(part, WordDropout):
+            part.dropped = 40000
 
 
 def no_dropout(model: MLPModel) -> None:
     for part in model.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
+        elif isinstance(part, WordDropout):
+            part.dropped = 0
 
 
 def other_activation(model: MLPModel) -> None:
-    assert isinstance(model.layers, nn.Sequential)
-    model.layers[1] = nn.Tanh()
+    layers_of(model)[1] = nn.Tanh()
 
 
 def frozen_layer(model: MLPModel) -> None:
-    assert isinstance(model.layers, nn.Sequential)
-    model.layers[0].requires_grad_(False)
+    layers_of(model)[0].requires_grad_(False)
 
 
 def other_memory(model: MLPModel) -> None:
@@ -109,9 +124,13 @@ def gradient_hook(model: MLPModel) -> None:
 @pytest.mark.parametrize(
     "change", [more_dropout, no_dropout, other_activation, frozen_layer, other_memory, gradient_hook]
 )
+@pytest.mark.parametrize("n_members", [1, 2])
 def test_what_a_callback_changes_between_epochs_is_heard(
-    change: Callable[[MLPModel], None], make_samples: Make, same_weights: Make, seen: list[int]
+    change: Callable[[MLPModel], None], n_members: int, make_samples: Make, same_weights: Make, seen: list[int]
 ) -> None:
+    def make() -> MLPModel:
+        return mlp(n_members=n_members)
+
     class Change(BaseCallback):
         def on_epoch_start(self, epoch: int) -> None:
             if epoch == 2:
@@ -119,11 +138,11 @@ def test_what_a_callback_changes_between_epochs_is_heard(
                 change(self.trainer.model)
 
     config = {"gradient_clip": 0.05}  # so that a gradient that grew threefold shows in Adam's moments
-    runs = [train(mlp, make_samples(), on, config=config, callbacks=[Change()]) for on in (True, False)]
+    runs = [train(make, make_samples(), on, config=config, callbacks=[Change()]) for on in (True, False)]
     assert same_weights(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
     assert len(seen) == (BATCHES // 2 if change in (frozen_layer, gradient_hook) else BATCHES)
-    assert not same_weights(runs[0][0], train(mlp, make_samples(), True, config=config)[0])
+    assert not same_weights(runs[0][0], train(make, make_samples(), True, config=config)[0])
 
 
 class Doubling(nn.Linear):
@@ -149,11 +168,25 @@ def own_forward() -> nn.Module:
     return model
 
 
-def hooked(register: str, hook: Callable[..., Any]) -> nn.Module:
-    model = mlp()
-    assert isinstance(model.layers, nn.Sequential)
-    getattr(model.layers[3], register)(hook)
+def hooked(register: str, hook: Callable[..., Any], n_members: int = 1) -> nn.Module:
+    model = mlp(n_members=n_members)
+    getattr(layers_of(model)[3], register)(hook)
     return model
+
+
+def frozen_members() -> nn.Module:
+    model = mlp(n_members=2)
+    next(model.parameters()).requires_grad_(False)
+    return model
+
+
+class Shuffled(StackedMLP):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).flip(0)
+
+
+def own_members() -> nn.Module:
+    return Shuffled([nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1)) for _ in range(2)])
 
 
 NOT_PLAIN: dict[str, Callable[[], nn.Module]] = {
@@ -168,7 +201,9 @@ NOT_PLAIN: dict[str, Callable[[], nn.Module]] = {
     "in place": lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True), nn.Linear(3, 1)),
     "frozen": lambda: nn.Sequential(nn.Linear(4, 3).requires_grad_(False), nn.Linear(3, 1)),
     "parametrised": lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.Linear(3, 1)),
-    "members": lambda: mlp(n_members=2),
+    "frozen members": frozen_members,
+    "hook on members": lambda: hooked("register_forward_hook", lambda module, args, out: out * 2, n_members=2),
+    "members of one's own": own_members,
 }
 
 
