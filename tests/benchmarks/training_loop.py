@@ -2,8 +2,8 @@
 
 Competitors take turns in one process, so that a busy machine slows all of them; ratios are of medians over epochs.
 The first epoch of each turn is left out (for ``compile`` it holds the compiling, which is told apart). Times are CPU
-seconds, on a GPU wall-clock seconds. With BATTERY__DATA__REFERENCE_ROOT the rows are those of XJTU and HUST, without
-it made-up ones of the same number.
+seconds; on a GPU they are wall-clock seconds, with mixed precision and how busy the GPU was beside. With
+BATTERY__DATA__REFERENCE_ROOT the rows are those of XJTU and HUST, without it made-up ones of the same number.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from battery_core.models.mlp import MLPModel
 from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.training import Trainer
 from tests.benchmarks import loops
+from tests.benchmarks.gpu_use import gpu_use
 from tests.benchmarks.loops import Timed
 
 ROWS = {"xjtu": 23297, "hust": 144366}
@@ -94,26 +95,33 @@ def histories(n: int, steps: int, features: int = 8) -> Samples:
     return Samples(x, soh, [SampleMeta(f"c{i}") for i in range(n)], mask, t)
 
 
-def compare(title: str, entries: dict[str, Loop], base: str, rounds: int) -> dict[str, float]:
+def compare(title: str, entries: dict[str, Loop], base: str, rounds: int, device: str) -> dict[str, float]:
     """Run all in turns; print and give the median epoch of each."""
     times: dict[str, list[float]] = {name: [] for name in entries}
+    busy: dict[str, float | None] = {}
     first: dict[str, float] = {}
     losses: dict[str, float] = {}
     for _ in range(rounds):
         for name, run in entries.items():
-            timed = run()
+            with gpu_use(device) as use:
+                timed = run()
             if timed is None:
                 continue
+            busy[name] = use.percent
             first.setdefault(name, timed.epochs[0])
             times[name] += timed.epochs[1:]
             losses[name] = timed.loss
     medians = {name: median(values) for name, values in times.items() if values}
     first_epoch.update(first)
-    print(f"\n{title}\n{'':34}{'s/epoch':>10}{'ratio':>8}{'first':>8}{'loss':>12}")
+    print(f"\n{title}\n{'':34}{'s/epoch':>10}{'ratio':>8}{'first':>8}{'loss':>12}{'GPU busy %':>12}")
     for name in entries:
         if name in medians:
             ratio = medians[name] / medians[base]
-            print(f"{name:34}{medians[name]:10.4f}{ratio:8.2f}{first[name]:8.2f}{losses[name]:12.3e}", flush=True)
+            share = "-" if busy[name] is None else f"{busy[name]:.0f}"
+            print(
+                f"{name:34}{medians[name]:10.4f}{ratio:8.2f}{first[name]:8.2f}{losses[name]:12.3e}{share:>12}",
+                flush=True,
+            )
         else:
             print(f"{name:34}{'not installed':>18}")
     return medians
@@ -142,7 +150,7 @@ def tables(device: str, epochs: int, rounds: int, names: list[str]) -> None:
             }
             if device == "cuda":
                 entries["Trainer, AMP"] = partial(loops.ours, *args, use_amp=True)
-            got = compare(f"{name}, {len(samples)} rows, batch {batch}, MLP 17-64-32-1", entries, bare, rounds)
+            got = compare(f"{name}, {len(samples)} rows, batch {batch}, MLP 17-64-32-1", entries, bare, rounds, device)
             ratios = [got[f"Trainer, ensemble of 10{how}"] / got["Trainer"] for how in ("", ", compile")]
             print(f"  ensemble of 10 / one run: {ratios[0]:.2f}, compiled {ratios[1]:.2f}")
             saved = got["Trainer"] - got["Trainer, compile"]
@@ -156,7 +164,9 @@ def sequence_tables(device: str, epochs: int, rounds: int) -> None:
         "Trainer": partial(loops.ours, lstm, samples, 32, epochs, device),
         "by hand": partial(loops.resident, lstm, samples, 32, epochs, device, ("mask", "t")),
     }
-    compare("LSTM with attention, hidden 64, T 50, 1280 histories, batch 32", entries, "by hand", rounds)
+    if device == "cuda":
+        entries["Trainer, AMP"] = partial(loops.ours, lstm, samples, 32, epochs, device, use_amp=True)
+    compare("LSTM with attention, hidden 64, T 50, 1280 histories, batch 32", entries, "by hand", rounds, device)
     ode = partial(NeuralODEModel, 8)
     few = histories(640, 20)
     entries = {
@@ -170,6 +180,7 @@ def sequence_tables(device: str, epochs: int, rounds: int) -> None:
         entries,
         "plain torchdiffeq dopri5",
         rounds,
+        device,
     )
     _equal_validation_loss(few, device)
 
