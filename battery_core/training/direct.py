@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from battery_core.models.mlp import MLPModel
-from battery_core.models.stacked import StackedLinear, StackedMLP
+from battery_core.models.stacked import StackedMLP
 from battery_core.training import losses, physics
 from battery_core.training.batches import Batch
-from battery_core.training.direct_layers import KNOWN, LINEAR, is_covered, working_layers
+from battery_core.training.direct_layers import KNOWN, is_covered, working_layers
 from battery_core.training.forward import ForwardPass
 from battery_core.training.precision import Precision
 
@@ -39,7 +39,7 @@ class DirectPass:
     def of(cls, forward: ForwardPass, batch: Batch) -> DirectPass | None:
         """The direct pass for batches like this one, or None where something is not known to be plain."""
         members = forward.n_members > 1
-        parts = _flat(forward.model, members)
+        parts = _flat(forward.model)
         weights = [p for part in parts for p in part.parameters()]
         everything = (*forward.model.modules(), *forward.loss.modules())
         plain = (
@@ -48,7 +48,6 @@ class DirectPass:
             and all(type(part) in _KNOWN for part in forward.model.modules())
             and all(_is_plain(part) for part in everything)
             and all(is_covered(part) for part in parts)
-            and all(isinstance(part, StackedLinear) == members for part in parts if isinstance(part, LINEAR))
             and 0 < len({id(p) for p in weights}) == len(weights) == len(list(forward.model.parameters()))
             and all(_is_trained(p) for p in weights)
             and batch.x.ndim == (3 if members else 2)
@@ -96,11 +95,11 @@ def _runs_as_written(precision: Precision) -> bool:
     return type(precision) is Precision and torch.is_grad_enabled() and not changed and not hooked
 
 
-def _flat(model: nn.Module, members: bool) -> list[nn.Module]:
+def _flat(model: nn.Module) -> list[nn.Module]:
     """Layers in the order of the forward pass."""
-    if isinstance(model, MLPModel) or (members and isinstance(model, StackedMLP)):
-        return _flat(model.layers, members)
-    return [leaf for part in model for leaf in _flat(part, members)] if isinstance(model, nn.Sequential) else [model]
+    if isinstance(model, MLPModel | StackedMLP):
+        return _flat(model.layers)
+    return [leaf for part in model for leaf in _flat(part)] if isinstance(model, nn.Sequential) else [model]
 
 
 def _is_plain(part: nn.Module) -> bool:

@@ -23,7 +23,6 @@ _SLOPES: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.GELU: lambda part, grad, x, out: _aten.gelu_backward.default(grad, x, approximate=part.approximate),
 }
 KNOWN = {nn.Linear, nn.Dropout, nn.Identity, StackedLinear, WordDropout, *_SLOPES}
-LINEAR = (nn.Linear, StackedLinear)
 
 
 class Layer(Protocol):
@@ -97,14 +96,12 @@ class _Dropout:
 def working_layers(parts: list[nn.Module]) -> tuple[list[Layer], int]:
     """A layer for each part that does something while training, and the place of the first that has weights."""
     working = [part for part in parts if _works(part)]
-    first = next(i for i, part in enumerate(working) if isinstance(part, LINEAR))
+    first = next(i for i, part in enumerate(working) if isinstance(part, nn.Linear | StackedLinear))
     return [_layer(part, i == first) for i, part in enumerate(working)], first
 
 
 def is_covered(part: nn.Module) -> bool:
-    """Whether the part is known, and used in the one way that is written here."""
-    if type(part) not in KNOWN:
-        return False
+    """Whether the part is used in the one way that is written here."""
     if isinstance(part, nn.Linear):
         return part.bias is not None
     return not getattr(part, "inplace", False) and getattr(part, "p", 0.0) < 1.0
