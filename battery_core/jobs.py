@@ -35,7 +35,9 @@ class JobKilled(Exception):
 @cache
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that fit the models; torch built for another device (``2.13.0+cpu``) is the same."""
-    return {name: importlib.metadata.version(name).split("+")[0] for name in ("lightgbm", "numpy", "torch")}
+    return {
+        name: importlib.metadata.version(name).split("+")[0] for name in ("lightgbm", "numpy", "torch", "torchdiffeq")
+    }
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_another_content_is_another_key(job: Callable[[str], JobSpec], change: d
     assert other.key != job("well").key
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "numpy", "torch"])
+@pytest.mark.parametrize("name", ["lightgbm", "numpy", "torch", "torchdiffeq"])
 def test_after_an_upgrade_of_what_trains_nothing_stands(
     job: Callable[[str], JobSpec], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
