@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
+from functools import cache
 from pathlib import Path
 
 from battery_core.errors import DataError
@@ -38,7 +40,7 @@ def content_version(path: Path | str) -> str:
 def file_sha256(path: Path | str) -> str:
     """Sha256 of a file's content."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with open(path, "rb", buffering=0) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -59,11 +61,19 @@ def code_version(*packages: str) -> str:
     digest = hashlib.sha256()
     for package in packages:
         for name, path in _sources(package):
-            digest.update(f"{name} {file_sha256(path)}\n".encode())
+            about = os.stat(path)
+            sha256 = _known_sha256(path, about.st_size, about.st_mtime_ns, about.st_ino)
+            digest.update(f"{name} {sha256}\n".encode())
     return digest.hexdigest()
 
 
-def _sources(package: str) -> list[tuple[str, Path]]:
+@cache
+def _known_sha256(path: str, *about: int) -> str:
+    """Sources are many and hardly ever change while a process lives: each is read again when its date or size does."""
+    return file_sha256(path)
+
+
+def _sources(package: str) -> list[tuple[str, str]]:
     """Module files of a room below its folder, in name order, without importing it."""
     package = package if package.split(".")[0] == _HOUSE else f"{_HOUSE}.{package}"
     try:
@@ -72,7 +82,9 @@ def _sources(package: str) -> list[tuple[str, Path]]:
         spec = None
     if spec is None or spec.origin is None:
         raise DataError(f"code version: no room '{package}' - give a dotted name such as data or features.scaling")
-    origin = Path(spec.origin)
     if not spec.submodule_search_locations:
-        return [(package, origin)]
-    return [(f"{package}/{p.relative_to(origin.parent).as_posix()}", p) for p in sorted(origin.parent.rglob("*.py"))]
+        return [(package, spec.origin)]
+    folder = os.path.dirname(spec.origin)
+    found = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names if name.endswith(".py")]
+    parts = sorted(os.path.relpath(path, folder).split(os.sep) for path in found)
+    return [(f"{package}/{'/'.join(names)}", os.path.join(folder, *names)) for names in parts]
