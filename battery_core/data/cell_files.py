@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from battery_core.data.raw_text import RawText, read_as_one
 from battery_core.data.sources.base import CellFiles
 from battery_core.data.versioning import file_sha256
 from battery_core.errors import DataChangingError
@@ -32,13 +33,36 @@ class SeenFile:
     sha256: str
 
 
-def look(raw_dir: Path, cell: CellFiles) -> list[SeenFile]:
-    """Each file of a cell as it is now.
+def look(
+    raw_dir: Path, cells: Sequence[CellFiles], as_text: bool = False
+) -> tuple[list[list[SeenFile]], RawText | None]:
+    """Each file of some cells as it is now, cell by cell.
+
+    Args:
+        raw_dir: the raw folder.
+        cells: the cells.
+        as_text: the files are texts with one header: their content comes too, where it can be had as one text.
 
     Raises:
-        DataChangingError: a file that was there is gone.
+        DataChangingError: a file that was there is gone, or is cut off while it is read.
     """
-    return [_look(cell.cell_id, os.path.join(raw_dir, file), file.as_posix()) for file in cell.files]
+    paths, stats = {}, {}
+    for cell in cells:
+        for file in cell.files:
+            paths[file] = os.path.join(raw_dir, file)
+            stats[file] = _stat(paths[file])
+            if not stats[file]:
+                raise _changing(cell.cell_id, paths[file], "is gone")
+    try:
+        text = read_as_one(list(paths.values())) if as_text else None
+        sha256s = text.sha256 if text else map(file_sha256, paths.values())
+        digests = dict(zip(paths, sha256s, strict=True))
+    except FileNotFoundError as err:
+        raise _changing(
+            f"{cells[0].cell_id}' to '{cells[-1].cell_id}", str(err.filename), "is gone, or cut off"
+        ) from err
+    seen = {file: SeenFile(path, file.as_posix(), stats[file], digests[file]) for file, path in paths.items()}
+    return [[seen[file] for file in cell.files] for cell in cells], text
 
 
 def check_unchanged(cell_id: str, files: Sequence[SeenFile]) -> None:
@@ -55,14 +79,6 @@ def check_unchanged(cell_id: str, files: Sequence[SeenFile]) -> None:
         is_young = time.time() - now[2] / 1e9 < _CLOCK_S
         if now != file.stat or (is_young and file_sha256(file.path) != file.sha256):
             raise _changing(cell_id, file.path, f"had {file.stat[0]} bytes, now {now[0]}, or another date or content")
-
-
-def _look(cell_id: str, path: str, name: str) -> SeenFile:
-    stat = _stat(path)
-    try:
-        return SeenFile(path, name, stat, file_sha256(path))
-    except FileNotFoundError as err:
-        raise _changing(cell_id, path, "is gone") from err
 
 
 def _stat(path: str) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
-"""How the tables of a cell lie on disk: entries one after the other in a pack, each with a digest of its own.
+"""How the tables of a cell lie on disk: entries one after the other in a pack, each with digests of its own.
 
-An entry is a digest of all that follows, the key, the length, then a header in JSON and the tables as Arrow streams.
+An entry is a digest, the key, the length, a header in JSON, what there is of quarantined rows and curves as Arrow
+streams, and the check-ups as plain numbers. Those have a digest already, that of their content, and it stands in the
+header; the digest at the beginning is of all the rest.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from battery_core.data.cell_block import Block
 from battery_core.data.cell_tables import CellTables
 from battery_core.data.findings import Finding
 from battery_core.data.quality_across import CellSummary
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
 
 _DIGEST = 32
 _HEAD = struct.Struct("<32sQ")  # key, length of what follows
-_PARTS = ("checkups", "quarantined", "curves")
-_COMPRESS_FROM = 1 << 14  # rows: curves of a cell are megabytes; check-ups are few and quicker as they are
+_SIZES = struct.Struct("<IQ")  # length of the header, of the check-ups at the end
+_STREAMS = ("quarantined", "curves")
+_COMPRESS_FROM = 1 << 14  # rows: curves of a cell are megabytes; quarantined rows are few
 
 Pieces = list[bytes | memoryview]
 
@@ -48,30 +52,44 @@ class Place:
 
 def entry(key: str, tables: CellTables) -> Pieces:
     """A cell's tables under the key of all that they depend on, to be written one piece after the other."""
-    streams = {name: _packed(table) for name in _PARTS if (table := getattr(tables, name)) is not None}
+    streams = {name: _packed(table) for name in _STREAMS if (table := getattr(tables, name)) is not None}
     header = {
         "cell": tables.cell,
         "findings": [vars(finding) for finding in tables.findings],
         "rows_read": tables.rows_read,
-        "summary": vars(tables.summary) if tables.summary else None,
+        "summary": {**vars(tables.summary), "ranges": list(tables.summary.ranges)} if tables.summary else None,
         "content": tables.content,
-        "parts": {name: len(stream) for name, stream in streams.items()},
+        "streams": {name: len(stream) for name, stream in streams.items()},
     }
     text = json.dumps(header).encode()
-    body: Pieces = [struct.pack("<I", len(text)), text, *streams.values()]
-    head = _HEAD.pack(bytes.fromhex(key), sum(map(len, body)))
+    numbers = memoryview(tables.checkups.numbers).cast("B") if tables.checkups else memoryview(b"")
+    said: Pieces = [_SIZES.pack(len(text), len(numbers)), text, *streams.values()]
+    head = _HEAD.pack(bytes.fromhex(key), sum(map(len, said)) + len(numbers))
     digest = hashlib.sha256(head)
-    for piece in body:
+    for piece in said:
         digest.update(piece)
-    return [digest.digest(), head, *body]
+    return [digest.digest(), head, *said, numbers]
 
 
 def tables_of(content: bytes) -> CellTables | None:
     """The tables in an entry; None where it is damaged or half-written."""
-    whole = memoryview(content)
-    if hashlib.sha256(whole[_DIGEST:]).digest() != content[:_DIGEST]:
+    import numpy as np
+
+    start, whole = _DIGEST + _HEAD.size + _SIZES.size, memoryview(content)
+    if len(whole) < start:
         return None
-    return _unpacked(whole[_DIGEST + _HEAD.size :])
+    n_text, n_numbers = _SIZES.unpack_from(whole, start - _SIZES.size)
+    end = len(whole) - n_numbers
+    if end < start or hashlib.sha256(whole[_DIGEST:end]).digest() != whole[:_DIGEST]:
+        return None
+    header = json.loads(bytes(whole[start : start + n_text]))
+    about, summary, block = header["summary"], None, None
+    if about:
+        block = Block(tuple(about["ranges"]), np.frombuffer(whole[end:], dtype=float).reshape(-1, about["rows"]))
+        if block.digest() != about["content"]:
+            return None
+        summary = CellSummary(**about | {"ranges": block.ranges()})
+    return _tables(header, summary, block, whole[start + n_text : end])
 
 
 def places(pack: Path) -> Iterator[tuple[str, Place]]:
@@ -98,19 +116,17 @@ def _packed(table: pa.Table) -> memoryview:
     return packed
 
 
-def _unpacked(body: memoryview) -> CellTables:
+def _tables(header: Any, summary: CellSummary | None, checkups: Block | None, streams: memoryview) -> CellTables:
     import pyarrow as pa
 
-    (length,) = struct.unpack_from("<I", body)
-    start = 4 + length
-    header = json.loads(bytes(body[4:start]))
-    tables: dict[str, Any] = dict.fromkeys(_PARTS)
-    for name, size in header["parts"].items():
-        tables[name] = pa.ipc.open_stream(pa.py_buffer(body[start : start + size])).read_all()
+    tables: dict[str, Any] = dict.fromkeys(_STREAMS)
+    start = 0
+    for name, size in header["streams"].items():
+        tables[name] = pa.ipc.open_stream(pa.py_buffer(streams[start : start + size])).read_all()
         start += size
-    summary = CellSummary(**header["summary"]) if header["summary"] else None
     return CellTables(
         cell=header["cell"],
+        checkups=checkups,
         findings=tuple(Finding(**finding) for finding in header["findings"]),
         rows_read=header["rows_read"],
         summary=summary,

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from battery_core.data import schema
+from battery_core.data.cell_block import Block, blocks_of
+from battery_core.data.cell_rows import CellRows
 from battery_core.data.findings import Finding
 from battery_core.data.quality import check_count
 from battery_core.data.quality_across import CellSummary, summarise
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from battery_core.data.raw_text import RawText
     from battery_core.data.settings import DataSettings
     from battery_core.data.sources.base import BatchTables, CellFiles, Source
 
@@ -30,7 +33,7 @@ class CellTables:
 
     Args:
         cell: its row of the cells table; None where no check-up is left.
-        checkups: rows kept, in order.
+        checkups: rows kept, in order; None where no check-up is left.
         quarantined: rows taken out, each with rule and reason; None where none was.
         curves: time series, where the source has them.
         findings: what is wrong with this cell.
@@ -40,7 +43,7 @@ class CellTables:
     """
 
     cell: Mapping[str, Any] | None
-    checkups: pa.Table
+    checkups: Block | None
     quarantined: pa.Table | None
     curves: pa.Table | None
     findings: tuple[Finding, ...]
@@ -48,45 +51,64 @@ class CellTables:
     summary: CellSummary | None
     content: str
 
+    @property
+    def n_checkups(self) -> int:
+        """Check-up rows kept."""
+        return self.checkups.rows if self.checkups else 0
 
-def read_tables(source: Source, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings) -> list[CellTables]:
-    """Tables of some cells from their raw files.
+
+def read_tables(
+    source: Source, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
+) -> tuple[list[CellTables], CellRows]:
+    """Tables of some cells from their raw files, and the check-ups of all of them one after the other.
+
+    Args:
+        source: the reader.
+        raw_dir: the raw folder.
+        cells: the cells.
+        settings: the data settings.
+        text: the content of their files, where it was read already.
 
     Raises:
         DataError: a file or a table is not what it should be.
     """
-    batch = source.read_cells(raw_dir, cells, settings)
+    batch = source.read_cells(raw_dir, cells, settings, text)
     whole = batch.whole
-    _check_cells(source, cells, batch)
-    checked = check_rows(whole.cells, whole.checkups, settings)
-    kept = schema.check_checkups(checked.kept, source.columns)
+    numbered = _check_cells(source, cells, batch)
+    checked = check_rows(whole.cells, whole.checkups, settings, numbered)
+    kept = schema.check_checkups(checked.kept, source.columns, checked.rows)
+    rows = checked.rows if kept is checked.kept else CellRows.of(kept)
     if whole.curves is not None:
         schema.check_curves(whole.curves)
-    checkups = schema.as_arrow(kept, schema.checkups_arrow(source.columns))
-    summaries = {summary.cell_id: summary for summary in summarise(kept)}
+    blocks = blocks_of(rows)
+    mine = {one.cell_id: (one, block) for one, block in zip(summarise(rows, blocks), blocks, strict=True)}
     findings = _by_cell([*whole.findings, *checked.findings])
     out = _quarantined([whole.quarantined, checked.quarantined], findings, source)
-    facts = {row[0]: row for row in whole.cells[list(schema.CELL_COLUMNS)].to_numpy(dtype=object).tolist()}
-    tables, start, curve_start = [], 0, 0
+    given = whole.cells if [*whole.cells] == [*schema.CELL_COLUMNS] else whole.cells[list(schema.CELL_COLUMNS)]
+    facts = {row[0]: row for row in given.to_numpy(dtype=object).tolist()}
+    tables, curve_start = [], 0
     for cell, rows_read, n_curve in zip(cells, batch.rows_read, batch.curve_rows, strict=True):
-        name, summary = cell.cell_id, summaries.get(cell.cell_id)
-        n = summary.rows if summary else 0
-        found = tuple(findings.get(name, ()))
-        taken_out = out.get(name)
+        name = cell.cell_id
+        summary, block = mine.get(name, (None, None))
+        taken_out, n = out.get(name), summary.rows if summary else 0
         check_count(f"cell '{name}', source '{source.name}'", rows_read, n, taken_out.num_rows if taken_out else 0)
-        end = curve_start + (n_curve or 0)
-        curves = None if n_curve is None or whole.curves is None else whole.curves.iloc[curve_start:end]
+        curve_end = curve_start + (n_curve or 0)
+        curves = None if n_curve is None or whole.curves is None else whole.curves.iloc[curve_start:curve_end]
         about = dict(zip(schema.CELL_COLUMNS, facts[name], strict=True)) if summary else None
         content = _content(about, summary.content if summary else "", curves)
         series = None if curves is None else schema.as_arrow(curves, schema.curves_arrow())
-        mine = checkups.slice(start, n)
-        tables.append(CellTables(about, mine, taken_out, series, found, rows_read, summary, content))
-        start, curve_start = start + n, end
-    return tables
+        found = tuple(findings.get(name, ()))
+        tables.append(CellTables(about, block, taken_out, series, found, rows_read, summary, content))
+        curve_start = curve_end
+    return tables, rows
 
 
-def _check_cells(source: Source, cells: Sequence[CellFiles], batch: BatchTables) -> None:
-    """A reader gives the cells it was asked for, in their order, and no other; one without a check-up has no row."""
+def _check_cells(source: Source, cells: Sequence[CellFiles], batch: BatchTables) -> tuple[Any, Any]:
+    """A reader gives the cells it was asked for, in their order, and no other; one without a check-up has no row.
+
+    Returns:
+        The number of each row's cell, and the cells by that number.
+    """
     import pandas as pd
 
     whole, asked = batch.whole, [cell.cell_id for cell in cells]
@@ -101,6 +123,7 @@ def _check_cells(source: Source, cells: Sequence[CellFiles], batch: BatchTables)
             f"source '{source.name}': expected the cells {', '.join(asked[:3])}{' ...' * (len(asked) > 3)} with their "
             f"own check-ups, one row each; the reader gave also, or not, {', '.join(shown)} - mend its reader"
         )
+    return codes, owners
 
 
 def _by_cell(findings: Sequence[Finding]) -> dict[str, list[Finding]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import pandas as pd
 
+    from battery_core.data.cell_rows import CellRows
+
 Action = Literal["kept", "flagged", "quarantined"]
 ALL_CELLS = "all cells"
 """Stands in ``cell_id`` of a finding about a whole column."""
@@ -48,20 +50,18 @@ def of_rows(rows: pd.DataFrame, bad: Any, rule: str, column: str, action: Action
     return [Finding(str(cell), int(row), rule, column, f"{value:.6g}", action, reason) for cell, row, value in picked]
 
 
-def first_of_cells(rows: pd.DataFrame, bad: Any, values: Any, rule: str, column: str, what: str) -> list[Finding]:
+def first_of_cells(rows: CellRows, bad: Any, values: Any, rule: str, column: str, what: str) -> list[Finding]:
     """One flag a cell, at its first such check-up: a cell may have hundreds, and people read this."""
     if not bad.any():
         return []
     import numpy as np
-    import pandas as pd
 
-    codes, cells = pd.factorize(rows["cell_id"][bad])
-    _, firsts, counts = np.unique(codes, return_index=True, return_counts=True)
-    index, found = rows["checkup_index"][bad].to_numpy(), values[bad]
+    cells, firsts, counts = np.unique(rows.codes[bad], return_index=True, return_counts=True)
+    index, found = rows.index[bad][firsts].tolist(), values[bad][firsts].tolist()
     return [
         Finding(
-            str(cell), int(index[first]), rule, column, f"{found[first]:.6g}", "flagged",
-            f"{what} in {count} check-up(s) from number {index[first]} on: kept, to look at",
+            rows.names[cell], first, rule, column, f"{value:.6g}", "flagged",
+            f"{what} in {count} check-up(s) from number {first} on: kept, to look at",
         )
-        for cell, first, count in zip(cells, firsts, counts, strict=True)
+        for cell, first, value, count in zip(cells.tolist(), index, found, counts.tolist(), strict=True)
     ]  # fmt: skip

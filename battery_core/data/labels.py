@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from battery_core.errors import DataError
 
@@ -29,7 +30,6 @@ def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "
         >>> soh(checkups, cells).tolist(), soh(checkups, cells, "first_checkup").tolist()
         ([0.96, 0.9], [1.0, 0.9375])
     """
-    import numpy as np
     import pandas as pd
 
     if reference == "nominal":
@@ -37,12 +37,31 @@ def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "
     else:
         by_cell = checkups.sort_values("checkup_index", kind="stable").groupby("cell_id")["capacity_Ah"].first()
     codes, names = pd.factorize(checkups["cell_id"])  # names are compared once a cell, not once a check-up
-    capacity = np.append(by_cell.reindex(names).to_numpy(dtype=float), np.nan)[codes]
-    if not (capacity > 0).all():
-        cell = checkups["cell_id"][~(capacity > 0)].iloc[0]
+    fraction = fractions(checkups["capacity_Ah"].to_numpy(dtype=float), codes, names, by_cell.to_dict(), reference)
+    return pd.Series(fraction, index=checkups.index, name="soh")
+
+
+def fractions(capacity: Any, codes: Any, names: Any, references: Mapping[Any, float], reference: SohReference) -> Any:
+    """The same for numbers: capacities in Ah, of the cells ``names[codes]`` with these reference capacities in Ah.
+
+    Shape: (rows,), as ``capacity`` and ``codes``.
+
+    Raises:
+        DataError: a cell has no reference capacity.
+
+    Example:
+        >>> import numpy as np
+        >>> fractions(np.array([4.0, 1.0]), np.array([0, 1]), ["A", "B"], {"A": 5.0, "B": 2.0}, "nominal").tolist()
+        [0.8, 0.5]
+    """
+    import numpy as np
+
+    known = [references.get(name, np.nan) for name in names]
+    whole = np.append(np.array(known, dtype=float), np.nan)[codes]  # a row without a cell has code -1
+    if not (whole > 0).all():
+        cell = [*names, None][codes[np.argmin(whole > 0)]]
         raise DataError(
             f"cell '{cell}': no positive {reference} capacity to divide by - "
             "state nominal_capacity_Ah in the cells table or choose the other data.soh_reference"
         )
-    fraction: pd.Series[float] = checkups["capacity_Ah"].astype(float) / capacity
-    return fraction.rename("soh")
+    return capacity / whole

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from battery_core.data.cell_store import CellStore
 from battery_core.data.changes import Changes, changes_between
+
+_DIGESTS = "columns"  # what a cell's digest is made of: digests of an earlier kind cannot be compared with these
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,16 @@ class Manifest:
 
     def as_json(self) -> dict[str, Any]:
         """To be kept."""
-        return asdict(self)
+        return {"digests": _DIGESTS, "version": self.version, "cells": dict(self.cells)}
 
     @classmethod
     def from_json(cls, content: Any) -> Manifest | None:
-        """What was kept; None where there is nothing whole."""
-        if not isinstance(content, dict) or not {"version", "cells"} <= content.keys():
+        """What was kept; None where there is nothing whole, or where other digests were made."""
+        if (
+            not isinstance(content, dict)
+            or content.get("digests") != _DIGESTS
+            or not {"version", "cells"} <= content.keys()
+        ):
             return None
         return cls(content["version"], {cell: (key, digest) for cell, (key, digest) in content["cells"].items()})
 
@@ -53,10 +59,12 @@ def changes_since(before: Manifest | None, now: Manifest, store: CellStore) -> C
         (old_key, old_digest), (new_key, new_digest) = earlier[cell], now.cells[cell]
         if old_digest != new_digest:
             old, new = store.load(old_key), store.load(new_key)
-            if old is None or new is None:
+            if old is None or new is None or old.checkups is None or new.checkups is None:
                 found["changed_cells"].append(cell)
                 continue
-            one = changes_between(old.checkups.to_pandas(), new.checkups.to_pandas())
+            columns = sorted({*old.checkups.names, *new.checkups.names})
+            then, today = (block.frame(columns).assign(cell_id=cell) for block in (old.checkups, new.checkups))
+            one = changes_between(then, today)
             found["grown_cells"] |= one["grown_cells"]
             if one["changed_cells"] or not one["grown_cells"]:  # the same check-ups: its curves or its facts differ
                 found["changed_cells"].append(cell)

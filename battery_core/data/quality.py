@@ -27,7 +27,7 @@ def check_quality(
     """
     checked = check_rows(cells, checkups, settings)
     across = AcrossCells()
-    for cell in summarise(checked.kept):
+    for cell in summarise(checked.rows):
         across.add(cell)
     check_share(len(checkups), len(checked.quarantined), checked.findings, settings.max_quarantine_share)
     return checked.kept, checked.findings + across.findings()

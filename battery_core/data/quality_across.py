@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
+from battery_core.data.cell_block import Block, blocks_of
+from battery_core.data.cell_rows import CellRows
 from battery_core.data.findings import ALL_CELLS, Finding
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _LEAST_ROWS = 5  # below, a column may well stand still
 
@@ -34,45 +32,32 @@ class CellSummary:
     ranges: Mapping[str, Sequence[float]]
 
 
-def summarise(rows: pd.DataFrame) -> list[CellSummary]:
-    """Summaries of cells whose check-ups lie one after the other.
+def summarise(rows: CellRows, blocks: Sequence[Block] | None = None) -> list[CellSummary]:
+    """Summaries of cells; ``blocks`` are their numbers as they are kept, where they are made already.
 
     Example:
         >>> import pandas as pd
-        >>> summarise(pd.DataFrame({"cell_id": "A", "checkup_index": [0, 1], "capacity_Ah": [2.0, 1.9]}))[0].ranges
+        >>> rows = pd.DataFrame({"cell_id": "A", "checkup_index": [0, 1], "capacity_Ah": [2.0, 1.9]})
+        >>> summarise(CellRows.of(rows))[0].ranges
         {'capacity_Ah': [1.9, 2.0]}
     """
     import numpy as np
-    import pandas as pd
 
-    if rows.empty:
-        return []
-    columns = [name for name in rows.columns if name not in ("cell_id", "checkup_index")]
-    values = rows[columns].to_numpy(dtype=float)
-    capacity = np.ascontiguousarray(rows["capacity_Ah"].to_numpy(dtype=float))
-    index = np.ascontiguousarray(rows["checkup_index"].to_numpy(dtype="int64"))
-    cells = pd.factorize(rows["cell_id"])[0]
-    starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-    low, high = (extreme.reduceat(values.T, starts, axis=1).T.tolist() for extreme in (np.fmin, np.fmax))
-    names = rows["cell_id"].iloc[starts].tolist()
-    ends = [*starts[1:].tolist(), len(rows)]
+    blocks = blocks_of(rows) if blocks is None else blocks
+    capacity = np.ascontiguousarray(rows.columns["capacity_Ah"])
+    low, high = (np.array([extremes[i] for extremes in rows.ranges.values()]).T.tolist() for i in (0, 1))
     return [
         CellSummary(
-            cell_id=str(names[i]),
-            rows=end - int(start),
-            labels=_digest(capacity[start:end]),
-            content=_digest(index[start:end], np.ascontiguousarray(values[start:end])),
-            ranges={c: [a, b] for c, a, b in zip(columns, low[i], high[i], strict=True) if a == a},  # a == a: not NaN
+            cell_id=name,
+            rows=count,
+            labels=hashlib.sha256(capacity[start : start + count].data).hexdigest(),
+            content=block.digest(),
+            ranges={c: [a, b] for c, a, b in zip(rows.ranges, lows, highs, strict=True) if a == a},  # not NaN
         )
-        for i, (start, end) in enumerate(zip(starts, ends, strict=True))
+        for name, start, count, block, lows, highs in zip(
+            rows.names, rows.starts.tolist(), rows.counts.tolist(), blocks, low, high, strict=True
+        )
     ]
-
-
-def _digest(*parts: Any) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
 
 
 @dataclass

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from battery_core.data.cell_rows import CellRows
 from battery_core.data.findings import Finding, first_of_cells, of_rows
+from battery_core.data.labels import fractions
 from battery_core.data.quick_look import are_in_order
 from battery_core.errors import DataError
 
@@ -33,18 +34,28 @@ class Checked:
         kept: rows with a usable label, sorted by cell (as they came) and check-up.
         quarantined: rows that cannot be scored, or are there twice.
         findings: everything that looks wrong.
+        rows: the rows kept, as numbers.
     """
 
     kept: pd.DataFrame
     quarantined: pd.DataFrame
     findings: list[Finding]
+    rows: CellRows
 
 
-def check_rows(cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettings) -> Checked:
+def check_rows(
+    cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettings, numbered: tuple[Any, Any] | None = None
+) -> Checked:
     """Check-ups of one cell or of several, judged cell by cell.
 
     Only a row that cannot be scored (no finite, positive capacity) or that is there twice is taken out. A suspicious
     label is flagged and kept: cleaning test rows on the label would make the error look better than it is.
+
+    Args:
+        cells: one row a cell.
+        checkups: the check-ups.
+        settings: what is plausible.
+        numbered: the number of each check-up's cell, and the cells by that number, where they are at hand.
 
     Raises:
         DataError: a cell has no usable label at all, or its capacity or temperature is in another unit.
@@ -54,7 +65,7 @@ def check_rows(cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettin
 
     capacity = checkups["capacity_Ah"].to_numpy(dtype=float)
     unusable = ~(np.isfinite(capacity) & (capacity > 0))
-    codes, names = pd.factorize(checkups["cell_id"])  # from here on, cells are numbers: quick to compare
+    codes, names = numbered or pd.factorize(checkups["cell_id"])  # from here on, cells are numbers: quick to compare
     repeated = _repeated(codes, checkups["checkup_index"].to_numpy()) & ~unusable
     nothing, twice = "capacity is not a positive number: nothing to score", "this check-up of this cell is there before"
     findings = [
@@ -63,41 +74,12 @@ def check_rows(cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettin
     ]
     out = unusable | repeated
     _check_cells_have_labels(names, codes[~out])
-    kept = _in_order(checkups[~out], codes[~out], names) if out.any() else _in_order(checkups, codes, names)
+    is_whole = not out.any()  # as nearly always: nothing is copied
+    kept, codes = _in_order(checkups, codes) if is_whole else _in_order(checkups[~out], codes[~out])
+    rows = CellRows.of(kept, codes, names)
     for rule in (_units, _implausible, _backwards, _written_twice, _far_from_set_point):
-        findings += rule(cells, kept, settings)
-    return Checked(kept.rows, checkups[out], findings)
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Rows of cells one after the other, each one's check-ups in order.
-
-    Args:
-        rows: the check-ups.
-        names: the cells, as they come.
-        starts: where each cell begins.
-    """
-
-    rows: pd.DataFrame
-    names: list[str]
-    starts: Any
-
-    def medians(self, column: str) -> dict[str, float]:
-        """Median of each cell that has values."""
-        import numpy as np
-
-        parts = np.split(self.rows[column].to_numpy(dtype=float), self.starts[1:])
-        there = {name: part[~np.isnan(part)] for name, part in zip(self.names, parts, strict=True)}
-        return {name: float(np.median(part)) for name, part in there.items() if len(part)}
-
-    def step(self, values: Any) -> Any:
-        """Change since the cell's check-up before; missing at its first."""
-        import numpy as np
-
-        step = np.diff(values, prepend=np.nan)
-        step[self.starts] = np.nan
-        return step
+        findings += rule(cells, rows, settings)
+    return Checked(kept, checkups.iloc[:0] if is_whole else checkups[out], findings, rows)
 
 
 def _repeated(codes: Any, index: Any) -> Any:
@@ -110,16 +92,17 @@ def _repeated(codes: Any, index: Any) -> Any:
     return pd.DataFrame({"cell": codes, "index": index}).duplicated().to_numpy()
 
 
-def _in_order(rows: pd.DataFrame, codes: Any, names: Any) -> _Cells:
-    """Cells as they came, each one's check-ups in order."""
+def _in_order(rows: pd.DataFrame, codes: Any) -> tuple[pd.DataFrame, Any]:
+    """Cells as they came, each one's check-ups in order, and the cell of each row."""
     import numpy as np
+    import pandas as pd
 
     index = rows["checkup_index"].to_numpy()
     if not are_in_order(codes, index):
         order = np.lexsort((index, codes))
         rows, codes = rows.iloc[order], codes[order]
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    return _Cells(rows.reset_index(drop=True), [str(name) for name in names], starts)
+    is_numbered = isinstance(rows.index, pd.RangeIndex) and rows.index.start == 0 and rows.index.step == 1
+    return rows if is_numbered else rows.reset_index(drop=True), codes
 
 
 def _check_cells_have_labels(names: Any, kept: Any) -> None:
@@ -134,17 +117,29 @@ def _check_cells_have_labels(names: Any, kept: Any) -> None:
         )
 
 
-def _units(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
+def _units(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Finding]:
     """Refuses a capacity that no cell of its nominal capacity can have: a unit was mistaken somewhere."""
-    nominal = _by_cell(cells, "nominal_capacity_Ah")
-    for cell, median in kept.medians("capacity_Ah").items():
-        ratio = median / nominal.get(cell, math.nan)
+    import numpy as np
+
+    nominal = _by_cell(cells, "nominal_capacity_Ah", rows)
+    nominal[nominal <= 0] = np.nan  # said where SOH is made
+    low, high, _ = rows.ranges["capacity_Ah"]
+    for i in _perhaps(low / nominal < _POSSIBLE[0], high / nominal > _POSSIBLE[1]):
+        median = rows.median("capacity_Ah", i)
+        ratio = median / nominal[i]
         if ratio < _POSSIBLE[0] or ratio > _POSSIBLE[1]:
             raise DataError(
-                f"cell '{cell}': median capacity_Ah is {median:.6g}, {ratio:.3g} times the nominal "
-                f"{nominal[cell]:.6g} Ah; expected {_POSSIBLE[0]:g} to {_POSSIBLE[1]:g} times - {_likely(ratio)}"
+                f"cell '{rows.names[i]}': median capacity_Ah is {median:.6g}, {ratio:.3g} times the nominal "
+                f"{nominal[i]:.6g} Ah; expected {_POSSIBLE[0]:g} to {_POSSIBLE[1]:g} times - {_likely(ratio)}"
             )
     return []
+
+
+def _perhaps(*signs: Any) -> list[int]:
+    """Cells whose lowest or highest value is out of bounds: only there may the median be, and only there it is made."""
+    import numpy as np
+
+    return [int(i) for i in np.flatnonzero(np.logical_or.reduce(signs))]
 
 
 def _likely(ratio: float) -> str:
@@ -155,16 +150,17 @@ def _likely(ratio: float) -> str:
     return "check the unit of the capacity and the nominal capacity of this cell"
 
 
-def _implausible(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
+def _implausible(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Finding]:
     """Labels outside the plausible range, and steps that are a knee or a fault: kept, but said."""
     import numpy as np
 
-    from battery_core.data.labels import soh
-
-    rows = kept.rows
-    value = soh(rows, cells, settings.soh_reference).to_numpy()
+    capacity = rows.columns["capacity_Ah"]
+    first = capacity[rows.starts] if settings.soh_reference == "first_checkup" else None
+    nominal = _by_cell(cells, "nominal_capacity_Ah", rows) if first is None else first
+    references = dict(zip(rows.names, nominal.tolist(), strict=True))
+    value = fractions(capacity, rows.codes, rows.names, references, settings.soh_reference)
     outside = (value < settings.soh_min) | (value > settings.soh_max)
-    step = kept.step(value)
+    step = rows.step(value)
     wide = f"SOH outside {settings.soh_min:g} to {settings.soh_max:g}"
     steep = f"SOH step of more than {settings.soh_max_step:g} since the check-up before, a knee or a fault,"
     return [
@@ -173,56 +169,59 @@ def _implausible(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> l
     ]
 
 
-def _backwards(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
+def _backwards(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Finding]:
     """Time, cycles and throughput never decrease from one check-up to the next."""
     findings = []
     for column in _ONLY_FORWARD:
-        if column in kept.rows:
-            step = kept.step(kept.rows[column].to_numpy(dtype=float))
-            findings += first_of_cells(
-                kept.rows, step < -_ROUNDING, step, "runs_backwards", column, f"{column} decreases"
-            )
+        if column in rows.columns:
+            step = rows.step(rows.columns[column])
+            findings += first_of_cells(rows, step < -_ROUNDING, step, "runs_backwards", column, f"{column} decreases")
     return findings
 
 
-def _written_twice(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
+def _written_twice(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Finding]:
     """A check-up whose every measured number is that of the one before: one measurement under two numbers."""
     import numpy as np
 
-    rows = kept.rows
-    columns = [name for name in rows.columns if name not in _NOT_MEASURED]
+    columns = [values for name, values in rows.columns.items() if name not in _NOT_MEASURED]
     if len(columns) < _LEAST_COLUMNS:
         return []
-    capacity = rows["capacity_Ah"].to_numpy(dtype=float)
-    same = np.diff(capacity, prepend=np.nan) == 0  # few have the same capacity: the rest is compared only there
-    same[kept.starts] = False
+    capacity = rows.columns["capacity_Ah"]
+    same = rows.step(capacity) == 0  # few have the same capacity: the rest is compared only there
     places = np.flatnonzero(same)
     if not len(places):
         return []
-    now, before = (rows[columns].iloc[some].to_numpy(dtype=float) for some in (places, places - 1))
+    now, before = (np.stack([values[some] for values in columns], axis=1) for some in (places, places - 1))
     there = ~np.isnan(now)
     same[places] = ((now == before) | (~there & np.isnan(before))).all(axis=1) & (there.sum(axis=1) >= _LEAST_COLUMNS)
     what = "every measured number is that of the check-up before"
     return first_of_cells(rows, same, capacity, "same_as_before", "capacity_Ah", what)
 
 
-def _far_from_set_point(cells: pd.DataFrame, kept: _Cells, settings: DataSettings) -> list[Finding]:
+def _far_from_set_point(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Finding]:
     """The temperature measured while a cell aged, against the chamber's; kelvin is refused."""
     findings = []
-    set_points = _by_cell(cells, "ambient_temperature_degC")
-    for column in [name for name in kept.rows.columns if name.endswith(_TEMPERATURES)]:
-        for cell, median in kept.medians(column).items():
+    set_points = _by_cell(cells, "ambient_temperature_degC", rows)
+    most = settings.max_temperature_offset_K
+    for column in [name for name in rows.columns if name.endswith(_TEMPERATURES)]:
+        low, high, _ = rows.ranges[column]
+        for i in _perhaps(high >= _KELVIN[0], low - set_points < -most, high - set_points > most):
+            cell, median = rows.names[i], rows.median(column, i)
             if _KELVIN[0] <= median <= _KELVIN[1]:
                 raise DataError(
                     f"cell '{cell}': median {column} is {median:.4g}; expected degC - likely kelvin: state the unit in "
                     "its header or column map"
                 )
-            off = median - set_points.get(cell, math.nan)
-            if abs(off) > settings.max_temperature_offset_K:
-                reason = f"median {column} is {off:+.1f} K off the set-point of {set_points[cell]:g} degC: kept"
+            off = median - set_points[i]
+            if abs(off) > most:
+                reason = f"median {column} is {off:+.1f} K off the set-point of {set_points[i]:g} degC: kept"
                 findings.append(Finding(cell, None, "off_set_point", column, f"{median:.4g}", "flagged", reason))
     return findings
 
 
-def _by_cell(cells: pd.DataFrame, column: str) -> dict[str, float]:
-    return dict(zip(cells["cell_id"], cells[column].astype(float), strict=True)) if column in cells else {}
+def _by_cell(cells: pd.DataFrame, column: str, rows: CellRows) -> Any:
+    """What the table of cells states of each cell, NaN where it says nothing; shape (cells,)."""
+    import numpy as np
+
+    known = dict(zip(cells["cell_id"].tolist(), cells[column].tolist(), strict=True)) if column in cells else {}
+    return np.array([known.get(name, np.nan) for name in rows.names], dtype=float)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from battery_core.data.cell_rows import CellRows
+
 # pandera's name of a check -> whether a column passes that lies between its lowest and its highest value
 _NUMBERS: Mapping[str, Callable[..., bool]] = {
     "is_finite": lambda low, high: bool(abs(low) < float("inf") and abs(high) < float("inf")),
@@ -24,8 +26,13 @@ _WORDS: Mapping[str, Callable[..., bool]] = {
 }
 
 
-def is_plainly_right(frame: pd.DataFrame, schema: Any) -> bool:
+def is_plainly_right(frame: pd.DataFrame, schema: Any, rows: CellRows | None = None) -> bool:
     """Whether a table has the types of a pandera schema and passes its checks; False says only: look closer.
+
+    Args:
+        frame: the table.
+        schema: what it should be.
+        rows: its numbers, where they are at hand: their ranges and their order are known.
 
     Example:
         >>> import pandas as pd
@@ -36,7 +43,14 @@ def is_plainly_right(frame: pd.DataFrame, schema: Any) -> bool:
     """
     if frame.empty or sorted(frame.columns) != sorted(schema.columns):
         return False
-    return _are_unique(frame, schema.unique) and all(_is_right(frame[name], c) for name, c in schema.columns.items())
+    types = dict(zip(frame.columns, frame.dtypes, strict=True))
+    known = rows.ranges if rows else {}
+    return _are_unique(frame, schema.unique, rows) and all(
+        _is_right_number(types[name], *_extremes(*known[name]), column)
+        if name in known
+        else _is_right(types[name], frame[name], column, rows.names if rows and name == "cell_id" else None)
+        for name, column in schema.columns.items()
+    )
 
 
 def are_in_order(cells: Any, index: Any, *, strictly: bool = False) -> bool:
@@ -51,31 +65,45 @@ def are_in_order(cells: Any, index: Any, *, strictly: bool = False) -> bool:
     return bool(((cells[1:] > cells[:-1]) | ((cells[1:] == cells[:-1]) & further)).all())
 
 
-def _are_unique(frame: pd.DataFrame, columns: list[str] | None) -> bool:
+def _are_unique(frame: pd.DataFrame, columns: list[str] | None, rows: CellRows | None) -> bool:
     import pandas as pd
 
     if not columns:
         return True
     cell, index = columns
-    return are_in_order(pd.factorize(frame[cell])[0], frame[index].to_numpy(), strictly=True)
+    if rows is None:
+        return are_in_order(pd.factorize(frame[cell])[0], frame[index].to_numpy(), strictly=True)
+    return are_in_order(rows.codes, rows.index, strictly=True)
 
 
-def _is_right(values: pd.Series[Any], column: Any) -> bool:
+def _extremes(low: Any, high: Any, is_missing: bool) -> tuple[float, float, bool]:
+    """Of all cells from those of each."""
+    import numpy as np
+
+    return float(np.fmin.reduce(low)), float(np.fmax.reduce(high)), is_missing
+
+
+def _is_right_number(dtype: Any, low: float, high: float, is_missing: bool, column: Any) -> bool:
+    if column.dtype.type != dtype or column.unique or (is_missing and not column.nullable):
+        return False
+    if low != low:  # nothing is there
+        return True
+    return all(
+        check.name in _NUMBERS and _NUMBERS[check.name](low, high, **check.statistics) for check in column.checks
+    )
+
+
+def _is_right(dtype: Any, values: pd.Series[Any], column: Any, words: Any = None) -> bool:
     import numpy as np
     import pandas as pd
 
-    known, extremes = _NUMBERS, []
-    if values.dtype in ("float64", "int64"):
+    if dtype in ("float64", "int64"):
         numbers = values.to_numpy()
         low, high = np.fmin.reduce(numbers), np.fmax.reduce(numbers)
-        if low != low:  # nothing is there
-            return str(column.dtype) == "float64" and column.nullable
-        is_there = column.nullable or not np.isnan(numbers).any()
-        extremes, is_typed = [low, high], is_there and str(column.dtype) == str(values.dtype)
-    else:
-        words = values.unique()
-        is_typed = isinstance(values.dtype, pd.StringDtype) and isinstance(column.dtype.type, pd.StringDtype)
-        known, extremes, is_typed = _WORDS, [words], is_typed and not pd.isna(words).any()
-    if not is_typed or (column.unique and not values.is_unique):
+        return _is_right_number(dtype, low, high, bool(np.isnan(numbers).any()), column)
+    words = values.unique() if words is None else words
+    if not (isinstance(dtype, pd.StringDtype) and isinstance(column.dtype.type, pd.StringDtype)):
         return False
-    return all(check.name in known and known[check.name](*extremes, **check.statistics) for check in column.checks)
+    if pd.isna(words).any() or (column.unique and not values.is_unique):
+        return False
+    return all(check.name in _WORDS and _WORDS[check.name](words, **check.statistics) for check in column.checks)

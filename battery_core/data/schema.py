@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from battery_core.data.cell_rows import CellRows
+
 CELL_COLUMNS = (
     "cell_id", "source", "group", "chemistry", "nominal_capacity_Ah", "ambient_temperature_degC", "protocol",
 )  # fmt: skip
@@ -36,13 +38,18 @@ def check_cells(cells: pd.DataFrame) -> pd.DataFrame:
     return _check("cells", cells, _cells_schema())
 
 
-def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
+def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = (), rows: CellRows | None = None) -> pd.DataFrame:
     """The table of check-ups with the source's own measured columns.
+
+    Args:
+        checkups: the table.
+        extra: the source's own columns.
+        rows: its numbers, where they are at hand: their ranges are known.
 
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
     """
-    return _check("checkups", checkups, _checkups_schema(tuple(extra)))
+    return _check("checkups", checkups, _checkups_schema(tuple(extra)), rows)
 
 
 def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
@@ -111,11 +118,11 @@ def join_rows(cells: pd.DataFrame, checkups: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["cell_id", "checkup_index"], kind="stable").reset_index(drop=True)
 
 
-def _check(table: str, frame: pd.DataFrame, schema: Any) -> pd.DataFrame:
+def _check(table: str, frame: pd.DataFrame, schema: Any, rows: CellRows | None = None) -> pd.DataFrame:
     """Run a pandera schema and turn its report into one line; a table that is plainly right is spared it."""
     import pandera.errors
 
-    if is_plainly_right(frame, schema):
+    if is_plainly_right(frame, schema, rows):
         return frame
     try:
         checked: pd.DataFrame = schema.validate(frame, lazy=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_A_GROUP = 1 << 16
+ROWS_A_GROUP = 1 << 14
 """Check-ups in a row group, at least; a cell is never divided."""
+_CHUNK = 1 << 20
 
 
 class TableWriter:
@@ -21,34 +24,69 @@ class TableWriter:
         schema: its columns.
         rows: a row group has at least so many rows; 1 makes every cell one.
         optional: without any cell there is no file.
+        compression: lz4 is quick and hardly helps numbers with all their digits; zstd is slow and takes least room.
     """
 
-    def __init__(self, file: Path, schema: pa.Schema, rows: int = ROWS_A_GROUP, optional: bool = False) -> None:
+    def __init__(
+        self, file: Path, schema: pa.Schema, rows: int = ROWS_A_GROUP, optional: bool = False, compression: str = "lz4"
+    ) -> None:
         self._file, self._schema, self._least = file, schema, rows
-        self._optional = optional
+        self._optional, self._compression = optional, compression
         self._waiting: list[pa.Table] = []
         self._n_waiting = 0
         self._writer: Any = None
+        self._digest, self._n_digested = hashlib.sha256(), 0
 
-    def add(self, table: pa.Table) -> None:
-        """The rows of one cell."""
-        self._waiting.append(table)
-        self._n_waiting += table.num_rows
-        if self._n_waiting >= self._least:
-            self._flush()
+    def add(self, table: pa.Table, counts: Sequence[int] | None = None) -> None:
+        """The rows of one cell, or of several one after the other with the number of rows of each."""
+        start = end = 0
+        for n in [table.num_rows] if counts is None else counts:
+            end += n
+            self._n_waiting += n
+            if self._n_waiting >= self._least:
+                self._waiting.append(table.slice(start, end - start))
+                self._flush()
+                start = end
+        if end > start:
+            self._waiting.append(table.slice(start, end - start))
 
     def _flush(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         if self._writer is None:
-            words = [field.name for field in self._schema if not pa.types.is_floating(field.type)]
+            words = [field.name for field in self._schema if pa.types.is_large_string(field.type)]
             # measured columns have hardly two equal values: a dictionary of them costs four times the time
-            self._writer = pq.ParquetWriter(self._file, self._schema, compression="zstd", use_dictionary=words)
+            self._writer = pq.ParquetWriter(
+                self._file,
+                self._schema,
+                compression=self._compression,
+                use_dictionary=words,
+                write_statistics=words,
+                write_batch_size=ROWS_A_GROUP,
+            )
         if self._n_waiting:
             table = pa.concat_tables(self._waiting)
             self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            self._digest_more()
         self._waiting, self._n_waiting = [], 0
+
+    def _digest_more(self) -> None:
+        """Digest what was written since the last time, while others still read: nothing of it is written again."""
+        with self._file.open("rb", buffering=0) as written:
+            written.seek(self._n_digested)
+            while chunk := written.read(_CHUNK):
+                self._digest.update(chunk)
+                self._n_digested += len(chunk)
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self._file.name
+
+    def sha256(self) -> str:
+        """Digest of the whole file, when it is closed."""
+        return self._digest.hexdigest()
 
     def __enter__(self) -> TableWriter:
         return self
@@ -60,3 +98,4 @@ class TableWriter:
             self._flush()
         if self._writer is not None:
             self._writer.close()
+            self._digest_more()

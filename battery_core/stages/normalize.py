@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from battery_core.data.sources.base import CellFiles, Source, own_settings
 from battery_core.data.table_writer import TableWriter
 from battery_core.data.versioning import code_version, content_version, file_sha256
 from battery_core.errors import DataError
-from battery_core.files import read_json, whole_folder, write_json
+from battery_core.files import read_json, whole_folder, write_json, write_text
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.artefacts import ORIGIN_FILE, STAGE_FILE, source_of, stage_key
@@ -53,6 +54,7 @@ class _Outcome:
     manifest: dict[str, tuple[str, str]] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     across: AcrossCells = field(default_factory=AcrossCells)
+    files: dict[str, str] = field(default_factory=dict)  # digests of the tables, by file name
     rows_read: int = 0
     rows_kept: int = 0
     rows_quarantined: int = 0
@@ -90,7 +92,7 @@ def normalize(settings: Settings, raw: Staged | None = None, say: Callable[[str]
         with Progress(len(cells), f"normalize: {source.label}: cells", say) as progress:
             outcome = _write_tables(part, source, reading, cells, progress)
         _write_findings(part, source, outcome, given)
-        files = {file.name: file_sha256(file) for file in sorted(part.iterdir())}
+        files = {file.name: outcome.files.get(file.name) or file_sha256(file) for file in sorted(part.iterdir())}
         version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
         write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
     changes = _changes(place / _MANIFEST, folder, version, outcome, store)
@@ -115,16 +117,20 @@ def _write_tables(
     with (
         TableWriter(folder / "checkups.parquet", schema.checkups_arrow(source.columns)) as checkups,
         TableWriter(folder / "quarantine.parquet", schema.quarantine_arrow(source.columns)) as quarantine,
-        TableWriter(folder / "curves.parquet", schema.curves_arrow(), rows=1, optional=True) as curves,
+        TableWriter(
+            folder / "curves.parquet", schema.curves_arrow(), rows=1, optional=True, compression="zstd"
+        ) as curves,
     ):
-        for cell in reading.cells(cells):
-            checkups.add(cell.tables.checkups)
-            if cell.tables.quarantined is not None:
-                quarantine.add(cell.tables.quarantined)
-            if cell.tables.curves is not None:
-                curves.add(cell.tables.curves)
-            _count(outcome, cell)
-            progress.step()
+        for batch in reading.batches(cells):
+            checkups.add(batch.checkups, [cell.tables.n_checkups for cell in batch.cells])
+            for cell in batch.cells:
+                if cell.tables.quarantined is not None:
+                    quarantine.add(cell.tables.quarantined)
+                if cell.tables.curves is not None:
+                    curves.add(cell.tables.curves)
+                _count(outcome, cell)
+                progress.step()
+    outcome.files = {table.name: table.sha256() for table in (checkups, quarantine, curves)}
     table = schema.check_cells(pd.DataFrame(outcome.cells, columns=list(schema.CELL_COLUMNS)))
     with TableWriter(folder / "cells.parquet", schema.cells_arrow()) as writer:
         writer.add(schema.as_arrow(table, schema.cells_arrow()))
@@ -136,7 +142,7 @@ def _count(outcome: _Outcome, cell: ReadCell) -> None:
     outcome.keys.add(cell.key)
     outcome.cells_read += cell.was_read
     outcome.rows_read += tables.rows_read
-    outcome.rows_kept += tables.checkups.num_rows
+    outcome.rows_kept += tables.n_checkups
     outcome.rows_quarantined += 0 if tables.quarantined is None else tables.quarantined.num_rows
     outcome.findings += tables.findings
     if tables.cell is not None and tables.summary is not None:
@@ -162,10 +168,17 @@ def _write_findings(folder: Path, source: Source, outcome: _Outcome, settings: D
     with (folder / "findings.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([column.name for column in fields(Finding)])
-        table.writerows(astuple(finding) for finding in findings)
+        table.writerows(vars(finding).values() for finding in findings)
     about |= {"source": source.name, "label": source.label, "simulated": source.simulated}
     about["roles"] = {column: str(role) for column, role in source.columns.items()}
-    write_json(folder / "quality.json", about)
+    write_text(folder / "quality.json", _a_line_a_finding(about))
+
+
+def _a_line_a_finding(about: dict[str, Any]) -> str:
+    """JSON for people; they may be many, and Python takes thirty times as long where each word has a line."""
+    lines = ",\n".join(f"    {json.dumps(finding)}" for finding in about["findings"])
+    text = json.dumps({**about, "findings": []}, indent=2) + "\n"
+    return text.replace('"findings": []', f'"findings": [\n{lines}\n  ]', 1) if lines else text
 
 
 def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, store: CellStore) -> Changes:
@@ -174,7 +187,7 @@ def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, store: C
     changes = changes_since(before, now, store)
     if before is None or before.version != version:
         write_json(changes_file(folder), {"version": version, **changes})
-        write_json(file, now.as_json())
+        write_text(file, json.dumps(now.as_json()))
     return changes
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from battery_core.data.cell_rows import CellRows
 from battery_core.data.findings import ALL_CELLS
 from battery_core.data.labels import soh
 from battery_core.data.quality import Finding, check_quality, check_share, summary
@@ -174,7 +175,7 @@ def test_a_column_that_stands_still_in_one_cell_of_many_is_flagged():
         _, checkups = long_tables()
         one = checkups[checkups["cell_id"] == "A"].assign(cell_id=f"C{i}")
         one["capacity_Ah"] += 0.001 * i
-        (summary_of_cell,) = summarise(one.assign(voltage_mean_V=3.9) if i == 2 else one)
+        (summary_of_cell,) = summarise(CellRows.of(one.assign(voltage_mean_V=3.9) if i == 2 else one))
         across.add(summary_of_cell)
     (finding,) = across.findings()
     assert (finding.cell_id, finding.rule, finding.column) == ("C2", "constant_in_cell", "voltage_mean_V")

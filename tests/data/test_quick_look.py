@@ -10,6 +10,7 @@ import pandera.errors
 import pytest
 
 from battery_core.data import schema
+from battery_core.data.cell_rows import CellRows
 from battery_core.data.quick_look import is_plainly_right
 
 CHECKUPS = pd.DataFrame({
@@ -71,6 +72,13 @@ def test_whatever_pandera_refuses_or_converts_is_not_plainly_right(table: str, c
         is_unchanged = False
     assert not is_unchanged or changed.dtypes.astype(str).eq("object").any()
     assert not is_plainly_right(changed, wanted)
+    if table == "checkups" and "checkup_index" in changed and changed["checkup_index"].dtype != float:
+        assert not is_plainly_right(changed, wanted, CellRows.of(changed))
+
+
+def test_numbers_at_hand_say_the_same() -> None:
+    frame, wanted = SCHEMAS["checkups"]
+    assert is_plainly_right(frame, wanted, CellRows.of(frame))
 
 
 def test_an_order_that_cannot_be_told_at_a_glance_is_left_to_pandera() -> None:

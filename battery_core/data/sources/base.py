@@ -16,6 +16,7 @@ from battery_core.data.roles import Role as Role
 if TYPE_CHECKING:
     import pandas as pd
 
+    from battery_core.data.raw_text import RawText
     from battery_core.data.settings import DataSettings
 
 
@@ -107,6 +108,8 @@ class Source(ABC):
     """The source's own check-up columns beyond the canonical ones, each with its role."""
     default_features: ClassVar[tuple[str, ...]] = ("summary",)
     """Feature sets that suit this source, for ``features.sets = auto``: what a check-up itself shows."""
+    text_files: ClassVar[bool] = False
+    """Whether its files are texts with one header each: those are read once, to be hashed and parsed as one text."""
     settings_sections: ClassVar[tuple[str, ...]] = ()
     """Sections of the data settings that reading depends on; the others are not shown to it (``own_settings``)."""
     default_past: ClassVar[tuple[str, ...]] = ("first_checkups",)
@@ -142,8 +145,17 @@ class Source(ABC):
             DataError: a file is not what the source promises.
         """
 
-    def read_cells(self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings) -> BatchTables:
-        """The same for several cells; a source of many small files reads them quicker together than one by one."""
+    def read_cells(
+        self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
+    ) -> BatchTables:
+        """The same for several cells; a source of many small files reads them quicker together than one by one.
+
+        Args:
+            raw_dir: the raw folder.
+            cells: the cells.
+            settings: the data settings.
+            text: the content of all their files, where the source has ``text_files`` and it was read already.
+        """
         parts = [self.read_cell(raw_dir, cell, settings) for cell in cells]
         curve_rows = tuple(None if part.curves is None else len(part.curves) for part in parts)
         return BatchTables(concat_tables(parts), tuple(part.rows_read for part in parts), curve_rows)

@@ -5,6 +5,7 @@ Tables of Wang, Zhai, Zhao, Di, Chen, Nature Communications 15, 4332 (2024), in 
 
 from __future__ import annotations
 
+import os
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from battery_core.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from battery_core.data.raw_text import RawText
     from battery_core.data.settings import DataSettings
 
 
@@ -27,6 +29,7 @@ class ChargeStatistics(Source):
     columns: ClassVar[Mapping[str, Role]] = dict.fromkeys(CHARGE_STATISTICS, Role.MEASUREMENT)
     default_features: ClassVar[tuple[str, ...]] = ("charge", "condition")
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "published"}
+    text_files = True
 
     folder: ClassVar[str]
     """Folder of the set in the public layout."""
@@ -56,9 +59,10 @@ class ChargeStatistics(Source):
             DataError: there is no CSV file, a name says nothing, or two files are for one cell.
         """
         cells: dict[str, CellFiles] = {}
+        start = len(os.path.join(raw_dir, ""))
         for path in public_archive.csv_files(raw_dir):
-            file = path.relative_to(raw_dir)
-            cell = CellFiles(str(self.cell_of(file.as_posix())["cell_id"]), (file,))
+            name = str(path)[start:]
+            cell = CellFiles(str(self.cell_of(name)["cell_id"]), (Path(name),))
             if cells.setdefault(cell.cell_id, cell) is not cell:
                 raise DataError(f"source '{self.name}': two files for cell '{cell.cell_id}' - remove one")
         if not cells:
@@ -72,12 +76,14 @@ class ChargeStatistics(Source):
         """One check-up a cycle: checkup_index is the row from 0, cycle_count the row from 1, as the file has them."""
         return self.read_cells(raw_dir, [cell], settings).whole
 
-    def read_cells(self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings) -> BatchTables:
+    def read_cells(
+        self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
+    ) -> BatchTables:
         """The same for several cells: a file takes a millisecond to parse, and tables of its own twice as long."""
         from battery_core.data.sources.charge_statistics_reader import read_files
 
         files = [file for cell in cells for file in cell.files]
-        return read_files([raw_dir / file for file in files], [self.cell_of(file.as_posix()) for file in files])
+        return read_files([raw_dir / file for file in files], [self.cell_of(file.as_posix()) for file in files], text)
 
     def cell_of(self, path: str) -> dict[str, object]:
         """A row of the cells table from a file's path below the set's folder.
@@ -91,9 +97,10 @@ class ChargeStatistics(Source):
                 f"source '{self.name}': file name '{path}' does not follow the pattern {self.file_pattern} - rename or "
                 "remove the file"
             )
+        stem = os.path.splitext(os.path.basename(path))[0]
         blank = {"ambient_temperature_degC": float("nan"), "protocol": "", "group": self.name.upper()}
-        row = {**blank, **self.facts, **self.named_facts(match.groupdict(), Path(path).stem)}
-        return {"source": self.name, "cell_id": Path(path).stem, **row}
+        row = {**blank, **self.facts, **self.named_facts(match.groupdict(), stem)}
+        return {"source": self.name, "cell_id": stem, **row}
 
     @abstractmethod
     def named_facts(self, named: Mapping[str, str], stem: str) -> dict[str, object]:

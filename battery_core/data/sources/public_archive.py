@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 import zipfile
@@ -27,8 +28,11 @@ CHECKSUMS: dict[str, tuple[int, str]] = {
 
 def csv_files(folder: Path) -> list[Path]:
     """All CSV files below a folder in name order; hidden files are not data."""
-    found = [p for p in folder.rglob("*.csv") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
-    return sorted(found)
+    found: list[str] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [os.path.join(place, name) for name in files if name.endswith(".csv") and not name.startswith(".")]
+    return [Path(name) for name in sorted(found, key=lambda name: name.split(os.sep))]
 
 
 def folder_digest(folder: Path) -> str:

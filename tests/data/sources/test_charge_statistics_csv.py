@@ -43,7 +43,9 @@ def by_hand(*contents: bytes) -> list[list[float | None]]:
     rows: list[list[float | None]] = []
     for content in contents:
         lines = content.decode("utf-8-sig").splitlines()
-        rows += [[float(v) if v else None for v in map(r.get, COLUMNS)] for r in csv.DictReader(lines)]
+        rows += [
+            [float(v) if v not in ("", "NA") else None for v in map(r.get, COLUMNS)] for r in csv.DictReader(lines)
+        ]
     return rows
 
 
@@ -63,10 +65,11 @@ TURNED = "\n".join(",".join(reversed(line.split(","))) for line in text(5, 6).de
         HEADER.replace("CC Q", '"CC Q"').encode() + b"\n" + row(5).encode() + b"\n",
         text(5).replace(b"5.25", b""),
         text(5).replace(b"5.25", b'"5.25"'),
+        text(5).replace(b"5.25", b"NA"),
         (HEADER + ",note\n" + row(5) + ",1\n").encode(),
     ],
     ids=["alike", "CRLF", "no last newline", "blank lines at the end", "blank lines between", "BOM", "other order",
-         "quoted header", "blank field", "quoted number", "one column more"],
+         "quoted header", "blank field", "quoted number", "word for none", "one column more"],
 )  # fmt: skip
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_files_give_the_same_together_as_one_by_one(read, odd: bytes, place: int) -> None:

@@ -33,9 +33,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     cells: list[str] = []
     plain = XJTU.read_cells
 
-    def told(self: Any, raw_dir: Path, asked: Any, settings: Any) -> Any:
+    def told(self: Any, raw_dir: Path, asked: Any, *rest: Any) -> Any:
         cells.extend(cell.cell_id for cell in asked)
-        return plain(self, raw_dir, asked, settings)
+        return plain(self, raw_dir, asked, *rest)
 
     monkeypatch.setattr(XJTU, "read_cells", told)
     return cells

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from battery_core.data import cell_reading
+from battery_core.data import cell_files, cell_reading, raw_text
+from battery_core.data.cell_reading import CellReading
+from battery_core.data.cell_store import CellStore
 from battery_core.data.quarantine import quarantine_shown
+from battery_core.data.settings import DataSettings
+from battery_core.data.sources.base import CellFiles
+from battery_core.data.sources.charge_statistics import XJTU
 from battery_core.data.versioning import file_sha256
 from battery_core.files import read_json
 from battery_core.settings import Settings
@@ -156,3 +163,41 @@ def test_settings_of_other_sources_read_nothing_again(fetched: Make, read: list[
     assert read == []
     data.normalize(fetched(data__soh_max=1.06))
     assert len(read) == 12  # a setting of its own does
+
+
+def test_a_raw_file_is_read_once_to_be_hashed_and_parsed(fetched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    plain = raw_text._read
+
+    def told(path: str, *rest: Any) -> bytes:
+        opened.append(Path(path).stem)
+        return plain(path, *rest)
+
+    monkeypatch.setattr(raw_text, "_read", told)
+    monkeypatch.setattr(cell_files, "file_sha256", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr(cell_files, "_CLOCK_S", -1.0)  # no file is so young that it must be looked at again
+    tables = data.normalize(fetched())
+    assert sorted(opened) == data.read_table(tables.path, "cells")["cell_id"].tolist()
+
+
+def test_batches_are_alike_for_all_workers_and_leave_out_no_cell(tmp_path: Path) -> None:
+    cells = [CellFiles(f"C{i:02}", (Path(f"{i}.csv"),)) for i in range(40)]
+    for i, cell in enumerate(cells):
+        (tmp_path / cell.files[0]).write_bytes(b"x" * (400_000 + 1000 * i))
+    for workers, wanted in ((1, 3), (2, 4), (3, 3), (4, 4)):  # 16.8 MB, 8 MiB at most, as many for each worker
+        reading = CellReading(XJTU(), tmp_path, DataSettings(), CellStore(tmp_path), "", workers)
+        batches = list(reading._divided(cells))
+        assert [cell for batch in batches for cell in batch] == cells
+        assert len(batches) == wanted
+        assert max(map(len, batches)) - min(map(len, batches)) <= 2
+
+
+def test_digests_of_an_earlier_kind_are_not_compared(fetched: Make) -> None:
+    data.normalize(fetched())
+    file = fetched().folder("data") / "cells" / "xjtu" / "tables.json"
+    known = read_json(file)
+    add_checkups(raw(fetched(), "2C_battery-1"))
+    file.write_text(
+        json.dumps({"version": "f" * 64, "cells": {cell: [key, "0"] for cell, (key, _) in known["cells"].items()}})
+    )
+    assert data.normalize(fetched()).message.endswith("1 cells read, 11 unchanged; the first version")

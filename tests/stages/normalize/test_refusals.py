@@ -27,8 +27,8 @@ def after_reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path, 
     plain = XJTU.read_cells
 
     def patch(happens: Callable[[Path, BatchTables], BatchTables]) -> None:
-        def read(self: Any, raw_dir: Path, cells: Any, settings: Any) -> BatchTables:
-            return happens(raw_dir, plain(self, raw_dir, cells, settings))
+        def read(self: Any, raw_dir: Path, cells: Any, *rest: Any) -> BatchTables:
+            return happens(raw_dir, plain(self, raw_dir, cells, *rest))
 
         monkeypatch.setattr(XJTU, "read_cells", read)
 
