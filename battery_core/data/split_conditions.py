@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from battery_core.data.split_drawing import draw
 from battery_core.data.cell_split import Parts
+from battery_core.data.split_drawing import draw
 from battery_core.errors import SplitError
 from battery_core.seeding import derive_seed
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from battery_core.data.cell_split import PARTS, CellSplit, Parts
 from battery_core.data.names import SPLITS
 from battery_core.data.settings import SplitSettings
 from battery_core.errors import SettingsError, SplitError
-from battery_core.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +40,9 @@ def make_split(
 ) -> CellSplit:
     """Divide the cells, or carry an earlier division of the same settings on: test cells are frozen.
 
-    With ``previous`` known cells keep their part, also those that are not there now. New cells go to training, but where a condition is held out a new
-    cell of that condition stays unused: training on it would tell the model what the test asks.
+    With ``previous`` known cells keep their part, also those that are not there now. New cells go to training, but
+    where a condition is held out a new cell of that condition stays unused: training on it would tell the model what
+    the test asks.
 
     Raises:
         SplitError: fewer than three cells, or the strategy cannot find its cells.
@@ -121,8 +120,8 @@ def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | Non
     for name in PARTS:
         if not set(lists[name]) & set(present):
             raise SplitError(
-                f"split '{settings.strategy}': none of the {len(lists[name])} cells frozen in {name} is in the data any "
-                "more - bring them back, or delete the split file to divide the cells anew"
+                f"split '{settings.strategy}': none of the {len(lists[name])} cells frozen in {name} is in the data "
+                "any more - bring them back, or delete the split file to divide the cells anew"
             )
     given = settings.model_dump(mode="json")
     return CellSplit(lists["train"], lists["val"], lists["test"], settings.strategy, given, lists["unused"])

@@ -223,5 +223,5 @@ def test_a_cell_that_is_away_for_a_night_keeps_its_part() -> None:
     before = make_split(cells, settings)
     away = cells[cells["cell_id"] != before.test[0]]
     assert make_split(cells, settings, previous=make_split(away, settings, previous=before)) == before
-    with pytest.raises(SplitError, match="none of the .* cells frozen in test is in the data any more"):
+    with pytest.raises(SplitError, match=r"none of the .* cells frozen in test is in the data any more"):
         make_split(cells[~cells["cell_id"].isin(before.test)], settings, previous=before)
