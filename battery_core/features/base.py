@@ -41,7 +41,9 @@ def feature_names(settings: FeatureSettings, source: Source | type[Source], past
     """The feature sets in force: for ``auto`` those that suit the source."""
     if settings.sets != ("auto",):
         return settings.sets
-    return (*source.default_features, *source.default_past) if past else source.default_features
+    if not past:
+        return source.default_features
+    return (*source.default_features, *(source.default_past if settings.past == ("auto",) else settings.past))
 
 
 def build_features(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from battery_core.base_settings import SectionSettings, setting
 
@@ -18,6 +18,11 @@ class FeatureSettings(SectionSettings):
     """
 
     sets: tuple[str, ...] = setting(("auto",), "feature sets; auto: what the source recommends", min_length=1)
+    past: tuple[str, ...] = setting(
+        ("auto",),
+        "sets of a cell's own past, for models told of it when sets is auto; auto: what the source recommends. For a "
+        "condition that no training cell had: drift",
+    )
     activation_energy_kJ_mol: float = setting(
         30.0, "activation energy of the Arrhenius term; 20 to 60 is usual", unit="kJ/mol", gt=0.0
     )
@@ -43,9 +48,9 @@ class FeatureSettings(SectionSettings):
         lt=0.5,
     )
 
-    @field_validator("sets")
+    @field_validator("sets", "past")
     @classmethod
-    def _are_known_sets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_known_sets(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         from battery_core.errors import SettingsError, unknown_name
         from battery_core.features.names import FEATURES
 
@@ -54,6 +59,6 @@ class FeatureSettings(SectionSettings):
                 raise unknown_name(FEATURES.kind, name, ["auto", *FEATURES])
         if "auto" in names and len(names) > 1:
             raise SettingsError(
-                f"features.sets: 'auto' stands alone, got {', '.join(names)} - name the sets or leave auto"
+                f"features.{info.field_name}: 'auto' stands alone, got {', '.join(names)} - name the sets or leave auto"
             )
         return names

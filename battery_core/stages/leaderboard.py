@@ -106,7 +106,10 @@ def leaderboard(settings: Settings, boards: Sequence[Board], say: Callable[[str]
 
 def prepare(settings: Settings, board: Board) -> Place:
     """Bring the board's cells and divide them; a held-out temperature gets a split file of its own."""
-    own = settings.model_copy(update={"data": settings.data.model_copy(update={"source": board.source})})
+    source, features = settings.data.model_copy(update={"source": board.source}), settings.features
+    if board.past and features.past == ("auto",):
+        features = features.model_copy(update={"past": board.past})
+    own = settings.model_copy(update={"data": source, "features": features})
     tables = data.normalize(own, data.fetch(own))
     return Place(
         board, own, tables, _held_out(own, board, tables) if board.test_temps_degC else data.split(own, tables)

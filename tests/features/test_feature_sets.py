@@ -139,6 +139,20 @@ def test_a_missing_resistance_is_the_last_one_of_the_same_cell_never_a_later_one
         build_features(rows[["cell_id", "checkup_index"]], ["resistance"])
 
 
+def test_the_past_is_what_the_source_recommends_or_what_is_named():
+    tju = SOURCES.get("tju")
+    assert feature_names(FeatureSettings(), tju, past=True) == ("charge", "condition", "drift", "lifetime")
+    drift = FeatureSettings(past=("drift",))
+    assert feature_names(drift, tju, past=True) == ("charge", "condition", "drift")
+    assert feature_names(FeatureSettings(past=()), tju, past=True) == ("charge", "condition")
+    assert feature_names(drift, tju) == ("charge", "condition")  # models that are not told of it
+    assert feature_names(FeatureSettings(sets=("charge",), past=("drift",)), tju, past=True) == ("charge",)
+    with pytest.raises(SettingsError, match=r"features.past: 'auto' stands alone, got auto, drift"):
+        FeatureSettings(past=("auto", "drift"))
+    with pytest.raises(SettingsError, match=r"unknown feature set 'drif': did you mean 'drift'"):
+        FeatureSettings(past=("drif",))
+
+
 def test_conditions_are_those_of_training():
     rows = make_rows(("A", "B", "C"))
     rows["group"] = rows["cell_id"].map({"A": "2C", "B": "3C", "C": "new"})

@@ -129,6 +129,21 @@ def test_nothing_of_a_held_out_temperature_is_seen(tju, tmp_path, xjtu_settings,
     assert {spec.key for spec in place.seat(1).specs}.isdisjoint(spec.key for spec in place.seat(0).specs)
 
 
+def test_a_held_out_temperature_is_asked_of_the_drift_alone(tju, tmp_path, xjtu_settings) -> None:
+    settings = xjtu_settings(tmp_path / "house", tju, models=("kernel", "mlp"))
+    told = {
+        name: {spec.model: spec for spec in stage.prepare(settings, board).seat(0).specs}
+        for name, board in (("35", BOARDS["tju-35"]), ("all", Board("all", "tju", "", (), (35.0,))))
+    }
+    sets = {name: specs["kernel"].settings["features"]["sets"] for name, specs in told.items()}
+    assert sets == {"35": ["charge", "condition", "drift"], "all": ["charge", "condition", "drift", "lifetime"]}
+    assert told["35"]["mlp"].settings == told["all"]["mlp"].settings  # it is not told of the past: nothing changes
+    named = settings.model_copy(update={"features": settings.features.model_copy(update={"past": ("trend",)})})
+    (kernel, _) = stage.prepare(named, BOARDS["tju-35"]).seat(0).specs
+    assert kernel.settings["features"]["sets"] == ["charge", "condition", "trend"]
+    assert {board.name for board in BOARDS.values() if board.past} == {"tju-35", "tju-35-nca", "tju-35-ncm"}
+
+
 def test_a_leaking_fit_stands_and_is_never_among_the_honest(prepared, tmp_path, monkeypatch) -> None:
     paths = prepared.settings.paths.model_copy(update={"artifacts": tmp_path})
     lgbm = prepared.settings.lgbm.model_copy(update={"n_estimators": 5})
