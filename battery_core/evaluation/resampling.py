@@ -36,7 +36,7 @@ class Gain:
         gain: 1 - mean error / mean error of the other; 0.1 is 10 % better.
         low: lower bound of the gain at the one-sided confidence asked for.
         high: upper bound at the same confidence.
-        p_value: chance of so large a gain over ``margin`` if the two were alike (sign flips of the paired differences).
+        p_value: chance of so large a gain if the two were alike (sign flips of the paired differences).
         n_cells: cells compared.
     """
 
@@ -65,14 +65,12 @@ def interval_over_cells(errors: npt.ArrayLike, confidence: float = 0.95, seed: i
     return Interval(mean, float(low), float(high), confidence)
 
 
-def paired_gain(
-    ours: npt.ArrayLike, theirs: npt.ArrayLike, margin: float = 0.0, confidence: float = 0.95, seed: int = 0
-) -> Gain:
+def paired_gain(ours: npt.ArrayLike, theirs: npt.ArrayLike, confidence: float = 0.95, seed: int = 0) -> Gain:
     """Gain of one model over another from their errors on the same cells, shape (C,) each, in the same order.
 
     The bounds come from a paired bootstrap over cells; percentile bounds are too narrow for a handful of cells, so
-    the p-value beside them comes from a test that is exact at any number: under "alike but for the margin" each
-    paired difference is as likely to have the other sign. With C cells it cannot be below 2**-C.
+    the p-value beside them comes from a test that is exact at any number: of two that are alike, either may have been
+    "ours", so each paired difference is as likely to have the other sign. With C cells it cannot be below 2**-C.
 
     Example:
         >>> paired_gain([0.9, 1.8, 2.7, 3.6, 4.5], [1.0, 2.0, 3.0, 4.0, 5.0])
@@ -85,7 +83,7 @@ def paired_gain(
     drawn = _drawn_cells(len(ours), seed)
     gains = _gain(ours[drawn].mean(axis=1), theirs[drawn].mean(axis=1))
     low, high = np.quantile(gains, [1 - confidence, confidence], method="inverted_cdf")  # no mean of infinities
-    p_value = _sign_flip((1 - margin) * theirs - ours, seed)
+    p_value = _sign_flip(theirs - ours, seed)
     gain, low, high = (round(float(value), 12) for value in (gain, low, high))  # 0.1, not 0.09999999999999998
     return Gain(gain, low, high, p_value, len(ours))
 

@@ -1,12 +1,12 @@
 """How often the gate promotes by chance, and how often it sees a model that is 10 % better: 200 simulated nights each.
 
-``python -m tests.benchmarks.promotion_errors [RUNS]`` reads the predictions of finished runs (``artifacts/runs``) and
-takes every source and model that was trained with two seeds or more. A night draws test cells with replacement and two
-different seeds: one serves, the other, its errors less by the share asked for, is the newcomer. So the noise between
-two trainings is as it was measured, in every cell and between cells; but where one seed is truly better, promoting it
-is counted as chance. "Independent" draws the noise anew for each cell, as large in all (lognormal): the models are
-equal, and a gain is harder to see, since in truth cells with small errors vary most. The rule is the product's own.
-Train seeds with ``python -m battery_core leaderboard --boards xjtu,tju,hust``.
+``python -m tests.benchmarks.promotion_errors [RUNS [NIGHTS]]`` reads the predictions of finished runs
+(``artifacts/runs``) and takes every source and model that was trained with two seeds or more. A night draws test cells
+with replacement and two different seeds: one serves, the other, its errors less by the share asked for, is the
+newcomer. So the noise between two trainings is as it was measured, in every cell and between cells; but where one seed
+is truly better, promoting it is counted as chance. "Independent" draws the noise anew for each cell, as large in all
+(lognormal): the models are equal, and a gain is harder to see, since in truth cells with small errors vary most. The
+rule is the product's own. Train seeds with ``python -m battery_core leaderboard --boards xjtu,tju,hust``.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def asked(run: Path) -> dict[str, Any] | None:
     return read_json(run.parent / first / "spec.json")
 
 
-def promoted(errors: pd.DataFrame, better: float, independent: bool = False) -> float:
+def promoted(errors: pd.DataFrame, better: float, independent: bool = False, nights: int = NIGHTS) -> float:
     """Share of nights that promote a model whose errors are smaller by this share; ``errors`` has a column a seed."""
     generator, values = np.random.default_rng(0), errors.to_numpy()
     pairs = list(itertools.permutations(range(values.shape[1]), 2))
     typical, spread = np.log(values).mean(axis=1), noise(errors)
     wins = 0
-    for night in range(NIGHTS):
+    for night in range(nights):
         cells = generator.integers(0, len(values), len(values))
         if independent:
             ours, theirs = (np.exp(typical[cells] + generator.normal(0, spread, len(cells))) for _ in range(2))
@@ -79,7 +79,7 @@ def promoted(errors: pd.DataFrame, better: float, independent: bool = False) -> 
             {}, len(names), len(names),
         )  # fmt: skip
         wins += decide(contest, POLICY).promote
-    return wins / NIGHTS
+    return wins / nights
 
 
 def noise(errors: pd.DataFrame) -> float:
@@ -90,17 +90,18 @@ def noise(errors: pd.DataFrame) -> float:
 def main() -> int:
     """Print the table."""
     runs = Path(sys.argv[1]) if len(sys.argv) > 1 else resolve().folder("artifacts") / "runs"
+    nights = int(sys.argv[2]) if len(sys.argv) > 2 else NIGHTS
     found = seeds(runs)
     if not found:
         print(f"no source and model with two seeds below '{runs}': see python -m tests.benchmarks.promotion_errors -h")
         return 1
-    print(f"{NIGHTS} nights each, {POLICY.confidence:.0%} confidence, {POLICY.min_gain:.0%} margin")
+    print(f"{nights} nights each, {POLICY.confidence:.0%} confidence, {POLICY.min_gain:.0%} margin")
     print(
         "source model | test cells | seeds | noise a cell | promoted when equal | 10 % better | the same, independent"
     )
     for (source, _, model), series in sorted(found.items(), key=lambda item: item[0]):
         errors = pd.concat(series, axis=1)
-        shares = [promoted(errors, better, alone) for alone in (False, True) for better in (0.0, 0.1)]
+        shares = [promoted(errors, better, alone, nights) for alone in (False, True) for better in (0.0, 0.1)]
         told = " | ".join(f"{share:.1%}" for share in (noise(errors), *shares))
         print(f"{source} {model} | {len(errors)} | {len(series)} | {told}")
     return 0

@@ -39,10 +39,12 @@ def test_many_cells_are_sampled_near_the_exact_value() -> None:
     assert more == pytest.approx(exact, abs=0.02)
 
 
-def test_a_margin_is_part_of_the_question() -> None:
-    theirs = np.linspace(1.0, 2.0, 6)
-    assert paired_gain(0.95 * theirs, theirs, margin=0.02).p_value == 1 / 64
-    assert paired_gain(0.95 * theirs, theirs, margin=0.06).p_value == 1.0
+def test_equal_models_look_better_as_often_as_stated_the_bootstrap_of_few_cells_more_often() -> None:
+    rng = np.random.default_rng(5)
+    nights = [np.exp(rng.normal(0, 0.5, 6) + rng.normal(0, 0.25, (2, 6))) for _ in range(2000)]  # skewed, few
+    gains = [paired_gain(*night) for night in nights]
+    assert np.mean([gain.p_value <= 0.05 for gain in gains]) == pytest.approx(3 / 64, abs=0.01)
+    assert np.mean([gain.low > 0 for gain in gains]) > 0.08
 
 
 def test_a_champion_without_error_is_not_beaten() -> None:

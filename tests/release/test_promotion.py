@@ -70,6 +70,19 @@ USUAL = Contest(errors(1.0), errors(1.25), "version 3", BASELINES, unseen_cells=
         ({"champion": mixed(0.95, 0.95, 0.95, 0.95, 1.6, 1.6)}, {}, False,
          "1.00 % is 18.8 % below version 3 (1.23 %) on 6 test cells, but only"),
         ({"champion": mixed(0.95, 0.95, 0.95, 0.95, 1.6, 1.6)}, {"confidence": 0.5}, True, "18.8 % below version 3"),
+        # surely better, but not surely by the margin
+        ({"champion": mixed(1.06, 1.05, 1.03, 1.01, 1.01, 1.01)}, {}, False,
+         "1.00 % is 2.3 % below version 3 (1.02 %) on 6 test cells, but only 1.4 % is sure at 95 %, "
+         "chance alone does as well with probability 0.02; 2.0 % needed"),
+        # two cells hardly better: sure of the margin by the bootstrap, and not by chance
+        ({"champion": mixed(1.3, 1.3, 1.3, 1.3, 1.005, 1.005)}, {}, True, "14.7 % below version 3 (1.17 %)"),
+        # better on easy cells, worse on the whole
+        ({"challenger": mixed(0.6, 0.6, 0.8, 0.8, 1.4, 1.5), "champion": errors(1.0)}, {}, False,
+         "1.04 % is 3.7 % above version 3 (1.00 %) on 6 test cells; 2.0 % needed"),
+        # four of five cells better: the bootstrap is sure of it, but two of 32 coins fall so well
+        ({"challenger": dict(zip("abcde", (1, 1, 1, 1, 1.05), strict=True)),
+          "champion": dict(zip("abcde", (1.3, 1.3, 1.3, 1.3, 1), strict=True)), "unseen_cells": 5, "slices": {}},
+         {}, False, "is sure at 95 %, chance alone does as well with probability 0.06; 2.0 % needed"),
         # too few cells to show anything at this confidence
         ({"challenger": {"a": 1.0, "b": 1.0}, "champion": {"a": 2.0, "b": 2.0}, "unseen_cells": 2, "slices": {}},
          {}, False,
