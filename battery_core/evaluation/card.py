@@ -167,6 +167,10 @@ def _intervals(held: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         f"meant to hold {held['nominal']:.0%} of check-ups, hold {held['coverage']:.1%} on test cells; "
         f"{held['width']:.2f} SOH points wide; told as unlike training: {held['out_of_distribution']['share']:.1%}"
     )
+    factor = held.get("correction", 1.0)
+    if abs(factor - 1) >= 0.005:  # less than half a percent is not worth a word
+        changed = "wider, for validation cells are easy" if factor > 1 else "narrower, for validation cells are hard"
+        text += f"; made {abs(factor - 1):.0%} {changed} ones among all, as kernel ridge finds them"
     return [("Intervals", text.replace("%", " %"))]
 
 

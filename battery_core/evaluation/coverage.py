@@ -41,6 +41,7 @@ def score_intervals(rows: pd.DataFrame, conformal: Mapping[str, Any], reference:
         "nominal": served.coverage,
         "guaranteed": served.guaranteed,
         "calibration_cells": served.n_cells,
+        "correction": served.correction,
         "coverage": over.mean,
         "coverage_low": over.low,
         "coverage_high": over.high,

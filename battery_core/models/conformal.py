@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -36,6 +36,7 @@ class Conformal:
         quantiles: scale factor for each coverage; has that of ``coverage``.
         n_cells: calibration cells C.
         n_rows: their check-ups.
+        correction: what the quantiles were multiplied by, since these cells are easy (above 1) or hard (below 1) ones.
 
     Reference:
         R. Dunn, L. Wasserman, A. Ramdas, Distribution-free prediction sets for two-layer hierarchical models (2023),
@@ -55,6 +56,7 @@ class Conformal:
     quantiles: Mapping[float, float]
     n_cells: int
     n_rows: int
+    correction: float = 1.0
 
     @classmethod
     def calibrate(
@@ -87,8 +89,21 @@ class Conformal:
 
     @property
     def guaranteed(self) -> float:
-        """Coverage of a check-up of a new exchangeable cell that no distribution of errors can undercut."""
-        return self.coverage * self.n_cells / (self.n_cells + 1)
+        """Coverage of a check-up of a new exchangeable cell that no distribution of errors can undercut.
+
+        Nothing is guaranteed of an interval that was narrowed.
+        """
+        return self.coverage * self.n_cells / (self.n_cells + 1) if self.correction >= 1 else 0.0
+
+    def corrected(self, factor: float) -> Self:
+        """The same with intervals wider by this factor.
+
+        Example:
+            >>> Conformal(0.9, {0.9: 0.2}, 9, 100).corrected(2.0).quantiles
+            {0.9: 0.4}
+        """
+        quantiles = {level: value * factor for level, value in self.quantiles.items()}
+        return replace(self, quantiles=quantiles, correction=self.correction * factor)
 
     def bounds(self, prediction: npt.ArrayLike, coverage: float | None = None) -> tuple[Array, Array]:
         """Lower and upper end of the SOH of each check-up, shape (N,) each.
@@ -110,13 +125,15 @@ class Conformal:
             "quantiles": quantiles,
             "n_cells": self.n_cells,
             "n_rows": self.n_rows,
+            "correction": self.correction,
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """What ``to_json`` wrote."""
         quantiles = {float(level): float(value) for level, value in content["quantiles"]}
-        return cls(content["coverage"], quantiles, content["n_cells"], content["n_rows"])
+        correction = content.get("correction", 1.0)  # older models have none
+        return cls(content["coverage"], quantiles, content["n_cells"], content["n_rows"], correction)
 
 
 def fade_scale(prediction: npt.ArrayLike) -> Array:

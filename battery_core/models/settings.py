@@ -113,6 +113,9 @@ class BlendSettings(SectionSettings):
         0.95, "A single model serves instead if it errs less on validation cells, with this confidence",
         unit="fraction", gt=0.5, lt=1,
     )  # fmt: skip
+    compare_cells: bool = setting(
+        True, "Whether its intervals allow for how hard validation cells are among all, as the kernel model finds them"
+    )
 
 
 class UncertaintySettings(SectionSettings):

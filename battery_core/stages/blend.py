@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from battery_core.evaluation.resampling import paired_gain
 from battery_core.files import read_json, write_json
 from battery_core.jobs import RESULT_FILE
 from battery_core.models.blend import NAME, Blend
+from battery_core.models.draw_of_cells import correction, out_of_fold_scores
 from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
 from battery_core.settings import Settings
@@ -26,6 +28,8 @@ from battery_core.stages.candidate import (
     write_candidate,
 )
 from battery_core.stages.train import written_down
+
+KERNEL = "kernel"  # quick to fit anew: it has a closed form
 
 
 def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -62,7 +66,8 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
     if standing is not None and standing["key"] == key:
         return {**standing, "reused": True}
     unseen = first.assign(prediction=mixed_by_others(first["soh"], cells, estimates, given.least_share))
-    result = _make(settings, rows, shares, unseen, folder)
+    kernel = next((result["run_id"] for result in results if result["model"] == KERNEL), None)
+    result = _make(settings, rows, shares, unseen, folder, kernel if given.compare_cells else None)
     names = {result["run_id"]: result["model"] for result in results}
     result |= {"parts": {names[run]: share for run, share in shares.items()}, "key": key, "run_id": folder.name}
     write_json(folder / RESULT_FILE, result)
@@ -90,19 +95,36 @@ def _per_cell(judged: pd.DataFrame, said: Any) -> pd.Series[float]:
 
 
 def _make(
-    settings: Settings, rows: pd.DataFrame, shares: Mapping[str, float], unseen: pd.DataFrame, folder: Path
+    settings: Settings,
+    rows: pd.DataFrame,
+    shares: Mapping[str, float],
+    unseen: pd.DataFrame,
+    folder: Path,
+    kernel: str | None,
 ) -> dict[str, Any]:
     """Calibrate the mean, write it down and say what it does on validation and test cells.
 
-    ``unseen`` has what it says of cells that did not tell its shares: what the intervals are calibrated on.
+    ``unseen`` has what it says of cells that did not tell its shares: what the intervals are calibrated on. ``kernel``
+    is the run whose model says how hard these cells are among all that it was not tested on; None: not asked.
     """
     started, reference = time.perf_counter(), settings.data.soh_reference
     parts = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in shares)
     facts = {**parts[0].facts, "run_id": folder.name, "parts": dict(shares)}
     mix = calibrated(Blend(parts, tuple(shares.values()), facts), rows, reference, settings.uncertainty, unseen)
+    if kernel is not None and mix.conformal is not None:
+        factor = _for_the_draw(Pipeline.load(folder.parent / kernel / PIPELINE_FOLDER), rows, unseen, settings)
+        mix = replace(mix, conformal=mix.conformal.corrected(factor))
     with written_down(folder.parent, folder.name, {"model": NAME, "parts": dict(shares)}):
         told = write_candidate(mix, rows, folder, reference, {})
     return told | {
         "features": sorted({name for part in parts for name in part.feature_names}),
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _for_the_draw(kernel: Pipeline, rows: pd.DataFrame, calibrating: pd.DataFrame, settings: Settings) -> float:
+    """What the intervals are multiplied by: the calibration cells may be easy or hard ones among all but the test."""
+    told = rows[rows["part"].isin(["train", "val"])]
+    scores = not_by_definition(out_of_fold_scores(kernel, told), settings.data.soh_reference)
+    cells = set(calibrating["cell_id"].astype(str))
+    return correction(scores["score"], scores["cell_id"], cells, settings.uncertainty.coverage)

@@ -37,6 +37,8 @@ def test_coverage_is_the_mean_over_cells(rows: pd.DataFrame) -> None:
     assert scores["width"] == pytest.approx(4.0)
     assert (scores["worst_cell"], scores["worst_cell_coverage"]) == ("C", 0.5)
     assert (scores["nominal"], scores["guaranteed"], scores["calibration_cells"]) == (0.9, pytest.approx(0.81), 9)
+    assert scores["correction"] == 1.0
+    assert score_intervals(rows, Conformal.from_json(CONFORMAL).corrected(1.1).to_json())["correction"] == 1.1
     assert scores["coverage_low"] <= scores["coverage"] <= scores["coverage_high"]
     assert [(c["nominal"], c["width"]) for c in scores["calibration"]] == [
         (0.5, pytest.approx(2.0)),

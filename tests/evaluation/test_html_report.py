@@ -99,6 +99,16 @@ def test_the_page_says_what_the_report_says(report: dict[str, Any]) -> None:
     assert "SOH 0.70 to 0.80" in page
 
 
+def test_the_page_says_how_the_intervals_were_corrected(report: dict[str, Any]) -> None:
+    (model,) = report["models"]
+    easy, hard = "made 12 % wider, for validation cells are easy", "made 10 % narrower, for validation cells are hard"
+    for factor, words in ((1.124, easy), (0.9, hard), (1.0, "")):
+        report["models"] = [model | {"intervals": model["intervals"] | {"correction": factor}}]
+        page = render(report, None, [])
+        assert words in page
+        assert ("as kernel ridge finds them" in page) is bool(words)
+
+
 def test_names_from_data_are_text_and_never_markup(report: dict[str, Any]) -> None:
     page = render(report, None, [])
     assert "<b>fast</b>" not in page

@@ -14,11 +14,12 @@ import pytest
 from battery_core.data.splits import CellSplit
 from battery_core.errors import DataError
 from battery_core.models.blend import BLEND_FILE, Blend, load_estimator
+from battery_core.models.draw_of_cells import correction, out_of_fold_scores
 from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
 from battery_core.stages.blend import blend
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.train import labelled_rows
+from battery_core.stages.train import job_specs, labelled_rows, train
 
 
 @pytest.fixture
@@ -82,6 +83,25 @@ def test_the_night_has_one_more_candidate(prepared, trained, high_and_low, rows)
     assert made["val_mean_cell_mape"] == pytest.approx(lgbm["val_mean_cell_mape"])  # both copies are that model
     assert made["conformal"]["n_cells"] == lgbm["conformal"]["n_cells"]
     assert blend(mixing(prepared), rows, high_and_low) == {**made, "reused": True}
+
+
+def test_intervals_allow_for_how_hard_the_validation_cells_are(prepared, trained, rows) -> None:
+    (spec,) = job_specs(prepared.settings.model_copy(update={"models": ("kernel",)}), prepared.tables, prepared.split)
+    kernel = train(spec) | {"key": spec.key, "run_id": spec.run_id}
+    results = [*trained, kernel]
+    sure = {"least_share": 0.0, "confidence": 0.999}
+    plain = blend(mixing(prepared, compare_cells=False, **sure), rows, results)["conformal"]
+    corrected = blend(mixing(prepared, **sure), rows, results)["conformal"]
+    told = rows[rows["part"].isin(["train", "val"])]
+    scores = out_of_fold_scores(Pipeline.load(spec.folder / PIPELINE_FOLDER), told)
+    cells = list(rows.loc[rows["part"] == "val", "cell_id"].unique())
+    factor = correction(scores["score"], scores["cell_id"], cells)
+    assert (plain["correction"], corrected["correction"]) == (1.0, pytest.approx(factor))
+    assert abs(factor - 1) > 0.01
+    for (_, before), (_, after) in zip(plain["quantiles"], corrected["quantiles"], strict=True):
+        assert after == pytest.approx(factor * before)
+    without = blend(mixing(prepared, **sure), rows, trained)  # no kernel among the models: nobody to ask
+    assert without["conformal"]["correction"] == 1.0
 
 
 def test_switched_off_there_is_no_blend(prepared, high_and_low, rows) -> None:
