@@ -127,12 +127,12 @@ def compare(title: str, entries: dict[str, Loop], base: str, rounds: int, device
     return medians
 
 
-def tables(device: str, epochs: int, rounds: int, names: list[str]) -> None:
+def tables(device: str, epochs: int, rounds: int, names: list[str], batches: list[int]) -> None:
     bare = "(b) resident tensors by hand"
     for name in names:
         samples = load(name)
         short = epochs if name == "xjtu" else max(2, epochs // 3)
-        for batch in (32, 256):
+        for batch in batches:
             args = (mlp, samples, batch, short, device)
             entries: dict[str, Loop] = {
                 "Trainer": partial(loops.ours, *args),
@@ -203,11 +203,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4, help="epochs a turn; the first is left out")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", nargs="*", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--batches", type=int, nargs="*", default=[32, 256], help="batch sizes")
     given = parser.parse_args()
     torch.set_num_threads(1)
     started = time.perf_counter()
     print(f"torch {torch.__version__}, {given.device}, one thread; medians of {given.rounds} turns in one process")
-    tables(given.device, given.epochs, given.rounds, given.data)
+    tables(given.device, given.epochs, given.rounds, given.data, given.batches)
     sequence_tables(given.device, given.epochs, given.rounds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\npeak memory of all of this in one process {peak:.0f} MB; {time.perf_counter() - started:.0f} s")
