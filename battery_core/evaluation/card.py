@@ -169,8 +169,8 @@ def _intervals(held: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     )
     factor = held.get("correction", 1.0)
     if abs(factor - 1) >= 0.005:  # less than half a percent is not worth a word
-        changed = "wider, for validation cells are easy" if factor > 1 else "narrower, for validation cells are hard"
-        text += f"; made {abs(factor - 1):.0%} {changed} ones among all, as kernel ridge finds them"
+        changed = "wider: validation cells are easier" if factor > 1 else "narrower: validation cells are harder"
+        text += f"; made {abs(factor - 1):.0%} {changed} than the others, as kernel ridge finds"
     return [("Intervals", text.replace("%", " %"))]
 
 
