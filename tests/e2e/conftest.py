@@ -36,9 +36,9 @@ class House:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kept = {
-            k: v for k, v in os.environ.items() if not k.upper().startswith(("BATTERY", "PREFECT", "MLFLOW", "DVC"))
-        }
+        # compiled modules are written, as at a user's
+        ours = ("BATTERY", "PREFECT", "MLFLOW", "DVC", "PYTHONDONTWRITE")
+        kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(ours)}
         self.mark = uuid.uuid4().hex
         self.environment = kept | {
             MARK: self.mark,
