@@ -36,7 +36,12 @@ def attention(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Path) ->
     map_ = axes.pcolormesh(number, number, np.where(binned > 0, binned, np.nan), cmap="cividis", shading="nearest")
     axes.set(xlabel="check-up that is attended to", ylabel="check-up that is estimated")
     axes.set_aspect("equal")
-    figure.colorbar(map_, ax=axes, shrink=0.8, label="share of attention, mean over heads")
+    figure.colorbar(
+        map_,
+        ax=axes,
+        shrink=0.8,
+        label="share of attention, mean over heads" + (" and members" if pipeline.model.n_members > 1 else ""),
+    )
     return save(figure, title, file)
 
 
@@ -60,7 +65,8 @@ def latent(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Path) -> Pa
     """The latent paths of some test cells up to their last check-up, and what they do to that check-up's estimate.
 
     The line on the right is what the last check-up would be estimated at with that much ageing behind it: a flat one
-    says that its own measurements decide, and the path adds little. It is no fade curve.
+    says that its own measurements decide, and the path adds little. It is no fade curve. Of several members it is the
+    first: latent states have no mean.
 
     Args:
         pipeline: of the neural ODE.
@@ -92,6 +98,8 @@ def latent(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Path) -> Pa
     right.set(xlabel=time, ylabel="estimate of the last check-up along its path; cross: label")
     for axes in (left, right):
         axes.grid(color="0.93")
+    if pipeline.model.n_members > 1:
+        title = f"{title}, the first of {pipeline.model.n_members} members"
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return save(figure, title, file)
 

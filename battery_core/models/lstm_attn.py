@@ -17,6 +17,7 @@ from battery_core.models.histories import (
     reverse_rows,
     rows_at,
 )
+from battery_core.models.members import Members
 from battery_core.models.settings import LSTMSettings
 from battery_core.models.torch_base import TorchModel, initialise
 
@@ -40,9 +41,10 @@ class LSTMAttentionModel(TorchModel):
         dropout: share of units dropped between layers and before the head.
         output_dim: targets D.
         init: torch, xavier or he.
+        n_members: networks trained at once, see ``TorchModel``.
 
     Shape:
-        x (B, T, F), mask (B, T), t (B, T) in days -> (B, D)
+        x (B, T, F), mask (B, T), t (B, T) in days -> (B, D); with members the same or (K, B, ...) -> (K, B, D)
 
     Raises:
         SettingsError: the heads do not divide 2 H.
@@ -66,23 +68,21 @@ class LSTMAttentionModel(TorchModel):
         dropout: float = _DEFAULT.dropout,
         output_dim: int = 1,
         init: str = _DEFAULT.init,
+        n_members: int = _DEFAULT.n_members,
     ) -> None:
         super().__init__(
-            input_dim,
-            hidden_dim=hidden_dim,
-            num_layers=num_layers,
-            n_heads=n_heads,
-            head_dims=list(head_dims),
-            dropout=dropout,
-            output_dim=output_dim,
-            init=init,
-        )
+            input_dim, hidden_dim=hidden_dim, num_layers=num_layers, n_heads=n_heads, head_dims=list(head_dims),
+            dropout=dropout, output_dim=output_dim, init=init, n_members=n_members,
+        )  # fmt: skip
         width = 2 * hidden_dim
         if width % n_heads:
             raise SettingsError(
                 f"LSTMAttentionModel n_heads: expected a divisor of 2 x hidden_dim = {width}, got {n_heads}"
             )
         self.n_heads = n_heads
+        if n_members > 1:
+            self.members = Members(self.singles())
+            return
         sizes = [input_dim + 1] + [width] * (num_layers - 1)
         self.onward = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
         self.backward_ = nn.ModuleList(nn.LSTM(size, hidden_dim, batch_first=True) for size in sizes)
@@ -93,7 +93,10 @@ class LSTMAttentionModel(TorchModel):
         initialise(self, init)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """SOH at the last real row of each history."""
+        """SOH at the last real row of each history, by each member if there are several."""
+        if self.n_members > 1:
+            each: Tensor = self.members(x, mask, t)
+            return each
         history = as_history(x, mask, t)
         present = rows_at(history.x, history.last)
         states = self._states(history, present)
@@ -109,8 +112,10 @@ class LSTMAttentionModel(TorchModel):
     def explain(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """How much the estimate attends to each row: (B, heads, T), sums to 1 over real rows, 0 on padding.
 
-        Rows are in the order of the history, real ones first.
+        Rows are in the order of the history, real ones first. Of several members it is the mean.
         """
+        if self.n_members > 1:
+            return torch.stack([self.member(i).explain(x, mask, t) for i in range(self.n_members)]).mean(dim=0)
         was_training = self.training
         self.eval()
         history = as_history(x, mask, t)
@@ -120,6 +125,10 @@ class LSTMAttentionModel(TorchModel):
         self.train(was_training)
         weights: Tensor = scores.masked_fill(~history.valid.unsqueeze(1), -torch.inf).softmax(dim=-1)
         return weights
+
+    def copy_member(self, single: LSTMAttentionModel, index: int) -> None:
+        """Give a single model the weights of one member."""
+        self.members.copy_to(single, index)
 
     def _states(self, history: History, present: Tensor) -> Tensor:
         """States of both directions, (B, T, 2H)."""

@@ -18,6 +18,7 @@ from battery_core.models.histories import (
     reverse_rows,
     rows_at,
 )
+from battery_core.models.members import Members
 from battery_core.models.ode import integrate
 from battery_core.models.settings import NeuralODESettings
 from battery_core.models.torch_base import TorchModel, initialise
@@ -50,9 +51,10 @@ class NeuralODEModel(TorchModel):
         head_dims: width of each layer between state and SOH.
         output_dim: targets D.
         solver: method of torchdiffeq; the other numbers are in ``NeuralODESettings``.
+        n_members: networks trained at once, see ``TorchModel``.
 
     Shape:
-        x (B, T, F), mask (B, T), t (B, T) in days -> (B, D)
+        x (B, T, F), mask (B, T), t (B, T) in days -> (B, D); with members the same or (K, B, ...) -> (K, B, D)
 
     Raises:
         SettingsError: there is no such solver, or a number outside its limits.
@@ -80,15 +82,19 @@ class NeuralODEModel(TorchModel):
         adjoint: bool = _DEFAULT.adjoint,
         time_scale_days: float = _DEFAULT.time_scale_days,
         init: str = _DEFAULT.init,
+        n_members: int = _DEFAULT.n_members,
     ) -> None:
         given = {
             "latent_dim": latent_dim, "hidden_dim": hidden_dim, "head_dims": tuple(head_dims), "solver": solver,
             "n_steps": n_steps, "rtol": rtol, "atol": atol, "adjoint": adjoint,
-            "time_scale_days": time_scale_days, "init": init,
+            "time_scale_days": time_scale_days, "init": init, "n_members": n_members,
         }  # fmt: skip
         checked = from_config(NeuralODESettings, given, "neural_ode")
         super().__init__(input_dim, output_dim=output_dim, **checked.model_dump(mode="json"))
         self.settings = checked
+        if n_members > 1:
+            self.members = Members(self.singles())
+            return
         self.encoder = nn.GRU(input_dim + 1, hidden_dim, batch_first=True)
         self.to_latent = nn.Linear(hidden_dim, latent_dim)
         self.rate = nn.Sequential(nn.Linear(latent_dim, hidden_dim), nn.Tanh(), nn.Linear(hidden_dim, latent_dim))
@@ -96,7 +102,10 @@ class NeuralODEModel(TorchModel):
         initialise(self, init)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """SOH at the last real row of each history."""
+        """SOH at the last real row of each history, by each member if there are several."""
+        if self.n_members > 1:
+            each: Tensor = self.members(x, mask, t)
+            return each
         history = as_history(x, mask, t)
         days, present = days_of(history), rows_at(history.x, history.last)
         ends = torch.stack([days[:, 0], days.gather(1, history.last.unsqueeze(1)).squeeze(1)], dim=1)  # (B, 2)
@@ -106,7 +115,12 @@ class NeuralODEModel(TorchModel):
 
     @torch.no_grad()
     def explain(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None, points: int = 20) -> Trajectory:
-        """The latent path and its SOH at evenly spaced days between each sample's first and last row."""
+        """The latent path and its SOH at evenly spaced days between each sample's first and last row.
+
+        Members have latent states of their own, which are no mean: it is the first member's.
+        """
+        if self.n_members > 1:
+            return self.member(0).explain(x, mask, t, points)
         history = as_history(x, mask, t)
         days, present = days_of(history), rows_at(history.x, history.last)
         first, last = days[:, :1], days.gather(1, history.last.unsqueeze(1))
@@ -114,6 +128,10 @@ class NeuralODEModel(TorchModel):
         latent = self._path(history, present, wanted)
         beside = present.unsqueeze(1).expand(-1, points, -1)  # (B, F) -> (B, K, F)
         return Trajectory(wanted, latent, self.head(torch.cat([latent, beside], dim=-1)))
+
+    def copy_member(self, single: NeuralODEModel, index: int) -> None:
+        """Give a single model the weights of one member."""
+        self.members.copy_to(single, index)
 
     def _path(self, history: History, present: Tensor, wanted: Tensor) -> Tensor:
         """Latent states at the wanted days, the first of which is the history's first, (B, K, H)."""

@@ -93,10 +93,11 @@ class Pipeline(Estimator):
         return output * self.target_scale + self.target_mean
 
     def _of_histories(self, x: npt.NDArray[np.float64], rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """The model's output for each row with its history; in pieces, so that memory stays that of the rows."""
+        """The output of each member for each row with its history; in pieces, so that memory stays that of the rows."""
         index = history_index(rows, self.feature_settings)
         pieces = [index.take(slice(i, i + _PIECE)) for i in range(0, max(len(rows), 1), _PIECE)]
-        return np.concatenate([self.model.predict(piece.gather(x), mask=piece.mask, t=piece.t) for piece in pieces])
+        said = [self.model.predict_members(piece.gather(x), mask=piece.mask, t=piece.t) for piece in pieces]
+        return np.concatenate(said, axis=1)
 
     def save(self, folder: Path) -> None:
         """Write the pipeline as JSON, model text and weights; nothing is pickled."""

@@ -83,6 +83,7 @@ class LSTMSettings(SectionSettings):
     head_dims: tuple[int, ...] = setting((128, 64), "Width of each layer between the state and SOH")
     dropout: float = setting(0.1, "Share of units dropped while training", ge=0, lt=1)
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
+    n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)
 
 
 class NeuralODESettings(SectionSettings):
@@ -100,6 +101,7 @@ class NeuralODESettings(SectionSettings):
     adjoint: bool = setting(False, "Gradient by the adjoint equation: less memory, much more time")
     time_scale_days: float = setting(100.0, "Time in which the latent state moves by about itself", unit="days", gt=0)
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
+    n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)
 
 
 class BlendSettings(SectionSettings):

@@ -24,25 +24,63 @@ class TorchModel(nn.Module):
 
     Args:
         input_dim: features F.
+        n_members: K networks trained at once; network i has the initial weights of a single model made after
+            ``torch.manual_seed(seed + i)``, with ``seed`` the one last set.
         hyperparameters: the other arguments of the subclass, JSON values.
+
+    Raises:
+        SettingsError: no feature, or no member.
     """
 
-    def __init__(self, input_dim: int, **hyperparameters: Any) -> None:
+    def __init__(self, input_dim: int, n_members: int = 1, **hyperparameters: Any) -> None:
         super().__init__()
         if input_dim < 1:
             raise SettingsError(f"{type(self).__name__} input_dim: expected at least 1 feature, got {input_dim}")
-        self.input_dim = input_dim
-        self.hyperparameters = {"input_dim": input_dim, **hyperparameters}
+        if n_members < 1:
+            raise SettingsError(f"{type(self).__name__} n_members: expected at least 1, got {n_members}")
+        self.input_dim, self.n_members = input_dim, n_members
+        self.hyperparameters = {"input_dim": input_dim, **hyperparameters, "n_members": n_members}
 
     def predict(
         self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float64]:
         """Estimates, shape (N, D), of rows (N, F) or histories (N, T, F) with ``mask`` and days ``t`` (N, T).
 
+        With members it is their mean.
+
         Raises:
             DataError: another number of features than the model was made for.
         """
-        return self._estimates(x, mask, t)
+        mean: npt.NDArray[np.float64] = self.predict_members(x, mask, t).mean(axis=0)
+        return mean
+
+    def predict_members(
+        self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Estimates of each member, shape (K, N, D); their standard deviation is the spread."""
+        estimates = self._estimates(x, mask, t)
+        return estimates[None] if self.n_members == 1 else estimates
+
+    def member(self, index: int) -> Self:
+        """One member as a model of its own, in evaluation mode."""
+        if self.n_members == 1:
+            return self
+        single = type(self)(**(self.hyperparameters | {"n_members": 1}))
+        self.copy_member(single, index)
+        return single.eval()
+
+    def copy_member(self, single: Self, index: int) -> None:
+        """Give a single model the weights of one member."""
+        raise NotImplementedError(f"{type(self).__name__} has no members")
+
+    def singles(self) -> list[Self]:
+        """The members as single models have their weights after their seeds are set."""
+        made, first = [], torch.initial_seed()
+        for i in range(self.n_members):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(first + i)
+                made.append(type(self)(**(self.hyperparameters | {"n_members": 1})))
+        return made
 
     def _estimates(
         self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None

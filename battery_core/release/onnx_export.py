@@ -132,8 +132,7 @@ class _AsServed(nn.Module):
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
-        self.model = pipeline.model
-        self.members = getattr(pipeline.model, "n_members", 1)
+        self.members = nn.ModuleList(pipeline.model.member(i) for i in range(pipeline.model.n_members))
         self.scale, self.offset = pipeline.target_scale, pipeline.target_mean
         scaler = pipeline.scaler
         self.clips = bool(np.isfinite(scaler.low).any() or np.isfinite(scaler.high).any())
@@ -146,9 +145,8 @@ class _AsServed(nn.Module):
         if self.clips:
             x = torch.minimum(torch.maximum(x, self.low), self.high)
         x = ((x - self.mean) / self.std).to(torch.float32)
-        said: Tensor = self.model(x) if mask is None else self.model(x, mask=mask, t=t)
-        said = said.to(torch.float64).squeeze(-1)  # (N, 1) -> (N,), with members (K, N, 1) -> (K, N)
-        said = said.mean(dim=0) if self.members > 1 else said
+        each = [member(x) if mask is None else member(x, mask=mask, t=t) for member in self.members]
+        said = torch.stack(each).to(torch.float64).mean(dim=0).squeeze(-1)  # (K, N, 1) -> (N,)
         return said * self.scale + self.offset
 
 

@@ -1,4 +1,4 @@
-"""Cross-validation: every cell is tested once by models that never saw it; which is better, and how surely."""
+"""Cross-validation: every cell is tested once by models that never saw it; which is better, and do intervals hold."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from battery_core.data.versioning import file_sha256
 from battery_core.errors import SettingsError, TrainingError
 from battery_core.evaluation.baselines import BASELINES
 from battery_core.evaluation.paired import Comparison, against_best
+from battery_core.evaluation.report import PERCENTAGE_POINTS
+from battery_core.evaluation.resampling import interval_over_cells
 from battery_core.evaluation.tables import percent
 from battery_core.files import read_json, write_json, write_text
-from battery_core.jobs import JobSpec
+from battery_core.jobs import JobSpec, finished
+from battery_core.models.blend import NAME as BLEND
 from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.artefacts import STAGE_FILE, read_table, source_of
+from battery_core.stages.blend import blend
 from battery_core.stages.candidate import PREDICTIONS_FILE, not_by_definition
+from battery_core.stages.evaluate import choose
 from battery_core.stages.train import job_specs, labelled_rows
 
 VALIDATION_FILE = "validation.json"
@@ -83,49 +88,70 @@ def folds(settings: Settings, tables: Staged, split: Staged) -> list[Staged]:
 
 
 def validate(settings: Settings, tables: Staged, jobs: Sequence[FoldJob], folder: Path) -> Staged:
-    """Errors of all models on the cells that each fold held out: mean, spread, and a paired test over cells.
+    """Errors and intervals of all models, and of what a night would put forward, on the cells that each fold held out.
 
     Raises:
         TrainingError: a job left no result.
     """
     reference = settings.data.soh_reference
-    lines = [_errors(_predicted(job), reference).assign(model=job.spec.model, **_where(job)) for job in jobs]
-    firsts = {job.fold: job for job in reversed(jobs)}
-    for job in firsts.values():
-        lines += [found.assign(model=name, **_where(job)) for name, found in _baselines(job, tables, reference)]
+    lines = [_judged(_predicted(job.spec), reference).assign(model=job.spec.model, **_where(job)) for job in jobs]
+    for fold in sorted({job.fold for job in jobs}):
+        own = [job for job in jobs if job.fold == fold]
+        rows = labelled_rows(tables.path, CellSplit.from_json(Path(own[0].spec.split).read_text()), reference)
+        lines += [found.assign(model=name, **_where(own[0])) for name, found in _baselines(rows, reference)]
+        if settings.blend.enabled and len(settings.models) > 1:
+            lines += _put_forward(settings, rows, own)
     errors = pd.concat(lines, ignore_index=True)
     found = compare(errors)
-    trained = [job.spec.model for job in jobs]
+    ours = {job.spec.model for job in jobs} | {BLEND}
     per_cell = {name: part.groupby("cell_id")["mape"].mean() for name, part in errors.groupby("model")}
-    tests = against_best({str(name): cells for name, cells in per_cell.items() if name in trained})
+    tests = against_best({str(name): cells for name, cells in per_cell.items() if name in ours})
     content = {
         "source": settings.data.source,
         "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
-        "folds": len(firsts),
+        "folds": len({job.fold for job in jobs}),
         "seeds": settings.validation.seeds,
         "with_test_cells": settings.validation.with_test_cells,
+        "nominal_coverage": settings.uncertainty.coverage,
         "cells": int(errors["cell_id"].nunique()),
         "models": found,
         "tests": [asdict(test) for test in tests],
     }
     write_json(folder / VALIDATION_FILE, content)
     errors.to_parquet(folder / "errors.parquet", index=False)
-    best = next(line for line in found if line["model"] in trained)
-    message = f"validate: {best['model']} is the best of {len(set(trained))} on {content['cells']} cells: " + percent(
-        best["mean"]
+    told = [line for line in found if line["model"] in ours]
+    best = told[0]
+    message = (
+        f"validate: {best['model']} is the best of {len(told)} on {content['cells']} cells: {percent(best['mean'])}"
     )
     return Staged(folder / VALIDATION_FILE, file_sha256(folder / VALIDATION_FILE), False, message)
 
 
+def _put_forward(settings: Settings, rows: pd.DataFrame, jobs: Sequence[FoldJob]) -> list[pd.DataFrame]:
+    """What a night would put forward of one fold's models: their mean, or the one that is surely better than it."""
+    lines = []
+    for seed in sorted({job.seed for job in jobs}):
+        own = [job for job in jobs if job.seed == seed]
+        results = [_result(job.spec) for job in own]
+        chosen = blend(settings.model_copy(update={"seed": seed}), rows, results) or choose(results)
+        said = pd.read_parquet(settings.folder("artifacts") / "runs" / chosen["run_id"] / PREDICTIONS_FILE)
+        judged = _judged(said[said["part"] == "test"], settings.data.soh_reference)
+        lines.append(judged.assign(model=BLEND, **_where(own[0])))
+    return lines
+
+
 def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean per-cell MAPE of each model and how it spreads, the best first.
+    """Mean per-cell MAPE of each model, how it spreads, and the share of check-ups its intervals hold; the best first.
 
     Args:
-        errors: columns model, seed, fold, cell_id, mape: one line for each model, seed and held-out cell.
+        errors: columns model, seed, fold, cell_id, mape, coverage, width: a line for each model, seed and held-out
+            cell; coverage and width are NaN where a model gives no intervals.
     """
     lines = []
     for name, part in errors.groupby("model"):
-        cells = part.groupby("cell_id")["mape"].mean()
+        by_cell = part.groupby("cell_id")
+        cells, held = by_cell["mape"].mean(), by_cell["coverage"].mean()
+        over = interval_over_cells(held) if held.notna().all() else None
         seeds, by_fold = part.groupby("seed")["mape"].mean(), part.groupby("fold")["mape"].mean()
         lines.append(
             {
@@ -135,6 +161,10 @@ def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:
                 "fold_spread": _std(by_fold),
                 "worst_cell": str(cells.idxmax()),
                 "worst": float(cells.max()),
+                "coverage": over.mean if over else None,
+                "coverage_low": over.low if over else None,
+                "coverage_high": over.high if over else None,
+                "width": float(by_cell["width"].mean().mean()) if over else None,
             }
         )
     return sorted(lines, key=lambda line: float(line["mean"]))
@@ -149,25 +179,39 @@ def _where(job: FoldJob) -> dict[str, int]:
     return {"fold": job.fold, "seed": job.seed}
 
 
-def _predicted(job: FoldJob) -> pd.DataFrame:
-    file = job.spec.folder / PREDICTIONS_FILE
+def _result(spec: JobSpec) -> dict[str, Any]:
+    result = finished(spec)
+    if result is None:
+        raise TrainingError(f"validate: job '{spec.run_id}' left no result in '{spec.folder}' - run it again")
+    return result
+
+
+def _predicted(spec: JobSpec) -> pd.DataFrame:
+    file = spec.folder / PREDICTIONS_FILE
     if not file.is_file():
-        raise TrainingError(f"validate: job '{job.spec.run_id}' left no predictions in '{file}' - run it again")
+        raise TrainingError(f"validate: job '{spec.run_id}' left no predictions in '{file}' - run it again")
     rows = pd.read_parquet(file)
     return rows[rows["part"] == "test"]
 
 
-def _errors(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """MAPE of each cell, %; a prediction that is not finite makes the cell's error infinite."""
+def _judged(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Of each cell its MAPE, %, the share of check-ups that the intervals hold, and their width in SOH points.
+
+    A prediction that is not finite makes the cell's error infinite, and holds nothing.
+    """
     rows = not_by_definition(rows, reference)
     relative = ((rows["prediction"] / rows["soh"] - 1).abs() * 100).fillna(float("inf"))
-    return relative.groupby(rows["cell_id"]).mean().rename("mape").reset_index()
+    each = {"mape": relative}
+    if "soh_lower" in rows:
+        each["coverage"] = ((rows["soh"] >= rows["soh_lower"]) & (rows["soh"] <= rows["soh_upper"])).astype(float)
+        each["width"] = (rows["soh_upper"] - rows["soh_lower"]) * PERCENTAGE_POINTS
+    found = pd.DataFrame(each).groupby(rows["cell_id"]).mean().reset_index()
+    return found.reindex(columns=["cell_id", "mape", "coverage", "width"])
 
 
-def _baselines(job: FoldJob, tables: Staged, reference: str) -> list[tuple[str, pd.DataFrame]]:
-    rows = labelled_rows(tables.path, CellSplit.from_json(Path(job.spec.split).read_text()), reference)
+def _baselines(rows: pd.DataFrame, reference: str) -> list[tuple[str, pd.DataFrame]]:
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
-    return [(name, _errors(test.assign(prediction=BASELINES[name](train, test)), reference)) for name in _BASELINES]
+    return [(name, _judged(test.assign(prediction=BASELINES[name](train, test)), reference)) for name in _BASELINES]
 
 
 def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -180,6 +224,8 @@ def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
             "over seeds": _spread(line["seed_spread"]),
             "over folds": _spread(line["fold_spread"]),
             "worst cell": f"{percent(line['worst'])} ({line['worst_cell']})",
+            "intervals hold": _held(line),
+            "width": "" if line["width"] is None else f"{line['width']:.1f}",
             "against the best": _test(tests.get(line["model"])),
         }
         for line in content["models"]
@@ -188,6 +234,12 @@ def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _spread(value: float | None) -> str:
     return "n/a" if value is None else f"± {value:.2f}"
+
+
+def _held(line: Mapping[str, Any]) -> str:
+    if line["coverage"] is None:
+        return ""
+    return f"{line['coverage']:.1%} ({line['coverage_low']:.0%} to {line['coverage_high']:.0%})"
 
 
 def _test(test: Comparison | None) -> str:

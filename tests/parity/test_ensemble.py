@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from battery_core.data.sample import SampleMeta, Samples
 from battery_core.errors import SettingsError, TrainingError
+from battery_core.models.lstm_attn import LSTMAttentionModel
 from battery_core.models.mlp import MLPModel
+from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.training import BaseCallback, StopReason, Trainer
 
 SEED, K = 5, 3
@@ -54,6 +57,74 @@ def test_the_stacked_layers_equal_torch_func_vmap() -> None:
     x = torch.randn(K, 7, 5)
     want = vmap(lambda weights, rows: functional_call(singles[0], weights, (rows,)))(stacked, x)
     torch.testing.assert_close(ensemble(x), want)
+
+
+def histories(n: int, seed: int) -> Samples:
+    """Histories of one to six check-ups, their padding in front."""
+    rng = np.random.default_rng(seed)
+    mask = np.arange(6) >= rng.integers(0, 6, n)[:, None]
+    x = (rng.normal(size=(n, 6, 5)) * mask[..., None]).astype(np.float32)
+    t = np.cumsum(rng.uniform(1, 30, (n, 6)), axis=1).astype(np.float32)
+    y = 0.9 + 0.05 * np.tanh(x[:, -1, :1])
+    return Samples(x, y, [SampleMeta(f"c{i // 10}", i % 10) for i in range(n)], mask, t)
+
+
+OF_HISTORIES: list[tuple[Any, dict[str, Any]]] = [
+    (LSTMAttentionModel, {"hidden_dim": 8, "num_layers": 2, "head_dims": (8,), "dropout": 0.0}),
+    (NeuralODEModel, {"latent_dim": 4, "hidden_dim": 8, "head_dims": (8,)}),
+]
+
+
+def made(kind: Any, given: dict[str, Any], n_members: int, seed: int = SEED) -> Any:
+    torch.manual_seed(seed)
+    return kind(5, **given, n_members=n_members)
+
+
+@pytest.mark.parametrize(("kind", "given"), OF_HISTORIES)
+def test_members_that_read_histories_equal_single_models(kind: Any, given: dict[str, Any], tmp_path: Path) -> None:
+    ensemble, told = made(kind, given, K), histories(40, 0)
+    each = ensemble.predict_members(told.x, told.mask, told.t)
+    singles = [made(kind, given, 1, SEED + i) for i in range(K)]
+    want = np.stack([single.predict(told.x, told.mask, told.t) for single in singles])
+    assert np.array_equal(each, want)
+    assert np.array_equal(ensemble.predict(told.x, told.mask, told.t), want.mean(axis=0))
+    ensemble.save(tmp_path)
+    assert np.array_equal(kind.load(tmp_path).predict_members(told.x, told.mask, told.t), each)
+    assert np.array_equal(copy.deepcopy(ensemble).member(1).predict(told.x, told.mask, told.t), want[1])
+
+
+@pytest.mark.parametrize(("kind", "given"), OF_HISTORIES)
+def test_each_member_that_reads_histories_trains_as_a_single_run(kind: Any, given: dict[str, Any]) -> None:
+    config = CONFIG | {"epochs": 12, "early_stopping_patience": 3, "learning_rate": 0.003}
+    train, val = histories(150, 0), histories(60, 1)
+    ensemble = made(kind, given, K)
+    history = Trainer(ensemble, config).fit(train, val)
+    for i in range(K):
+        single = made(kind, given, 1, SEED + i)
+        alone = Trainer(single, config | {"seed": SEED + i}).fit(train, val)
+        assert alone.best_epoch == history.best_epochs[i]
+        want = single.predict(val.x, val.mask, val.t)
+        np.testing.assert_allclose(ensemble.member(i).predict(val.x, val.mask, val.t), want, **CLOSE)
+    assert min(history["train_loss"]) < 0.8 * history["train_loss"][0]
+
+
+def test_members_drop_units_only_while_they_train() -> None:
+    model, told = made(LSTMAttentionModel, {"hidden_dim": 8, "dropout": 0.5}, 2), histories(20, 0)
+    given = (torch.from_numpy(told.x), torch.from_numpy(told.mask), torch.from_numpy(told.t))
+    model.train()
+    assert not torch.equal(model(*given), model(*given))
+    model.eval()
+    assert torch.equal(model(*given), model(*given))
+
+
+def test_explanations_of_members() -> None:
+    told = histories(9, 0)
+    given = (torch.from_numpy(told.x), torch.from_numpy(told.mask), torch.from_numpy(told.t))
+    lstm, ode = (made(kind, settings, 2) for kind, settings in OF_HISTORIES)
+    each = torch.stack([lstm.member(i).explain(*given) for i in range(2)])
+    torch.testing.assert_close(lstm.explain(*given), each.mean(dim=0))
+    assert not torch.equal(each[0], each[1])
+    assert torch.equal(ode.explain(*given).latent, ode.member(0).explain(*given).latent)
 
 
 @pytest.mark.parametrize("name", ["mse", "mae", "huber", "mape", "physics_informed"])

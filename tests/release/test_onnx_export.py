@@ -25,7 +25,7 @@ from battery_core.release.onnx_export import CONTRACT_FILE, GRAPH_FILE, export_o
 from battery_core.settings import resolve
 from battery_core.stages.train import labelled_rows
 
-MODELS = ("mlp", "members", "lstm")
+MODELS = ("mlp", "members", "lstm", "lstm members")
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,11 @@ def pipeline_of(kind: str, rows: pd.DataFrame) -> Pipeline:
     features = build_features(rows, settings.sets, settings)
     scaler = Scaler.fit(features, clip_quantile=0.05 if kind == "members" else 0.0)
     torch.manual_seed(3)
-    width, lstm = features.shape[1], kind == "lstm"
+    width, lstm, n_members = features.shape[1], kind.startswith("lstm"), 3 if kind.endswith("members") else 1
     model: Any = (
-        LSTMAttentionModel(width, hidden_dim=8, num_layers=2, head_dims=(8,))
+        LSTMAttentionModel(width, hidden_dim=8, num_layers=2, head_dims=(8,), n_members=n_members)
         if lstm
-        else MLPModel(width, hidden_dims=(16, 8), n_members=3 if kind == "members" else 1)
+        else MLPModel(width, hidden_dims=(16, 8), n_members=n_members)
     )
     raw = ("cell_id", "checkup_index", *features)
     name = "lstm" if lstm else "mlp"
@@ -68,7 +68,7 @@ def test_it_says_what_the_model_says_of_any_number_of_checkups(kind: str, rows: 
     assert pipeline.predict(others).std() > 1e-3
     contract = json.loads((tmp_path / name / CONTRACT_FILE).read_text())
     assert contract["inputs"]["features"]["columns"] == list(pipeline.feature_names)
-    assert list(contract["inputs"]) == (["features", "mask", "t"] if kind == "lstm" else ["features"])
+    assert list(contract["inputs"]) == (["features", "mask", "t"] if pipeline.histories else ["features"])
     assert (contract["opset"], contract["data_version"], contract["weight_in_candidate"]) == (17, "v1", 1.0)
     assert contract["checked"]["rows"] == (rows["part"] == "test").sum()
     assert 0 <= contract["checked"]["largest_difference"] < 1e-5
