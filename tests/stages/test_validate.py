@@ -10,16 +10,21 @@ import pytest
 
 from battery_core.data.splits import CellSplit
 from battery_core.errors import SettingsError, TrainingError
-from battery_core.files import read_json
+from battery_core.files import read_json, write_json
+from battery_core.jobs import RESULT_FILE
 from battery_core.stages import validate as stage
 from battery_core.stages.candidate import PREDICTIONS_FILE
+from battery_core.stages.train import train
+
+WIDTH = 0.02
 
 
 def changed(prepared: Any, tmp_path: Any, **validation: Any) -> Any:
-    """The prepared settings with folders for jobs of their own."""
+    """The prepared settings with folders for jobs of their own, and models that are not mixed."""
     settings = prepared.settings
     return settings.model_copy(
         update={
+            "blend": settings.blend.model_copy(update={"enabled": False}),
             "validation": settings.validation.model_copy(update=validation),
             "paths": settings.paths.model_copy(update={"artifacts": tmp_path / "artifacts"}),
         }
@@ -41,7 +46,9 @@ def pretend(jobs: list[stage.FoldJob], off: dict[str, float], prepared: Any) -> 
         rows = labelled_rows(prepared.tables.path, split, "nominal")
         wrong = off[job.spec.model] + 0.001 * job.seed
         job.spec.folder.mkdir(parents=True, exist_ok=True)
-        rows.assign(prediction=rows["soh"] * (1 + wrong)).to_parquet(job.spec.folder / PREDICTIONS_FILE)
+        said = rows.assign(prediction=rows["soh"] * (1 + wrong))
+        said = said.assign(soh_lower=said["prediction"] - WIDTH / 2, soh_upper=said["prediction"] + WIDTH / 2)
+        said.to_parquet(job.spec.folder / PREDICTIONS_FILE)
 
 
 @pytest.mark.parametrize("count", [3, 0])
@@ -98,6 +105,64 @@ def test_mean_spread_and_test_over_cells(prepared, tmp_path) -> None:
     assert shown["mlp"]["against the best"].startswith("lgbm 49% better, on 100% of")
     errors = pd.read_parquet(report.path.parent / "errors.parquet")
     assert errors.groupby(["model", "seed", "cell_id"]).size().max() == 1
+
+
+def test_what_intervals_hold_is_told_over_cells(prepared, tmp_path) -> None:
+    settings = changed(prepared, tmp_path, folds=3)
+    jobs = stage.fold_jobs(settings, prepared.tables, prepared.split)
+    pretend(jobs, {"lgbm": 0.001, "mlp": 0.05}, prepared)
+    for job in jobs:
+        file = job.spec.folder / PREDICTIONS_FILE
+        rows = pd.read_parquet(file)
+        if job.spec.model == "lgbm" and job.fold == 0:  # each second check-up of this fold's cells is not held
+            rows.loc[rows["checkup_index"] % 2 == 1, ["soh_lower", "soh_upper"]] += 1.0
+            rows.to_parquet(file)
+    report = stage.validate(settings, prepared.tables, jobs, tmp_path / "report")
+    content = read_json(report.path)
+    by_name = {line["model"]: line for line in content["models"]}
+    errors = pd.read_parquet(report.path.parent / "errors.parquet")
+    held = errors[errors["model"] == "lgbm"].set_index("cell_id")["coverage"]
+    first = set(errors.loc[(errors["model"] == "lgbm") & (errors["fold"] == 0), "cell_id"])
+    assert all(held[cell] == pytest.approx(0.5, abs=0.1) if cell in first else held[cell] == 1.0 for cell in held.index)
+    assert by_name["lgbm"]["coverage"] == pytest.approx(held.mean())
+    assert by_name["lgbm"]["coverage_low"] < by_name["lgbm"]["coverage"] < by_name["lgbm"]["coverage_high"] <= 1
+    assert [by_name[name]["width"] for name in ("lgbm", "mlp")] == pytest.approx([100 * WIDTH] * 2)
+    assert by_name["mlp"]["coverage"] < 0.1
+    assert by_name["train_mean"]["coverage"] is None
+    shown = {row["model"]: row for row in stage.rows_for_people(content)}
+    assert shown["lgbm"]["intervals hold"].startswith(f"{held.mean():.1%} (")
+    assert (shown["lgbm"]["width"], shown["train_mean"]["intervals hold"], shown["train_mean"]["width"]) == (
+        "2.0",
+        "",
+        "",
+    )
+
+
+def test_what_a_night_would_put_forward_is_judged_too(prepared, tmp_path) -> None:
+    settings = changed(prepared, tmp_path, folds=2, seeds=2)
+    settings = settings.model_copy(update={"blend": settings.blend.model_copy(update={"enabled": True})})
+    jobs = stage.fold_jobs(settings, prepared.tables, prepared.split)
+    for job in jobs:
+        write_json(job.spec.folder / RESULT_FILE, train(job.spec) | {"key": job.spec.key, "run_id": job.spec.run_id})
+    content = read_json(stage.validate(settings, prepared.tables, jobs, tmp_path / "report").path)
+    by_name = {line["model"]: line for line in content["models"]}
+    assert {"blend", "lgbm", "mlp", "train_mean"} <= set(by_name)
+    assert by_name["blend"]["seed_spread"] is not None
+    assert by_name["blend"]["coverage"] is not None
+    assert len(content["tests"]) == 2
+    errors = pd.read_parquet(tmp_path / "report" / "errors.parquet")
+    sizes = errors.groupby("model").size()
+    assert sizes["blend"] == sizes["lgbm"] == 2 * content["cells"]
+    single = errors[errors["model"] != "train_mean"].pivot_table(
+        index=["cell_id", "seed"], columns="model", values="mape"
+    )
+    assert (single["blend"] <= single[["lgbm", "mlp"]].max(axis=1) + 1e-9).all()  # a mean is between the two
+    stands = {folder.name for folder in (tmp_path / "artifacts" / "runs").glob("*-blend-*")}
+    stage.validate(settings, prepared.tables, jobs, tmp_path / "again")
+    assert {folder.name for folder in (tmp_path / "artifacts" / "runs").glob("*-blend-*")} == stands
+    (jobs[0].spec.folder / RESULT_FILE).unlink()
+    with pytest.raises(TrainingError, match=r"job 'xjtu-\w+-\w+' left no result in .* run it again"):
+        stage.validate(settings, prepared.tables, jobs, tmp_path / "report")
 
 
 def test_a_job_without_predictions_is_said(prepared, tmp_path) -> None:
