@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from battery_core.evaluation.tables import finite_or_last, leaderboard, percent
 
 _MOST_CELLS, _MOST_CONDITIONS = 40, 24
 _TEMPLATE = "report.html.jinja"
+_BEFORE_UNIT, _NO_BREAK = re.compile(r"(?<=\d) (?=%|°C)"), "\u00a0"  # a line never ends between number and unit
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def render(report: Mapping[str, Any], decision: Mapping[str, Any] | None, sectio
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["percent"] = percent
     challenger = next(m for m in report["models"] if m["run_id"] == report["challenger"])
-    return environment.get_template(_TEMPLATE).render(
+    page = environment.get_template(_TEMPLATE).render(
         report=report,
         challenger=challenger,
         headline=challenger["test"][HEADLINE],
@@ -78,6 +80,7 @@ def render(report: Mapping[str, Any], decision: Mapping[str, Any] | None, sectio
         method=METHOD,
         rough_below=ROUGH_BELOW,
     )
+    return _BEFORE_UNIT.sub(_NO_BREAK, page)
 
 
 def _board(report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -89,6 +89,8 @@ def test_the_page_needs_no_network(report: dict[str, Any], rows: pd.DataFrame, t
 
 def test_the_page_says_what_the_report_says(report: dict[str, Any]) -> None:
     page = render(report, {"promoted": True, "reason": "first champion: 2.33 % beats train_mean"}, [])
+    assert not re.search(r"\d (%|°C)", page)  # no line ends between a number and its unit
+    page = page.replace("\u00a0", " ")
     assert "2.33 %" in page  # (1 + 5 + 1) / 3
     assert "1.00 to 5.00 %" in page  # three cells drawn again
     assert "worst cell c4: 5.00 %" in page
@@ -104,7 +106,7 @@ def test_the_page_says_how_the_intervals_were_corrected(report: dict[str, Any]) 
     easy, hard = "made 12 % wider: validation cells are easier", "made 10 % narrower: validation cells are harder"
     for factor, words in ((1.124, easy), (0.9, hard), (1.0, "")):
         report["models"] = [model | {"intervals": model["intervals"] | {"correction": factor}}]
-        page = render(report, None, [])
+        page = render(report, None, []).replace("\u00a0", " ")
         assert words in page
         assert ("as kernel ridge finds" in page) is bool(words)
 
