@@ -64,8 +64,9 @@ class CompiledRunner(StepRunner):
         except NonFiniteLossError:
             raise
         except Exception as err:  # noqa: BLE001 - whatever a compiler may raise, the eager steps give the same numbers
+            why = (str(err).splitlines() or [type(err).__name__])[0]  # what follows are pages of the compiler's own
             logger.warning(
-                "compile: %s cannot be compiled (%s): going on without", type(self.forward.model).__name__, err
+                "compile: %s cannot be compiled (%s): going on without", type(self.forward.model).__name__, why
             )
             self._usable = False
             return super().train_epoch(data, order, epoch)

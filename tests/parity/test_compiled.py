@@ -88,6 +88,7 @@ def test_what_cannot_be_compiled_runs_without(
     with caplog.at_level(logging.WARNING):
         history = fit()
     assert "compile: Stubborn cannot be compiled" in caplog.text
+    assert all(len(record.getMessage().splitlines()) == 1 for record in caplog.records)
     assert history["train_loss"] == fit(compile=False)["train_loss"]
 
 
