@@ -60,8 +60,8 @@ def validate(source: str | None = None, settings: dict[str, Any] | None = None) 
 
 def say(report: Staged, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
+    from battery_core.evaluation.cross_validation import rows_for_people
     from battery_core.files import read_json
-    from battery_core.stages.validate import rows_for_people
     from flows.command_line import print_table
 
     content = read_json(report.path)

@@ -9,6 +9,7 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.evaluation.cross_validation import rows_for_people
 from battery_core.files import read_json
 from battery_core.settings import Settings
 from battery_core.stages import Staged
@@ -25,7 +26,7 @@ def validate(settings: Settings, tables: Staged, jobs: Sequence[FoldJob], folder
     report = stage.validate(settings, tables, jobs, folder)
     get_run_logger().info(report.message)
     create_table_artifact(
-        table=stage.rows_for_people(read_json(report.path)),
+        table=rows_for_people(read_json(report.path)),
         key=f"validation-{settings.data.source.replace('_', '-')}",
         description=report.message,
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from battery_core.data.settings import SplitSettings
@@ -15,9 +14,8 @@ from battery_core.data.splits import CellSplit, make_split
 from battery_core.data.versioning import file_sha256
 from battery_core.errors import SettingsError, TrainingError
 from battery_core.evaluation.baselines import BASELINES
-from battery_core.evaluation.paired import Comparison, against_best
-from battery_core.evaluation.report import PERCENTAGE_POINTS
-from battery_core.evaluation.resampling import interval_over_cells
+from battery_core.evaluation.cross_validation import compare, judged
+from battery_core.evaluation.paired import against_best
 from battery_core.evaluation.tables import percent
 from battery_core.files import read_json, write_json, write_text
 from battery_core.jobs import JobSpec, finished
@@ -94,7 +92,10 @@ def validate(settings: Settings, tables: Staged, jobs: Sequence[FoldJob], folder
         TrainingError: a job left no result.
     """
     reference = settings.data.soh_reference
-    lines = [_judged(_predicted(job.spec), reference).assign(model=job.spec.model, **_where(job)) for job in jobs]
+    lines = [
+        judged(not_by_definition(_predicted(job.spec), reference)).assign(model=job.spec.model, **_where(job))
+        for job in jobs
+    ]
     for fold in sorted({job.fold for job in jobs}):
         own = [job for job in jobs if job.fold == fold]
         rows = labelled_rows(tables.path, CellSplit.from_json(Path(own[0].spec.split).read_text()), reference)
@@ -135,44 +136,9 @@ def _put_forward(settings: Settings, rows: pd.DataFrame, jobs: Sequence[FoldJob]
         results = [_result(job.spec) for job in own]
         chosen = blend(settings.model_copy(update={"seed": seed}), rows, results) or choose(results)
         said = pd.read_parquet(settings.folder("artifacts") / "runs" / chosen["run_id"] / PREDICTIONS_FILE)
-        judged = _judged(said[said["part"] == "test"], settings.data.soh_reference)
-        lines.append(judged.assign(model=BLEND, **_where(own[0])))
+        found = judged(not_by_definition(said[said["part"] == "test"], settings.data.soh_reference))
+        lines.append(found.assign(model=BLEND, **_where(own[0])))
     return lines
-
-
-def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean per-cell MAPE of each model, how it spreads, and the share of check-ups its intervals hold; the best first.
-
-    Args:
-        errors: columns model, seed, fold, cell_id, mape, coverage, width: a line for each model, seed and held-out
-            cell; coverage and width are NaN where a model gives no intervals.
-    """
-    lines = []
-    for name, part in errors.groupby("model"):
-        by_cell = part.groupby("cell_id")
-        cells, held = by_cell["mape"].mean(), by_cell["coverage"].mean()
-        over = interval_over_cells(held) if held.notna().all() else None
-        seeds, by_fold = part.groupby("seed")["mape"].mean(), part.groupby("fold")["mape"].mean()
-        lines.append(
-            {
-                "model": str(name),
-                "mean": float(cells.mean()),
-                "seed_spread": _std(seeds),
-                "fold_spread": _std(by_fold),
-                "worst_cell": str(cells.idxmax()),
-                "worst": float(cells.max()),
-                "coverage": over.mean if over else None,
-                "coverage_low": over.low if over else None,
-                "coverage_high": over.high if over else None,
-                "width": float(by_cell["width"].mean().mean()) if over else None,
-            }
-        )
-    return sorted(lines, key=lambda line: float(line["mean"]))
-
-
-def _std(values: pd.Series[float]) -> float | None:
-    """None for a single value, and where one is not finite."""
-    return float(values.std()) if len(values) > 1 and np.isfinite(values).all() else None
 
 
 def _where(job: FoldJob) -> dict[str, int]:
@@ -194,55 +160,8 @@ def _predicted(spec: JobSpec) -> pd.DataFrame:
     return rows[rows["part"] == "test"]
 
 
-def _judged(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Of each cell its MAPE, %, the share of check-ups that the intervals hold, and their width in SOH points.
-
-    A prediction that is not finite makes the cell's error infinite, and holds nothing.
-    """
-    rows = not_by_definition(rows, reference)
-    relative = ((rows["prediction"] / rows["soh"] - 1).abs() * 100).fillna(float("inf"))
-    each = {"mape": relative}
-    if "soh_lower" in rows:
-        each["coverage"] = ((rows["soh"] >= rows["soh_lower"]) & (rows["soh"] <= rows["soh_upper"])).astype(float)
-        each["width"] = (rows["soh_upper"] - rows["soh_lower"]) * PERCENTAGE_POINTS
-    found = pd.DataFrame(each).groupby(rows["cell_id"]).mean().reset_index()
-    return found.reindex(columns=["cell_id", "mape", "coverage", "width"])
-
-
-def _baselines(rows: pd.DataFrame, reference: str) -> list[tuple[str, pd.DataFrame]]:
+def _baselines(rows: pd.DataFrame, reference: str) -> Iterator[tuple[str, pd.DataFrame]]:
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
-    return [(name, _judged(test.assign(prediction=BASELINES[name](train, test)), reference)) for name in _BASELINES]
-
-
-def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The comparison as a table for a page or a terminal."""
-    tests = {test["model"]: Comparison(**test) for test in content["tests"]}
-    return [
-        {
-            "model": line["model"],
-            "MAPE per cell": percent(line["mean"]),
-            "over seeds": _spread(line["seed_spread"]),
-            "over folds": _spread(line["fold_spread"]),
-            "worst cell": f"{percent(line['worst'])} ({line['worst_cell']})",
-            "intervals hold": _held(line),
-            "width": "" if line["width"] is None else f"{line['width']:.1f}",
-            "against the best": _test(tests.get(line["model"])),
-        }
-        for line in content["models"]
-    ]
-
-
-def _spread(value: float | None) -> str:
-    return "n/a" if value is None else f"± {value:.2f}"
-
-
-def _held(line: Mapping[str, Any]) -> str:
-    if line["coverage"] is None:
-        return ""
-    return f"{line['coverage']:.1%} ({line['coverage_low']:.0%} to {line['coverage_high']:.0%})"
-
-
-def _test(test: Comparison | None) -> str:
-    if test is None:
-        return ""
-    return f"{test.best} {test.gain:.0%} better, on {test.wins:.0%} of {test.n_cells} cells, p = {test.p_value:.2g}"
+    for name in _BASELINES:
+        said = test.assign(prediction=BASELINES[name](train, test))
+        yield name, judged(not_by_definition(said, reference))
