@@ -44,11 +44,13 @@ class Members(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
         """Estimates of all members."""
         own = x.ndim == 4  # each has rows of its own
+        # weights are put into the shape and taken out again: requests that are served side by side need one each
+        shape = self._shape[0] if self.training else copy.deepcopy(self._shape[0])
         weights = zip(*(self.weights[_key(name)].unbind() for name in self._names), strict=True)
         said = []
         for i, mine in enumerate(weights):
             rows, *beside = (None if part is None else part[i] if own else part for part in (x, mask, t))
-            said.append(functional_call(self._shape[0], dict(zip(self._names, mine, strict=True)), (rows, *beside)))
+            said.append(functional_call(shape, dict(zip(self._names, mine, strict=True)), (rows, *beside)))
         return torch.stack(said)
 
     def train(self, mode: bool = True) -> Members:

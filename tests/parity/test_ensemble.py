@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,15 @@ def test_members_drop_units_only_while_they_train() -> None:
     assert not torch.equal(model(*given), model(*given))
     model.eval()
     assert torch.equal(model(*given), model(*given))
+
+
+@pytest.mark.parametrize(("kind", "given"), OF_HISTORIES)
+def test_members_answer_requests_side_by_side(kind: Any, given: dict[str, Any]) -> None:
+    model, asked = made(kind, given, K), [histories(30, seed).x for seed in range(40)]
+    alone = [model.predict_members(x) for x in asked]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(model.predict_members, asked))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_explanations_of_members() -> None:
