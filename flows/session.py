@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.error
@@ -129,14 +130,32 @@ def _server_out_of_reach_of_ctrl_c() -> Any:
     from prefect.server.api.server import SubprocessASGIServer
 
     class Shielded(SubprocessASGIServer):
+        watch: subprocess.Popen[bytes] | None = None
+
         def _run_uvicorn_command(self) -> Any:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a child inherits what is blocked
             try:
-                return super()._run_uvicorn_command()
+                server = super()._run_uvicorn_command()
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self.watch = end_with_us(server.pid)
+            return server
+
+        def stop(self) -> None:
+            super().stop()
+            if self.watch is not None:
+                self.watch.kill()
+                self.watch.wait()
 
     return Shielded()
+
+
+def end_with_us(pid: int) -> subprocess.Popen[bytes]:
+    """Have a process end when this one is gone, however it went: a shell waits until its input closes, and says so."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", 'read -r _; kill "$0"', str(pid)],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
 
 
 def _send_what_waits() -> None:

@@ -83,7 +83,7 @@ def test_kill_in_the_middle_then_again(house: Any, wait_for: Any) -> None:
     run.wait()
     wait_for(lambda: not house.processes("train-job"), 10)  # no orphan goes on writing
     assert not (job / "result.json").exists()
-    house.empty()  # the temporary server, which a killed run leaves behind
+    wait_for(lambda: not house.processes(), 20)  # nor does the temporary server stay
     again = house.run(*TRAIN, *long(1000), "--seed", "21")
     assert again.returncode == 0, again.stdout
     assert "waiting for" not in again.stdout  # the lock died with its process

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 import tomllib
@@ -128,3 +130,30 @@ def test_a_job_that_ends_is_waited_for_over_many_steps(monkeypatch: pytest.Monke
     monkeypatch.setattr(common, "_STEP_S", 0.01)
     job: Any = Job(seconds=0.1)
     assert common.ended(job).result(timeout=0) == "done"
+
+
+def test_what_shall_end_with_us_ends_when_we_are_killed() -> None:
+    """A process that is killed cannot clean up: the server it started has to notice by itself."""
+    parent = (
+        "import subprocess, sys, time\n"
+        "from flows.session import end_with_us\n"
+        "server = subprocess.Popen(['sleep', '600'])\n"
+        "end_with_us(server.pid)\n"
+        "print(server.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", parent], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    server = Path("/proc") / run.stdout.readline().strip()
+    assert server.is_dir()
+    time.sleep(0.3)
+    assert server.is_dir()  # not while we live
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    end = time.monotonic() + 10
+    while server.is_dir() and time.monotonic() < end:
+        if "zombie" in (server / "status").read_text():
+            break
+        time.sleep(0.05)
+    assert not server.is_dir() or "zombie" in (server / "status").read_text()
