@@ -23,8 +23,9 @@ from tasks.common import OPTIONS
 )
 def validate(settings: Settings, tables: Staged, jobs: Sequence[FoldJob], folder: Path) -> Staged:
     """Compare the models over the cells that each fold held out."""
-    report = stage.validate(settings, tables, jobs, folder)
-    get_run_logger().info(report.message)
+    log = get_run_logger()
+    report = stage.validate(settings, tables, jobs, folder, log.info)
+    log.info(report.message)
     create_table_artifact(
         table=rows_for_people(read_json(report.path)),
         key=f"validation-{settings.data.source.replace('_', '-')}",

@@ -145,8 +145,10 @@ def test_what_a_night_would_put_forward_is_judged_too(prepared, tmp_path) -> Non
     jobs = stage.fold_jobs(settings, prepared.tables, prepared.split)
     for job in jobs:
         write_json(job.spec.folder / RESULT_FILE, train(job.spec) | {"key": job.spec.key, "run_id": job.spec.run_id})
-    content = read_json(stage.validate(settings, prepared.tables, jobs, tmp_path / "report").path)
+    heard: list[str] = []
+    content = read_json(stage.validate(settings, prepared.tables, jobs, tmp_path / "report", heard.append).path)
     by_name = {line["model"]: line for line in content["models"]}
+    assert [line.split(": blend ")[0] for line in heard] == ["validate: fold 0", "validate: fold 1"]
     assert {"blend", "lgbm", "mlp", "train_mean"} <= set(by_name)
     assert by_name["blend"]["seed_spread"] is not None
     assert by_name["blend"]["coverage"] is not None
