@@ -95,7 +95,7 @@ def latent(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Path) -> Pa
         right.plot(days[i], soh[i], color=colour, lw=1.5)
         right.plot(own[time].iloc[-1], own["soh"].iloc[-1], color=colour, marker="x", markersize=7)
     left.set(xlabel="first principal direction", ylabel="second principal direction")
-    right.set(xlabel=time, ylabel="estimate of the last check-up along its path; cross: label")
+    right.set(xlabel=time, ylabel="SOH of last check-up (cross: label)")
     for axes in (left, right):
         axes.grid(color="0.93")
     if pipeline.model.n_members > 1:
