@@ -151,7 +151,7 @@ def _server_out_of_reach_of_ctrl_c() -> Any:
 
 
 def end_with_us(pid: int) -> subprocess.Popen[bytes]:
-    """Have a process end when this one is gone, however it went: a shell waits until its input closes, and says so."""
+    """Have a process end when this one is gone, however it went: a shell waits until its input closes, then ends it."""
     return subprocess.Popen(
         ["/bin/sh", "-c", 'read -r _; kill "$0"', str(pid)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

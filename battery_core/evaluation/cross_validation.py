@@ -83,7 +83,7 @@ def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
             "over folds": _spread(line["fold_spread"]),
             "worst cell": f"{percent(line['worst'])} ({line['worst_cell']})",
             "intervals hold": _held(line),
-            "width": "" if line["width"] is None else f"{line['width']:.1f}",
+            "width": "" if line["width"] is None else f"{line['width']:.1f} pt",
             "against the best": _test(tests.get(line["model"])),
         }
         for line in content["models"]

@@ -36,12 +36,8 @@ def attention(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Path) ->
     map_ = axes.pcolormesh(number, number, np.where(binned > 0, binned, np.nan), cmap="cividis", shading="nearest")
     axes.set(xlabel="check-up that is attended to", ylabel="check-up that is estimated")
     axes.set_aspect("equal")
-    figure.colorbar(
-        map_,
-        ax=axes,
-        shrink=0.8,
-        label="share of attention, mean over heads" + (" and members" if pipeline.model.n_members > 1 else ""),
-    )
+    over = "heads and members" if pipeline.model.n_members > 1 else "heads"
+    figure.colorbar(map_, ax=axes, shrink=0.8, label=f"share of attention, mean over {over}")
     return save(figure, title, file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ _CHUNK = 1024
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
-class TorchModel(nn.Module):
+class TorchModel(nn.Module, ABC):
     """A torch model that knows how it was made.
 
     Args:
@@ -69,9 +70,9 @@ class TorchModel(nn.Module):
         self.copy_member(single, index)
         return single.eval()
 
+    @abstractmethod
     def copy_member(self, single: Self, index: int) -> None:
         """Give a single model the weights of one member."""
-        raise NotImplementedError(f"{type(self).__name__} has no members")
 
     def singles(self) -> list[Self]:
         """The members as single models have their weights after their seeds are set."""

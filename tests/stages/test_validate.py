@@ -133,7 +133,7 @@ def test_what_intervals_hold_is_told_over_cells(prepared, tmp_path) -> None:
     shown = {row["model"]: row for row in rows_for_people(content)}
     assert shown["lgbm"]["intervals hold"].startswith(f"{held.mean():.1%} (")
     assert (shown["lgbm"]["width"], shown["train_mean"]["intervals hold"], shown["train_mean"]["width"]) == (
-        "2.0",
+        "2.0 pt",
         "",
         "",
     )
