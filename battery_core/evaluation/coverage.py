@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from battery_core.evaluation.metrics.per_cell import rows_to_score
 from battery_core.evaluation.report import NOT_STATED, PERCENTAGE_POINTS
 from battery_core.evaluation.resampling import interval_over_cells
 from battery_core.models.conformal import Conformal
@@ -29,11 +30,12 @@ def score_intervals(rows: pd.DataFrame, conformal: Mapping[str, Any], reference:
         and the worst cell; ``width`` from end to end in SOH points; the same per temperature, group and cell;
         ``calibration``: observed against nominal coverage; what was told as out of distribution, and by which
         columns; the spread of an ensemble beside its error. A prediction that is not finite holds nothing.
+
+    Raises:
+        DataError: no row counts.
     """
     served = Conformal.from_json(conformal)
-    if reference == "first_checkup":
-        start = rows.groupby("cell_id")["checkup_index"].transform("min")
-        rows = rows[rows["checkup_index"] > start] if (rows["checkup_index"] > start).any() else rows
+    rows = rows_to_score(rows, reference)
     cells = _per_cell(rows, served, served.coverage)
     over = interval_over_cells(cells["coverage"])
     worst = cells.sort_values("coverage").iloc[0]

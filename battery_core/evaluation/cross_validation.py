@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.evaluation.paired import Comparison
 from battery_core.evaluation.report import PERCENTAGE_POINTS
 from battery_core.evaluation.resampling import interval_over_cells
@@ -28,13 +29,13 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
         >>> judged(rows).round(3).to_dict("records")
         [{'cell_id': 'A', 'mape': 1.125, 'coverage': 0.5, 'width': 4.0}]
     """
-    relative = ((rows["prediction"] / rows["soh"] - 1).abs() * 100).fillna(float("inf"))
-    each = {"mape": relative}
+    errors = per_cell_errors(rows["cell_id"], rows["soh"], rows["prediction"]).as_worst().frame()
     if "soh_lower" in rows:
-        each["coverage"] = ((rows["soh"] >= rows["soh_lower"]) & (rows["soh"] <= rows["soh_upper"])).astype(float)
-        each["width"] = (rows["soh_upper"] - rows["soh_lower"]) * PERCENTAGE_POINTS
-    found = pd.DataFrame(each).groupby(rows["cell_id"]).mean().reset_index()
-    return found.reindex(columns=["cell_id", "mape", "coverage", "width"])
+        inside = ((rows["soh"] >= rows["soh_lower"]) & (rows["soh"] <= rows["soh_upper"])).astype(float)
+        width = (rows["soh_upper"] - rows["soh_lower"]) * PERCENTAGE_POINTS
+        means = pd.DataFrame({"coverage": inside, "width": width}).groupby(rows["cell_id"]).mean()
+        errors = errors.join(means, on="cell_id")
+    return errors.reindex(columns=["cell_id", "mape", "coverage", "width"])
 
 
 def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from battery_core.cell_errors import as_worst
 from battery_core.evaluation import card
 from battery_core.evaluation.intervals import METHOD, ROUGH_BELOW
 from battery_core.evaluation.report import HEADLINE
-from battery_core.evaluation.tables import finite_or_last, leaderboard, percent
+from battery_core.evaluation.tables import leaderboard, percent
 
 _MOST_CELLS, _MOST_CONDITIONS = 40, 24
 _TEMPLATE = "report.html.jinja"
@@ -141,4 +142,4 @@ def _scaled(lines: list[dict[str, Any]], column: str, beside: Mapping[Any, Any])
 
 def _cells(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The cells with the largest error, the worst first."""
-    return sorted(scores["per_cell"], key=lambda cell: -finite_or_last(cell["mape"]))[:_MOST_CELLS]
+    return sorted(scores["per_cell"], key=lambda cell: -as_worst(cell["mape"]))[:_MOST_CELLS]

@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from battery_core.cell_errors import mean_over_cells
 from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, leak_probe
 from battery_core.evaluation.intervals import BELOW_ALL, SOH_EDGES, bounds, soh_range
+from battery_core.evaluation.metrics.per_cell import (
+    FIRST_CHECKUP,
+    CellErrors,
+    is_first_checkup,
+    per_cell_errors,
+    rows_to_score,
+)
 from battery_core.training.metrics import compute_metrics
 
 Scores = dict[str, Any]
@@ -30,20 +38,21 @@ def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str =
         ``mean_cell_mape`` (%), ``mean_cell_rmse`` and ``worst_cell_rmse`` (SOH points), the worst cell, the pooled
         metrics of all rows, check-up 0 apart, and tables per cell, temperature, protocol, group and range of SOH. Each
         mean over cells has ``_low`` and ``_high`` beside it: 95 % of the means of as many cells drawn again, None for
-        a single cell. A prediction that is not finite makes the headline NaN: it cannot be promoted.
+        a single cell. A prediction that is not finite makes every mean that its cell is in NaN: it cannot be promoted.
+
+    Raises:
+        DataError: no row counts.
     """
     frame = rows.assign(prediction=np.asarray(prediction, dtype=float))
-    start = frame.groupby("cell_id")["checkup_index"].transform("min") if reference == "first_checkup" else 0
-    at_start = frame["checkup_index"] == start
-    first = frame[at_start]
-    if reference == "first_checkup" and not at_start.all():
-        frame = frame[~at_start]
-    cells = _per_cell(frame)
+    first = frame[is_first_checkup(frame) if reference == FIRST_CHECKUP else frame["checkup_index"] == 0]
+    frame = rows_to_score(frame, reference)
+    errors = _errors(frame)
+    cells = _per_cell(frame, errors)
     worst = cells.sort_values("rmse", ascending=False, na_position="first").iloc[0]
     return {
-        HEADLINE: float(cells["mape"].mean(skipna=False)),
+        HEADLINE: errors.mean_mape,
         **bounds(HEADLINE, cells["mape"]),
-        "mean_cell_rmse": float(cells["rmse"].mean(skipna=False)),
+        "mean_cell_rmse": errors.mean_rmse * PERCENTAGE_POINTS,
         "worst_cell": str(worst["cell_id"]),
         "worst_cell_rmse": float(worst["rmse"]),
         "rows": _metrics(frame),
@@ -71,42 +80,49 @@ def _metrics(frame: pd.DataFrame) -> dict[str, float]:
     return {name: float(value) for name, value in compute_metrics(measured, predicted).items()}
 
 
-def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
-    error = frame["prediction"] - frame["soh"]
-    parts = frame.assign(square=error**2, relative=(error / frame["soh"]).abs() * 100, bias=error)
+def _errors(frame: pd.DataFrame) -> CellErrors:
+    return per_cell_errors(frame["cell_id"], frame["soh"], frame["prediction"])
+
+
+def _per_cell(frame: pd.DataFrame, errors: CellErrors) -> pd.DataFrame:
+    """Condition and errors of each cell; rmse and bias in SOH points."""
     known = [name for name in ("ambient_temperature_degC", "group", "protocol") if name in frame]
-    condition = {name: (name, "first") for name in known}
-    named = {"n": ("soh", "size"), "mape": ("relative", "mean"), "mse": ("square", "mean"), "bias": ("bias", "mean")}
-    cells = parts.groupby("cell_id", sort=True).agg(**condition, **named).reset_index()
-    broken = frame.loc[~np.isfinite(frame["prediction"]), "cell_id"].unique()  # mean() would skip the NaN
-    cells.loc[cells["cell_id"].isin(broken), ["mape", "mse", "bias"]] = np.nan
-    cells["rmse"] = np.sqrt(cells.pop("mse")) * PERCENTAGE_POINTS
-    cells["bias"] *= PERCENTAGE_POINTS
-    return pd.DataFrame(cells)
+    condition = frame.groupby("cell_id", sort=True)[known].first()
+    table = errors.frame().set_index("cell_id")[["n", "mape", "bias", "rmse"]]
+    table[["bias", "rmse"]] *= PERCENTAGE_POINTS
+    return condition.join(table).reset_index()
 
 
 def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
-    """Mean over the cells of each condition; cells without that condition stand under their own line."""
+    """Mean over the cells of each condition; cells without that condition stand under their own line.
+
+    A cell without a finite error makes the means of its condition NaN: pandas would leave it out.
+    """
     stated = cells[by].notna() & (cells[by] != "")
     table = cells.groupby(cells[by].astype(object).where(stated, NOT_STATED), sort=True)
-    means = table.agg(n_cells=("cell_id", "size"), mape=("mape", "mean"), rmse=("rmse", "mean"))
-    means["worst_rmse"] = table["rmse"].max()
+    means = table.agg(
+        n_cells=("cell_id", "size"),
+        mape=("mape", mean_over_cells),
+        rmse=("rmse", mean_over_cells),
+        worst_rmse=("rmse", _worst),
+    )
     lines: list[dict[str, Any]] = means.rename_axis(by).reset_index().to_dict(orient="records")  # type: ignore[assignment]
     return [line | bounds("mape", part["mape"]) for line, (_, part) in zip(lines, table, strict=True)]
 
 
 def _per_soh_range(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """How the error changes as cells fade: only the check-ups in each range of measured SOH, fresh ones first."""
-    error = (frame["prediction"] - frame["soh"]).where(np.isfinite(frame["prediction"]))
-    relative = (error / frame["soh"]).abs() * 100
-    parts = frame.assign(square=error**2, relative=relative, broken=error.isna(), soh_range=frame["soh"].map(soh_range))
-    table = parts.groupby(["soh_range", "cell_id"], sort=True)
-    cells = table[["relative", "square"]].mean().where(~table["broken"].any(), np.nan)
-    cells = cells.assign(mape=cells["relative"], rmse=np.sqrt(cells["square"]) * PERCENTAGE_POINTS).reset_index()
-    found = {line["soh_range"]: line for line in _over_cells(cells, "soh_range")}
-    rows = parts["soh_range"].value_counts()
-    order = map(soh_range, (*reversed(SOH_EDGES), BELOW_ALL))
-    return [found[name] | {"n_rows": int(rows[name])} for name in order if name in found]
+    ranges = dict(iter(frame.groupby(frame["soh"].map(soh_range))))
+    lines = []
+    for name in map(soh_range, (*reversed(SOH_EDGES), BELOW_ALL)):
+        if name in ranges:
+            cells = _per_cell(ranges[name], _errors(ranges[name])).assign(soh_range=name)
+            lines += [line | {"n_rows": len(ranges[name])} for line in _over_cells(cells, "soh_range")]
+    return lines
+
+
+def _worst(errors: pd.Series[float]) -> float:
+    return float(errors.max(skipna=False))
 
 
 def probe_verdict(best: Scores, probe: Scores) -> str:

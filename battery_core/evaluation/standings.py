@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from battery_core.evaluation.metrics.per_cell import per_cell_errors
+
 _POINTS = 100.0  # SOH of 1 is 100 points
 
 
@@ -23,11 +25,10 @@ def cell_errors(rows: pd.DataFrame, prediction: Any) -> pd.DataFrame:
         >>> cell_errors(rows, [0.99, 0.81]).round(3).to_dict("records")
         [{'cell_id': 'A', 'group': 'g', 'mape': 1.125, 'rmse': 1.0}]
     """
-    error = (np.asarray(prediction, dtype=float) - rows["soh"]).replace([np.inf, -np.inf], np.nan).fillna(np.inf)
-    parts = rows[["cell_id", "group"]].assign(mape=(error / rows["soh"]).abs() * 100, square=error**2)
-    cells = parts.groupby(["cell_id", "group"], sort=True)[["mape", "square"]].mean().reset_index()
-    cells["rmse"] = np.sqrt(cells.pop("square")) * _POINTS
-    return pd.DataFrame(cells)
+    errors = per_cell_errors(rows["cell_id"], rows["soh"], prediction).as_worst().frame()
+    group = rows.drop_duplicates("cell_id").set_index("cell_id")["group"]
+    errors = errors.assign(group=errors["cell_id"].map(group), rmse=errors["rmse"] * _POINTS)
+    return errors[["cell_id", "group", "mape", "rmse"]]
 
 
 def standings(errors: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from battery_core.cell_errors import as_worst
 from battery_core.evaluation.report import HEADLINE
 
 _NOTES = {
@@ -17,7 +18,7 @@ Row = dict[str, str]
 
 def leaderboard(report: Mapping[str, Any]) -> list[Row]:
     """Models by their error on test cells, then the baselines, then the leak probe."""
-    models = sorted(report["models"], key=lambda m: finite_or_last(m["test"][HEADLINE]))
+    models = sorted(report["models"], key=lambda m: as_worst(m["test"][HEADLINE]))
     rows = [
         _row(m["model"], m["test"], f"{percent(m['val_mean_cell_mape'])} on validation cells" + _mark(m, report))
         for m in models
@@ -57,11 +58,6 @@ def _row(name: str, scores: Mapping[str, Any], note: str) -> Row:
 
 def _mark(model: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     return ", challenger" if model["run_id"] == report["challenger"] else ""
-
-
-def finite_or_last(value: float | None) -> float:
-    """An error to sort by; NaN, which is None in JSON, comes last."""
-    return float("inf") if value is None or value != value else value
 
 
 def percent(value: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from battery_core.cell_errors import as_worst, cell_mape, mean_over_cells
 from battery_core.errors import DataError, TrainingError
 from battery_core.from_config import from_config
 from battery_core.models.base import check_features, read_about, write_about
@@ -157,14 +158,13 @@ class KernelModel:
         errors = {}
         for pair in solutions:
             self._take(pair, solutions)
-            relative = np.abs(self.predict(x[some]) / y[some] - 1).mean(axis=1) * 100
-            errors[pair] = float((np.bincount(cell, relative) / np.bincount(cell)).mean())
+            errors[pair] = mean_over_cells(cell_mape(cell, y[some], self.predict(x[some])))
         self.history = {
             "length_scale": [scale for scale, _ in errors],
             "noise": [noise for _, noise in errors],
             "val_mape": list(errors.values()),
         }
-        self._take(min(errors, key=lambda pair: errors[pair]), solutions)
+        self._take(min(errors, key=lambda pair: as_worst(errors[pair])), solutions)
 
     def _take(self, pair: tuple[float, float], solutions: _Solutions) -> None:
         (self.length_scale, self.noise), self._weights = pair, solutions[pair]

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_FLAWLESS = 1e-9  # relative error: what says every label by heart does not take all
+from battery_core.cell_errors import cell_mape, mean_over_cells
+
+_FLAWLESS = 1e-7  # %: what says every label by heart does not take all
 _MOST_FOLDS = 20  # more cells than these are left out several at a time
 
 
@@ -39,15 +41,10 @@ def shares_by_error(
         >>> shares_by_error([1.0, 0.5], ["A", "B"], {"near": [1.1, 0.55], "far": [0.7, 0.35], "none": [1.0, np.nan]})
         {'near': 0.9, 'far': 0.1}
     """
-    truth = np.asarray(soh, dtype=np.float64)
     _, cell = np.unique(np.asarray(cell_ids), return_inverse=True)
-    per_cell = np.bincount(cell)
-    known = {name: said for name, given in predictions.items() if np.isfinite(said := np.asarray(given, float)).all()}
-    errors = {
-        name: float((np.bincount(cell, weights=np.abs(said / truth - 1)) / per_cell).mean())
-        for name, said in known.items()
-    }
-    return _to_one(_to_one({name: max(error, _FLAWLESS) ** -2 for name, error in errors.items()}, 0.0), least_share)
+    errors = {name: mean_over_cells(cell_mape(cell, soh, given)) for name, given in predictions.items()}
+    weights = {name: max(error, _FLAWLESS) ** -2 for name, error in errors.items() if np.isfinite(error)}
+    return _to_one(_to_one(weights, 0.0), least_share)
 
 
 def mixed_by_others(

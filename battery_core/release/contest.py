@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from battery_core.errors import DataError
+from battery_core.evaluation.baselines import BASELINES
 from battery_core.evaluation.leaks import future_cut, life_fraction_columns
-from battery_core.evaluation.report import HEADLINE, score, score_baselines
+from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
 from battery_core.models.estimator import Estimator
 from battery_core.release.in_service import Answers
-from battery_core.release.promotion import Contest
+from battery_core.release.promotion import Contest, mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,17 +37,19 @@ def contest_of(
     seen = set(champion.facts.get("seen_cells", ())) if champion else set()
     unseen = test[~test["cell_id"].isin(seen)]
     common = unseen if len(unseen) else test
-    baselines, _ = score_baselines(rows[rows["part"] == "train"], common, reference)
+    train = rows[rows["part"] == "train"]
     errors = cell_errors(newcomer, common, reference)
     predicts = all(map(math.isfinite, errors.values()))
     return Contest(
         challenger=errors,
         champion=None if champion is None else cell_errors(champion, unseen, reference),
         champion_name=champion_name,
-        baselines={name: float(scores[HEADLINE]) for name, scores in baselines.items()},
-        unseen_cells=int(unseen["cell_id"].nunique()),
+        baselines={
+            name: mean(_errors(baseline(train, common), common, reference)) for name, baseline in BASELINES.items()
+        },
+        unseen_cells=int(drop_reference_checkup(unseen, reference)["cell_id"].nunique()),
         test_cells=int(test["cell_id"].nunique()),
-        slices=conditions(common),
+        slices=conditions(drop_reference_checkup(common, reference)),
         objection=objection(newcomer, champion, champion_name, common, reference) if predicts else "",
         dirty=dirty,
     )
@@ -54,10 +60,17 @@ def cell_errors(pipeline: Estimator | Answers, rows: pd.DataFrame, reference: st
     if rows.empty:
         return {}
     try:
-        scores = score(rows, pipeline.predict(rows), reference)
+        prediction = pipeline.predict(rows)
     except DataError:
-        return dict.fromkeys(map(str, rows["cell_id"].unique()), float("nan"))
-    return {str(cell["cell_id"]): float(cell["mape"]) for cell in scores["per_cell"]}
+        prediction = np.full(len(rows), np.nan)
+    return _errors(prediction, rows, reference)
+
+
+def _errors(prediction: npt.NDArray[np.float64], rows: pd.DataFrame, reference: str) -> dict[str, float]:
+    """Errors of the cells with a check-up that counts."""
+    counted = drop_reference_checkup(rows.assign(prediction=prediction), reference)
+    errors = per_cell_errors(counted["cell_id"], counted["soh"], counted["prediction"])
+    return dict(zip(map(str, errors.cell_ids), errors.mape.tolist(), strict=True))
 
 
 def conditions(rows: pd.DataFrame) -> dict[str, dict[str, tuple[str, ...]]]:

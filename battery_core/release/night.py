@@ -35,6 +35,7 @@ def night_key(
         False
     """
     rule = policy.model_dump(mode="json", exclude=_NO_PART)
-    code = code_version("evaluation", "release", "stages.blend", "stages.evaluate", "stages.judge", "stages.release")
+    stages = ("stages.blend", "stages.evaluate", "stages.judge", "stages.release")
+    code = code_version("cell_errors", "evaluation", "release", *stages)
     content = [data_version, sorted(job_keys), rule, blend.model_dump(mode="json"), dirty, code]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -131,6 +131,8 @@ def _mean_of(errors: Errors, cells: tuple[str, ...]) -> float:
 
 def _refusal(contest: Contest, policy: ReleaseSettings) -> str:
     """Why there is no contest at all; empty when there is one."""
+    if not contest.challenger:
+        return "no test cell has a check-up to compare: SOH is relative to the first one, which is 1 by definition"
     ours = mean(contest.challenger)
     if not math.isfinite(ours):
         return f"the challenger's error is {ours}: its predictions are not all finite"

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from battery_core.data.versioning import code_version
+from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
 from battery_core.evaluation.resampling import paired_gain
 from battery_core.files import read_json, write_json
 from battery_core.jobs import RESULT_FILE
@@ -20,13 +22,7 @@ from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
 from battery_core.settings import Settings
 from battery_core.stages.artefacts import stage_key
-from battery_core.stages.candidate import (
-    PIPELINE_FOLDER,
-    PREDICTIONS_FILE,
-    calibrated,
-    not_by_definition,
-    write_candidate,
-)
+from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE, calibrated, write_candidate
 from battery_core.stages.train import written_down
 
 KERNEL = "kernel"  # quick to fit anew: it has a closed form
@@ -46,7 +42,7 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
     """
     runs, reference = settings.folder("artifacts") / "runs", settings.data.soh_reference
     said = {result["run_id"]: pd.read_parquet(runs / result["run_id"] / PREDICTIONS_FILE) for result in results}
-    judged = {run: not_by_definition(p[p["part"] == "val"], reference) for run, p in said.items()}
+    judged = {run: drop_reference_checkup(p[p["part"] == "val"], reference) for run, p in said.items()}
     first = next(iter(judged.values()))
     cells, estimates = first["cell_id"].tolist(), {run: p["prediction"] for run, p in judged.items()}
     given = settings.blend
@@ -59,7 +55,7 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
         sorted(keys.values()),  # those left out need not be where another cell is left out, and so are in the intervals
         given.model_dump(mode="json"),
         settings.uncertainty.model_dump(mode="json"),
-        code_version("models", "features", "stages.blend"),
+        code_version("cell_errors", "evaluation.metrics", "models", "features", "stages.blend"),
     )
     folder = runs / f"{settings.data.source}-{NAME}-{key[:10]}"
     standing: dict[str, Any] | None = read_json(folder / RESULT_FILE)
@@ -82,16 +78,13 @@ def _one_is_better(
     Training was stopped on these cells, so that single models look better there than they are; the mean less so.
     """
     mean = sum(share * estimates[run] for run, share in shares.items())
-    errors = {run: _per_cell(judged, said) for run, said in {**estimates, NAME: mean}.items()}
+    errors = {
+        run: per_cell_errors(judged["cell_id"], judged["soh"], said).mape
+        for run, said in {**estimates, NAME: mean}.items()
+    }
     theirs = errors.pop(NAME)
-    return any(paired_gain(ours, theirs).p_value <= 1 - confidence for ours in errors.values() if ours.notna().all())
-
-
-def _per_cell(judged: pd.DataFrame, said: Any) -> pd.Series[float]:
-    """Error of each cell, a share of SOH."""
-    relative = (said / judged["soh"] - 1).abs()
-    errors: pd.Series[float] = relative.groupby(judged["cell_id"]).mean()
-    return errors
+    known = [ours for ours in errors.values() if np.isfinite(ours).all()]
+    return any(paired_gain(ours, theirs).p_value <= 1 - confidence for ours in known)
 
 
 def _make(
@@ -125,6 +118,6 @@ def _make(
 def _for_the_draw(kernel: Pipeline, rows: pd.DataFrame, calibrating: pd.DataFrame, settings: Settings) -> float:
     """What the intervals are multiplied by: the calibration cells may be easy or hard ones among all but the test."""
     told = rows[rows["part"].isin(["train", "val"])]
-    scores = not_by_definition(out_of_fold_scores(kernel, told), settings.data.soh_reference)
+    scores = drop_reference_checkup(out_of_fold_scores(kernel, told), settings.data.soh_reference)
     cells = set(calibrating["cell_id"].astype(str))
     return correction(scores["score"], scores["cell_id"], cells, settings.uncertainty.coverage)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
+from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
 from battery_core.features.training_range import TrainingRange
 from battery_core.files import whole_folder, write_json
 from battery_core.models.blend import Blend, load_estimator
@@ -43,7 +43,7 @@ def calibrated(
     """
     if judged is None:
         val = rows[rows["part"] == "val"]
-        judged = not_by_definition(val.assign(prediction=model.predict(val)), reference)
+        judged = drop_reference_checkup(val.assign(prediction=model.predict(val)), reference)
     seen = TrainingRange.of(rows[rows["part"] == "train"], model.raw_columns, given.range_quantile, given.range_margin)
     conformal = Conformal.calibrate(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
     return replace(model, conformal=conformal, training_range=seen)
@@ -75,26 +75,12 @@ def write_candidate(
     predictions = judged[["cell_id", "checkup_index", "part", "soh"]].join(estimates)
     predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
     validation = predictions[predictions["part"] == "val"]
+    counted = drop_reference_checkup(validation, reference)
+    errors = per_cell_errors(counted["cell_id"], counted["soh"], counted["prediction"])
     return {
         "model": served.model_name,
         "val": compute_metrics(validation["soh"].to_numpy(), validation["prediction"].to_numpy()),
-        "val_mean_cell_mape": mean_cell_mape(not_by_definition(validation, reference)),
+        "val_mean_cell_mape": errors.mean_mape,
         "conformal": served.conformal.to_json() if served.conformal else None,
         "n_train_rows": int((rows["part"] == "train").sum()),
     }
-
-
-def not_by_definition(predictions: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """With SOH relative to the first check-up, that one is 1 whatever a model does: it chooses none."""
-    if reference != "first_checkup":
-        return predictions
-    first = predictions.groupby("cell_id")["checkup_index"].transform("min")
-    return predictions[predictions["checkup_index"] > first]
-
-
-def mean_cell_mape(predictions: pd.DataFrame) -> float:
-    """Mean over cells of each cell's mean absolute percentage error; NaN when a prediction is not finite."""
-    relative = (predictions["prediction"] / predictions["soh"] - 1).abs() * 100
-    if not np.isfinite(relative).all():
-        return float("nan")
-    return float(relative.groupby(predictions["cell_id"]).mean().mean())

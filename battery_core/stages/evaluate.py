@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from battery_core.cell_errors import as_worst
 from battery_core.data.splits import CellSplit
 from battery_core.errors import TrainingError
 from battery_core.evaluation.card import scope
 from battery_core.evaluation.coverage import score_intervals
 from battery_core.evaluation.intervals import METHOD
 from battery_core.evaluation.report import HEADLINE, probe_verdict, score, score_baselines
-from battery_core.evaluation.tables import finite_or_last, percent
+from battery_core.evaluation.tables import percent
 from battery_core.files import read_json, write_json
 from battery_core.models.blend import NAME as BLEND
 from battery_core.settings import Settings
@@ -125,7 +126,7 @@ def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     A mean is made only where no single model errs less by more than chance (``stages.blend``). A model without a
     figure comes last.
     """
-    return min(models, key=lambda m: (m.get("model") != BLEND, finite_or_last(m["val_mean_cell_mape"])))
+    return min(models, key=lambda m: (m.get("model") != BLEND, as_worst(m["val_mean_cell_mape"])))
 
 
 def draw(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from battery_core.evaluation.tables import finite_or_last
+from battery_core.cell_errors import as_worst
 from battery_core.models.pipeline import PIPELINE_FILE, Pipeline
 from battery_core.stages.candidate import PIPELINE_FOLDER
 
@@ -68,7 +68,7 @@ def load(run: Path) -> Pipeline | None:
 
 def three_cells(model: Mapping[str, Any]) -> dict[str, str]:
     """The test cells that a model estimates worst, in the middle and best; fewer where there are fewer."""
-    order = [c["cell_id"] for c in sorted(model["test"]["per_cell"], key=lambda c: -finite_or_last(c["mape"]))]
+    order = [c["cell_id"] for c in sorted(model["test"]["per_cell"], key=lambda c: -as_worst(c["mape"]))]
     found = {"worst cell": order[0], "median cell": order[len(order) // 2], "best cell": order[-1]}
     return {what: cell for i, (what, cell) in enumerate(found.items()) if cell not in list(found.values())[:i]}
 
@@ -87,7 +87,7 @@ def speaks_for(
     others = [m for m in models if m["model"] in of_vectors]
     if not others:
         return "", ""
-    best = min(others, key=lambda m: finite_or_last(m["val_mean_cell_mape"]))["model"]
+    best = min(others, key=lambda m: as_worst(m["val_mean_cell_mape"]))["model"]
     return best, f"{best}, the best with a feature vector (the chosen {name} reads histories),"
 
 
@@ -143,7 +143,7 @@ def _of_histories(folder: Path, model: Mapping[str, Any], pipeline: Pipeline, te
     from battery_core.evaluation import history_figures
 
     title = f"{model['model']} on {label}"
-    order = [c["cell_id"] for c in sorted(model["test"]["per_cell"], key=lambda c: -finite_or_last(c["mape"]))]
+    order = [c["cell_id"] for c in sorted(model["test"]["per_cell"], key=lambda c: -as_worst(c["mape"]))]
     test = test.sort_values(["cell_id", "checkup_index"])
     if model["model"] == "lstm":
         worst = test[test["cell_id"] == order[0]].reset_index(drop=True)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from battery_core.errors import SettingsError
+from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.models.blend import Blend
 from battery_core.models.pipeline import Pipeline
 from battery_core.settings import Settings
@@ -73,8 +74,7 @@ def explain_run(
 def _three(rows: pd.DataFrame, model: Pipeline | Blend) -> list[str]:
     """The cells it never saw that it estimates worst, in the middle and best; of those it saw where there are none."""
     judged = rows[rows["part"] == "unseen"] if (rows["part"] == "unseen").any() else rows
-    error = (model.predict(judged) / judged["soh"] - 1).abs().groupby(judged["cell_id"]).mean()
-    order = error.sort_values(ascending=False).index.tolist()
+    order = per_cell_errors(judged["cell_id"], judged["soh"], model.predict(judged)).worst_first()
     return list(dict.fromkeys([order[0], order[len(order) // 2], order[-1]]))
 
 

@@ -18,6 +18,7 @@ from battery_core.errors import TrainingError
 from battery_core.evaluation.baselines import BASELINES, LEAK_PROBE, leak_probe
 from battery_core.evaluation.boards import Board, chosen_boards
 from battery_core.evaluation.leaderboard_page import as_page
+from battery_core.evaluation.metrics.per_cell import drop_reference_checkup
 from battery_core.evaluation.standings import cell_errors, standings
 from battery_core.evaluation.tables import percent
 from battery_core.files import read_json, write_json, write_text
@@ -27,7 +28,6 @@ from battery_core.release.locking import one_at_a_time
 from battery_core.settings import Settings
 from battery_core.stages import Staged, data
 from battery_core.stages.blend import blend
-from battery_core.stages.candidate import not_by_definition
 from battery_core.stages.evaluate import choose, predictions_for
 from battery_core.stages.published import leaking_errors
 from battery_core.stages.release import lock_file
@@ -166,7 +166,7 @@ def _honest_errors(place: Place, seats: Sequence[Seat]) -> tuple[pd.DataFrame, d
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
 
     def errors(model: str, seed: int, prediction: Any) -> pd.DataFrame:
-        judged = not_by_definition(test.assign(prediction=prediction), reference)
+        judged = drop_reference_checkup(test.assign(prediction=prediction), reference)
         return cell_errors(judged, judged["prediction"]).assign(model=model, seed=seed)
 
     baselines = {**BASELINES, LEAK_PROBE: leak_probe}

@@ -60,7 +60,9 @@ def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec
             settings={"seed": settings.seed, "data": data, "uncertainty": everything["uncertainty"]}
             | {"features": features(name)}
             | {section: everything[section] for section in FITTERS[name].sections},
-            code=code_version("data", "features", "models", "training", "stages.train"),
+            code=code_version(
+                "cell_errors", "evaluation.metrics", "data", "features", "models", "training", "stages.train"
+            ),
             runs=str(settings.folder("artifacts") / "runs"),
         )
         for name in settings.models

@@ -16,6 +16,7 @@ from battery_core.data.versioning import file_sha256
 from battery_core.errors import SettingsError, TrainingError
 from battery_core.evaluation.baselines import BASELINES
 from battery_core.evaluation.cross_validation import compare, judged
+from battery_core.evaluation.metrics.per_cell import drop_reference_checkup
 from battery_core.evaluation.paired import against_best
 from battery_core.evaluation.tables import percent
 from battery_core.files import read_json, write_json, write_text
@@ -25,7 +26,7 @@ from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.artefacts import STAGE_FILE, read_table, source_of
 from battery_core.stages.blend import blend
-from battery_core.stages.candidate import PREDICTIONS_FILE, not_by_definition
+from battery_core.stages.candidate import PREDICTIONS_FILE
 from battery_core.stages.evaluate import choose
 from battery_core.stages.train import job_specs, labelled_rows
 
@@ -103,7 +104,7 @@ def validate(
     """
     reference = settings.data.soh_reference
     lines = [
-        judged(not_by_definition(_predicted(job.spec), reference)).assign(model=job.spec.model, **_where(job))
+        judged(drop_reference_checkup(_predicted(job.spec), reference)).assign(model=job.spec.model, **_where(job))
         for job in jobs
     ]
     for fold in sorted({job.fold for job in jobs}):
@@ -148,7 +149,7 @@ def _put_forward(settings: Settings, rows: pd.DataFrame, jobs: Sequence[FoldJob]
         results = [_result(job.spec) for job in own]
         chosen = blend(settings.model_copy(update={"seed": seed}), rows, results) or choose(results)
         said = pd.read_parquet(settings.folder("artifacts") / "runs" / chosen["run_id"] / PREDICTIONS_FILE)
-        found = judged(not_by_definition(said[said["part"] == "test"], settings.data.soh_reference))
+        found = judged(drop_reference_checkup(said[said["part"] == "test"], settings.data.soh_reference))
         lines.append(found.assign(model=BLEND, **_where(own[0])))
     return lines
 
@@ -176,4 +177,4 @@ def _baselines(rows: pd.DataFrame, reference: str) -> Iterator[tuple[str, pd.Dat
     train, test = rows[rows["part"] == "train"], rows[rows["part"] == "test"].reset_index(drop=True)
     for name in _BASELINES:
         said = test.assign(prediction=BASELINES[name](train, test))
-        yield name, judged(not_by_definition(said, reference))
+        yield name, judged(drop_reference_checkup(said, reference))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from battery_core.cell_errors import relative_errors
 from battery_core.errors import DataError
 
 
@@ -42,7 +43,7 @@ def compute_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> dict[str, f
     return {
         "rmse": float(np.sqrt(np.mean(error**2))),
         "mae": float(np.mean(np.abs(error))),
-        "mape": float(100 * np.mean(np.abs(error[some] / true[some]))) if some.any() else float("nan"),
+        "mape": float(100 * np.mean(relative_errors(true[some], pred[some]))) if some.any() else float("nan"),
         "r2": 1.0 - float(np.sum(error**2)) / spread if spread > 0 else float("nan"),
     }
 

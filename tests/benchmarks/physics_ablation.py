@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from battery_core.data.sample import SampleMeta, Samples
+from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.models.mlp import MLPModel
 from battery_core.training import Trainer
 
@@ -52,9 +53,7 @@ def load(name: str) -> dict[str, Samples]:
 
 def error(trainer: Trainer, test: Samples) -> float:
     """Mean over cells of the MAPE of a cell, percent."""
-    relative = np.abs(trainer.predict(test) / test.y - 1)[:, 0]
-    cells = np.asarray(test.cell_ids)
-    return 100 * float(np.mean([relative[cells == cell].mean() for cell in np.unique(cells)]))
+    return per_cell_errors(test.cell_ids, test.y[:, 0], trainer.predict(test)[:, 0]).mean_mape
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.files import read_json
 from battery_core.models.blend import BLEND_FILE
 from battery_core.release.promotion import Contest, decide
@@ -42,7 +43,8 @@ def cell_errors(file: Path) -> pd.Series:
     """Mean absolute percentage error of each test cell, %."""
     said = pd.read_parquet(file)
     said = said[said["part"] == "test"]
-    return ((said["prediction"] / said["soh"] - 1).abs() * 100).groupby(said["cell_id"]).mean()
+    errors = per_cell_errors(said["cell_id"], said["soh"], said["prediction"])
+    return pd.Series(errors.mape, index=errors.cell_ids)
 
 
 def seeds(runs: Path) -> dict[tuple[str, str, str], list[pd.Series]]:

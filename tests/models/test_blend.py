@@ -17,7 +17,7 @@ from battery_core.models.blend import BLEND_FILE, Blend, load_estimator
 from battery_core.models.draw_of_cells import correction, out_of_fold_scores
 from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
-from battery_core.stages.blend import blend
+from battery_core.stages.blend import _one_is_better, blend
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 from battery_core.stages.train import job_specs, labelled_rows, train
 
@@ -120,6 +120,17 @@ def test_a_single_model_that_is_surely_better_serves_alone(prepared, high_and_lo
     never_sure = mixing(prepared, least_share=0.0, confidence=0.999)  # on so few cells
     assert blend(never_sure, rows, results) is not None
     assert blend(mixing(prepared, least_share=0.05), rows, results) is None  # one is left
+
+
+@pytest.mark.parametrize("gap", [np.nan, np.inf])
+def test_a_model_with_a_gap_is_never_surely_better(gap: float) -> None:
+    """Its other check-ups are exact: a mean that passes over the gap would be 0 in every cell."""
+    cells, soh = np.repeat([f"c{i}" for i in range(8)], 3), np.linspace(0.8, 1.0, 24)
+    rows = pd.DataFrame({"cell_id": cells, "soh": soh})
+    exact, off = pd.Series(soh), pd.Series(soh * 1.01)
+    assert _one_is_better(rows, {"exact": exact, "off": off}, {"off": 1.0}, 0.95)
+    with_gap = {"exact": exact.where(rows.index != 4, gap), "off": off}
+    assert not _one_is_better(rows, with_gap, {"off": 1.0}, 0.95)
 
 
 def test_shares_are_the_best_for_independent_errors() -> None:

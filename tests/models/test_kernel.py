@@ -54,6 +54,19 @@ def test_validation_cells_choose_the_length_scale_and_the_noise() -> None:
     assert np.array_equal(model.predict(X), alone[best].predict(X))
 
 
+def test_a_solution_that_is_not_finite_is_never_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    solve = KernelModel._solve
+
+    def first_is_broken(self, wanted):
+        for i, (pair, weights) in enumerate(solve(self, wanted)):
+            yield pair, np.full_like(weights, np.nan) if i == 0 else weights
+
+    monkeypatch.setattr(KernelModel, "_solve", first_is_broken)
+    model = fitted(length_scales=[1.0, 50.0], noises=[0.02])
+    assert np.isnan(model.history["val_mape"]).tolist() == [True, False]
+    assert model.length_scale == 50.0
+
+
 def test_it_learns_what_there_is_to_learn() -> None:
     """The labels' noise is 0.002; the mean alone is off by 0.03."""
     error = np.abs(fitted().predict(X[VAL]) - Y[VAL])
