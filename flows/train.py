@@ -22,9 +22,9 @@ from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
+from battery_core.stages.job_specs import job_specs
 from battery_core.stages.news import News
 from battery_core.stages.release import Outcome, lock_file
-from battery_core.stages.train import job_specs
 from flows.common import begin, ended, gather, run_name, start
 from tasks.common import tag_run
 from tasks.data import fetch, normalize, split

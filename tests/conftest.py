@@ -148,7 +148,8 @@ def trained(prepared: Prepared) -> list[dict[str, Any]]:
     """Results of one lgbm and one mlp job on the prepared cells, trained in this process."""
     from battery_core.files import write_json
     from battery_core.jobs import RESULT_FILE, finished
-    from battery_core.stages.train import job_specs, train
+    from battery_core.stages.job_specs import job_specs
+    from battery_core.stages.train import train
 
     for spec in (specs := job_specs(prepared.settings, prepared.tables, prepared.split)):
         write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})

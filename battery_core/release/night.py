@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from battery_core.data.versioning import code_version
+from battery_core.code_version import code_version
 from battery_core.models.settings import BlendSettings
 from battery_core.release.settings import ReleaseSettings
 
@@ -35,7 +35,6 @@ def night_key(
         False
     """
     rule = policy.model_dump(mode="json", exclude=_NO_PART)
-    stages = ("stages.blend", "stages.evaluate", "stages.judge", "stages.release")
-    code = code_version("cell_errors", "evaluation", "release", *stages)
+    code = code_version("battery_core.stages.evaluate:evaluate", "battery_core.stages.release:release")
     content = [data_version, sorted(job_keys), rule, blend.model_dump(mode="json"), dirty, code]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from battery_core.data.versioning import code_version
+from battery_core.code_version import code_version
 from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
 from battery_core.evaluation.resampling import paired_gain
 from battery_core.files import read_json, write_json
@@ -20,10 +20,17 @@ from battery_core.models.blend import NAME, Blend
 from battery_core.models.draw_of_cells import correction, out_of_fold_scores
 from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
-from battery_core.settings import Settings
 from battery_core.stages.artefacts import stage_key
-from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE, calibrated, write_candidate
-from battery_core.stages.train import written_down
+from battery_core.stages.candidate import (
+    PIPELINE_FOLDER,
+    PREDICTIONS_FILE,
+    calibrated,
+    run_record,
+    write_candidate,
+)
+
+if TYPE_CHECKING:
+    from battery_core.settings import Settings
 
 KERNEL = "kernel"  # quick to fit anew: it has a closed form
 
@@ -55,7 +62,7 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
         sorted(keys.values()),  # those left out need not be where another cell is left out, and so are in the intervals
         given.model_dump(mode="json"),
         settings.uncertainty.model_dump(mode="json"),
-        code_version("cell_errors", "evaluation.metrics", "models", "features", "stages.blend"),
+        code_version(blend),
     )
     folder = runs / f"{settings.data.source}-{NAME}-{key[:10]}"
     standing: dict[str, Any] | None = read_json(folder / RESULT_FILE)
@@ -107,7 +114,7 @@ def _make(
     if kernel is not None and mix.conformal is not None:
         factor = _for_the_draw(Pipeline.load(folder.parent / kernel / PIPELINE_FOLDER), rows, unseen, settings)
         mix = replace(mix, conformal=mix.conformal.corrected(factor))
-    with written_down(folder.parent, folder.name, {"model": NAME, "parts": dict(shares)}):
+    with run_record(folder.parent, folder.name, {"model": NAME, "parts": dict(shares)}):
         told = write_candidate(mix, rows, folder, reference, {})
     return told | {
         "features": sorted({name for part in parts for name in part.feature_names}),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from battery_core.models.blend import Blend, load_estimator
 from battery_core.models.conformal import Conformal
 from battery_core.models.pipeline import Pipeline
 from battery_core.models.settings import UncertaintySettings
+from battery_core.tracking.local_tracker import LocalTracker
 from battery_core.training.metrics import compute_metrics
 
 PREDICTIONS_FILE = "predictions.parquet"
@@ -23,6 +25,24 @@ PIPELINE_FOLDER = "pipeline"
 HISTORY_FILE = "history.json"
 
 Candidate = TypeVar("Candidate", Pipeline, Blend)
+
+
+@contextmanager
+def run_record(
+    runs: Path | str, run_id: str, about: Mapping[str, Any], cut_off: bool = False
+) -> Iterator[LocalTracker]:
+    """A candidate's own run record: settings, curves for TensorBoard, status."""
+    tracker = LocalTracker(runs)
+    if cut_off:  # while training: it goes on, and so does its record
+        tracker.resume_run(run_id)
+    else:
+        tracker.start_run(run_id, about, run_id=run_id)
+    try:
+        yield tracker
+    except BaseException:  # Ctrl-C too: a record left open would pass for a run that is still going
+        tracker.end_run("FAILED")
+        raise
+    tracker.end_run()
 
 
 def calibrated(

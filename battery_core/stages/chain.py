@@ -17,7 +17,7 @@ from battery_core.stages import Staged, data
 from battery_core.stages import evaluate as evaluation
 from battery_core.stages import keep as keeping
 from battery_core.stages import release as releasing
-from battery_core.stages.train import job_specs
+from battery_core.stages.job_specs import job_specs
 
 
 def run_stage(name: str, settings: Settings) -> Iterator[str]:

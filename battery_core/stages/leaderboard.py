@@ -29,9 +29,10 @@ from battery_core.settings import Settings
 from battery_core.stages import Staged, data
 from battery_core.stages.blend import blend
 from battery_core.stages.evaluate import choose, predictions_for
+from battery_core.stages.job_specs import job_specs
 from battery_core.stages.published import leaking_errors
 from battery_core.stages.release import lock_file
-from battery_core.stages.train import job_specs, labelled_rows
+from battery_core.stages.train import labelled_rows
 
 _BASELINES = (*BASELINES, LEAK_PROBE)
 

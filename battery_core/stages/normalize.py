@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from battery_core.code_version import code_version
 from battery_core.data import quality, schema
 from battery_core.data.cell_reading import CellReading, ReadCell
 from battery_core.data.cell_store import CellStore
@@ -24,12 +25,14 @@ from battery_core.data.quality_across import AcrossCells
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources.base import CellFiles, Source, own_settings
 from battery_core.data.table_writer import TableWriter
-from battery_core.data.versioning import code_version, content_version, file_sha256
+from battery_core.data.versioning import content_version, file_sha256
 from battery_core.errors import DataError
 from battery_core.files import read_json, whole_folder, write_json, write_text
-from battery_core.settings import Settings
 from battery_core.stages import Staged
 from battery_core.stages.artefacts import ORIGIN_FILE, STAGE_FILE, source_of, stage_key
+
+if TYPE_CHECKING:
+    from battery_core.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _TABLES = ("cells", "checkups", "curves", "quarantine")
@@ -77,17 +80,17 @@ def normalize(settings: Settings, raw: Staged | None = None, say: Callable[[str]
         raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
     raw_version = raw.version if raw else content_version(raw_folder)
     given = own_settings(source, settings.data)
-    said, code = given.model_dump(mode="json", exclude=_NO_PART), code_version("data", "units")
-    key = stage_key(raw_version, said, given.max_quarantine_share, code, code_version("stages.normalize"))
+    said, reader = given.model_dump(mode="json", exclude=_NO_PART), type(source)
+    key = stage_key(raw_version, said, given.max_quarantine_share, code_version(normalize, reader))
     folder = settings.folder("data") / "normalized" / name
     standing = read_json(folder / STAGE_FILE)
     if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
         return Staged(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
     place = settings.folder("data") / "cells" / name
-    store = CellStore(place)
+    store, cell_recipe = CellStore(place), stage_key(name, said, code_version(CellReading, reader))
     cells = sorted(source.cell_files(raw_folder, given), key=lambda cell: cell.cell_id)
     workers = given.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    reading = CellReading(source, raw_folder, given, store, stage_key(name, said, code), workers)
+    reading = CellReading(source, raw_folder, given, store, cell_recipe, workers)
     with whole_folder(folder) as part:
         with Progress(len(cells), f"normalize: {source.label}: cells", say) as progress:
             outcome = _write_tables(part, source, reading, cells, progress)

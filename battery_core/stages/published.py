@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from battery_core.data.versioning import code_version
+from battery_core.code_version import code_version
 from battery_core.evaluation.published import LEAKING_MODELS, judge
 from battery_core.files import read_json, write_json
 from battery_core.settings import Settings
@@ -32,7 +32,7 @@ def leaking_errors(
     shown = settings.model_dump(mode="json")
     sections = {name: shown[name] for name in ("lgbm", "mlp", "trainer", "loss")}
     sections["mlp"]["n_members"], sections["lgbm"]["num_threads"] = 1, settings.jobs.threads
-    code = code_version("evaluation.published", "evaluation.metrics", "cell_errors", "data", "models", "training")
+    code = code_version("battery_core.evaluation.published:judge")
     groups = [(str(name), part) for name, part in rows[rows["part"] != "unused"].groupby("group")]
 
     def errors(group: str, part: pd.DataFrame, model: str, seed: int) -> pd.DataFrame | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,8 @@ from battery_core.data.samples import make_samples
 from battery_core.data.schema import join_rows
 from battery_core.data.sources.base import Role
 from battery_core.data.splits import PARTS, CellSplit
-from battery_core.data.versioning import code_version
 from battery_core.errors import TrainingError
-from battery_core.features.base import build_features, feature_names
+from battery_core.features.base import build_features
 from battery_core.features.condition import with_known_groups
 from battery_core.features.names import FEATURES
 from battery_core.features.scaling import Scaler
@@ -30,43 +27,10 @@ from battery_core.jobs import JobSpec
 from battery_core.models.pipeline import Pipeline
 from battery_core.models.settings import UncertaintySettings
 from battery_core.seeding import derive_seed
-from battery_core.settings import Settings
-from battery_core.stages import Staged
-from battery_core.stages.candidate import calibrated, write_candidate
-from battery_core.stages.data import STAGE_FILE, read_table, stage_key
+from battery_core.stages.artefacts import STAGE_FILE, read_table
+from battery_core.stages.candidate import calibrated, run_record, write_candidate
 from battery_core.tracking.local_tracker import LocalTracker
 from battery_core.training.fitting import FITTERS, Fitted
-
-
-def job_specs(settings: Settings, tables: Staged, split: Staged) -> list[JobSpec]:
-    """A spec for each model the settings name; sections a model does not read play no part in its key."""
-    everything = settings.model_dump(mode="json")
-    del everything["features"]["past"]  # it is in the sets of the models that are told of it
-    single = {name: value for name, value in everything["features"].items() if not name.startswith("history_")}
-    data = {"source": settings.data.source, "soh_reference": settings.data.soh_reference}
-    source = SOURCES.get(settings.data.source)
-
-    def features(name: str) -> dict[str, Any]:
-        fitter = FITTERS[name]
-        kept = everything["features"] if fitter.takes_histories else single
-        return kept | {"sets": list(feature_names(settings.features, source, fitter.told_past))}
-
-    return [
-        JobSpec(
-            model=name,
-            tables=str(tables.path),
-            split=str(split.path),
-            data_hash=stage_key(tables.version, split.version),
-            settings={"seed": settings.seed, "data": data, "uncertainty": everything["uncertainty"]}
-            | {"features": features(name)}
-            | {section: everything[section] for section in FITTERS[name].sections},
-            code=code_version(
-                "cell_errors", "evaluation.metrics", "data", "features", "models", "training", "stages.train"
-            ),
-            runs=str(settings.folder("artifacts") / "runs"),
-        )
-        for name in settings.models
-    ]
 
 
 def labelled_rows(tables: Path, split: CellSplit, reference: Any) -> pd.DataFrame:
@@ -89,7 +53,7 @@ def train(spec: JobSpec) -> dict[str, Any]:
     split = CellSplit.from_json(Path(spec.split).read_text())
     rows = labelled_rows(Path(spec.tables), split, spec.settings["data"]["soh_reference"])
     cut_off = (spec.folder / "checkpoints").is_dir()
-    with written_down(spec.runs, spec.run_id, {"model": spec.model, **spec.settings}, cut_off) as tracker:
+    with run_record(spec.runs, spec.run_id, {"model": spec.model, **spec.settings}, cut_off) as tracker:
         pipeline, fitted = _fit(spec, rows, split, tracker)
     reference = spec.settings["data"]["soh_reference"]
     pipeline = calibrated(pipeline, rows, reference, UncertaintySettings(**spec.settings["uncertainty"]))
@@ -101,24 +65,6 @@ def train(spec: JobSpec) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - started, 3),
         **fitted.summary,
     }
-
-
-@contextmanager
-def written_down(
-    runs: Path | str, run_id: str, about: Mapping[str, Any], cut_off: bool = False
-) -> Iterator[LocalTracker]:
-    """A candidate's own run record: settings, curves for TensorBoard, status."""
-    tracker = LocalTracker(runs)
-    if cut_off:  # while training: it goes on, and so does its record
-        tracker.resume_run(run_id)
-    else:
-        tracker.start_run(run_id, about, run_id=run_id)
-    try:
-        yield tracker
-    except BaseException:  # Ctrl-C too: a record left open would pass for a run that is still going
-        tracker.end_run("FAILED")
-        raise
-    tracker.end_run()
 
 
 def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTracker) -> tuple[Pipeline, Fitted]:

@@ -28,7 +28,8 @@ from battery_core.stages.artefacts import STAGE_FILE, read_table, source_of
 from battery_core.stages.blend import blend
 from battery_core.stages.candidate import PREDICTIONS_FILE
 from battery_core.stages.evaluate import choose
-from battery_core.stages.train import job_specs, labelled_rows
+from battery_core.stages.job_specs import job_specs
+from battery_core.stages.train import labelled_rows
 
 VALIDATION_FILE = "validation.json"
 _BASELINES = ("train_mean", "linear_throughput")

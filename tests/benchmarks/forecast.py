@@ -22,7 +22,8 @@ from battery_core.models.pipeline import Pipeline
 from battery_core.settings import resolve
 from battery_core.stages import data
 from battery_core.stages.candidate import PIPELINE_FOLDER
-from battery_core.stages.train import job_specs, labelled_rows
+from battery_core.stages.job_specs import job_specs
+from battery_core.stages.train import labelled_rows
 from battery_core.stages.use_left import histories, with_use
 
 SETS = {"simulated": 0.80, "xjtu": 0.82, "tju": 0.80, "hust": 0.82}  # xjtu and hust are hardly measured down to 80 %

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from battery_core.data import versioning
-from battery_core.data.versioning import code_version, content_version, file_sha256
+from battery_core.data.versioning import content_version, file_sha256
 from battery_core.errors import DataError
 
 
@@ -52,31 +51,6 @@ def test_one_byte_or_one_name_changes_the_version_and_a_date_does_not(folder):
 def test_a_missing_path_says_so(tmp_path):
     with pytest.raises(DataError, match="is not there - run the stage"):
         content_version(tmp_path / "raw")
-
-
-def test_code_version_follows_the_sources(tmp_path, monkeypatch):
-    assert code_version("data") == code_version("battery_core.data") != code_version("data", "features")
-    with pytest.raises(DataError, match=r"no room 'battery_core.nowhere'"):
-        code_version("nowhere")
-    with pytest.raises(DataError, match=r"no room 'battery_core.no.where'"):
-        code_version("no.where")
-
-
-def test_a_source_that_changes_while_the_process_lives_is_another_code(tmp_path, monkeypatch):
-    package = tmp_path / "battery_room"
-    (package / "deep").mkdir(parents=True)
-    for name in ("__init__.py", "deep/__init__.py", "deep/b.py", "notes.txt"):
-        (package / name).write_text("a = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(versioning, "_HOUSE", "battery_room")
-    versions = [code_version("battery_room")]
-    (package / "notes.txt").write_text("no code")
-    assert code_version("battery_room") == versions[0]
-    (package / "deep/b.py").write_text("a = 2\n")
-    versions.append(code_version("battery_room"))
-    (package / "deep/b.py").rename(package / "b.py")
-    versions.append(code_version("battery_room"))
-    assert len(set(versions)) == 3
 
 
 def test_file_sha256_is_the_known_one(tmp_path):

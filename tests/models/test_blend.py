@@ -19,7 +19,8 @@ from battery_core.models.mixing import mixed_by_others, shares_by_error
 from battery_core.models.pipeline import Pipeline
 from battery_core.stages.blend import _one_is_better, blend
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.train import job_specs, labelled_rows, train
+from battery_core.stages.job_specs import job_specs
+from battery_core.stages.train import labelled_rows, train
 
 
 @pytest.fixture

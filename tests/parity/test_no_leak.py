@@ -25,7 +25,8 @@ from battery_core.jobs import JobSpec
 from battery_core.models.base import MODELS
 from battery_core.models.pipeline import PIPELINE_FILE, Pipeline
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.train import job_specs, labelled_rows, train
+from battery_core.stages.job_specs import job_specs
+from battery_core.stages.train import labelled_rows, train
 
 PEAKS = (*PEAK, *DVA_PEAKS)
 MEASURED = [*CHARGE_STATISTICS, "cycle_count", "time_days", "throughput_Ah", "resistance_ohm", *PEAKS, "capacity_Ah"]

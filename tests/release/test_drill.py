@@ -27,8 +27,9 @@ from battery_core.stages import data, rollback
 from battery_core.stages import evaluate as evaluation
 from battery_core.stages import judge as judging
 from battery_core.stages import release as releasing
+from battery_core.stages.job_specs import job_specs
 from battery_core.stages.release import Outcome
-from battery_core.stages.train import job_specs, train
+from battery_core.stages.train import train
 
 GROUPS = ("2C", "3C", "R2.5")
 NEWCOMERS = (5, 6, 7, 9, 10, 11)

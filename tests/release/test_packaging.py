@@ -20,7 +20,8 @@ from battery_core.models.pipeline import Pipeline
 from battery_core.release.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry, Version
 from battery_core.release.packaging import log_pipeline, requirements, signature_of
 from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.train import job_specs, labelled_rows, train
+from battery_core.stages.job_specs import job_specs
+from battery_core.stages.train import labelled_rows, train
 
 ELSEWHERE = """
 import json, sys

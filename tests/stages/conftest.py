@@ -12,7 +12,8 @@ import pytest
 from battery_core.data.splits import CellSplit
 from battery_core.jobs import JobSpec
 from battery_core.settings import Settings
-from battery_core.stages.train import job_specs, labelled_rows
+from battery_core.stages.job_specs import job_specs
+from battery_core.stages.train import labelled_rows
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ from battery_core.stages import evaluate as evaluation
 from battery_core.stages import keep as keeping
 from battery_core.stages import release as releasing
 from battery_core.stages.checkout import checkout
+from battery_core.stages.job_specs import job_specs
 from battery_core.stages.news import News, news
-from battery_core.stages.train import job_specs, train
+from battery_core.stages.train import train
 
 
 @dataclasses.dataclass(frozen=True)

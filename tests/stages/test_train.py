@@ -22,7 +22,8 @@ from battery_core.models.pipeline import Pipeline
 from battery_core.settings import Settings
 from battery_core.stages import chain
 from battery_core.stages.candidate import HISTORY_FILE, PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.train import job_specs, train
+from battery_core.stages.job_specs import job_specs
+from battery_core.stages.train import train
 from battery_core.training.fitting import FITTERS
 
 MODELS = ("lgbm", "mlp")
