@@ -63,6 +63,8 @@ def train(spec: JobSpec) -> dict[str, Any]:
         "data_hash": spec.data_hash,
         "features": list(pipeline.feature_names),
         "seconds": round(time.perf_counter() - started, 3),
+        "device": fitted.device,
+        "precision": fitted.precision,
         **fitted.summary,
     }
 

@@ -24,3 +24,16 @@ def pick_device(name: str) -> torch.device:
         there = ", ".join(kind for kind, is_there in present.items() if is_there)
         raise TrainingError(f"device '{name}' is not on this machine: expected 'auto' or one of {there}")
     return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device for a record; a GPU with its index and product name, such as ``cuda:0 NVIDIA H100``.
+
+    Example:
+        >>> device_name(torch.device("cpu"))
+        'cpu'
+    """
+    if device.type != "cuda":
+        return str(device)
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return f"cuda:{index} {torch.cuda.get_device_name(index)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -50,13 +50,17 @@ class Fitted:
         model: ready to predict.
         history: what the fitting went through, as plain values.
         summary: a few figures for people: best epoch or tree, why it stopped.
+        device: where it was fitted, such as ``cpu`` or ``cuda:0 NVIDIA H100``.
+        precision: the numbers it was fitted with, such as ``float64`` or ``amp bfloat16``.
         problem: empty, or why the model must not be used.
         target: how the model's output becomes SOH.
     """
 
     model: Any
     history: Mapping[str, Any]
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any]
+    device: str
+    precision: str
     problem: str = ""
     target: Target = Target()
 
@@ -92,7 +96,8 @@ class FitLGBM:
         for name, values in model.history.items():
             for tree, value in enumerate(values):
                 tracker.log_metrics({name: value}, step=tree)
-        return Fitted(model, model.history, {"best_epoch": model.best_iteration})
+        # LightGBM has gradients in float32 and adds them up in float64
+        return Fitted(model, model.history, {"best_epoch": model.best_iteration}, "cpu", "float32, sums float64")
 
 
 class FitKernel:
@@ -109,7 +114,8 @@ class FitKernel:
         model.fit(train.x, train.y, train.cell_ids, val.x, val.y, val.cell_ids)
         for step, error in enumerate(model.history.get("val_mape", [])):
             tracker.log_metrics({"val_mape": error}, step=step)
-        return Fitted(model, model.history, {"length_scale": model.length_scale, "noise": model.noise})
+        summary = {"length_scale": model.length_scale, "noise": model.noise}
+        return Fitted(model, model.history, summary, "cpu", "float64")
 
 
 class FitNetwork:
@@ -128,6 +134,7 @@ class FitNetwork:
         """Train until the validation cells stop improving."""
         from battery_core.seeding import seed_everything
         from battery_core.training.checkpoint import LAST
+        from battery_core.training.device import device_name
         from battery_core.training.history import StopReason
         from battery_core.training.trainer import Trainer
 
@@ -144,7 +151,8 @@ class FitNetwork:
         history = trainer.fit(target.scaled(train), target.scaled(val), resume=last)
         problem = history.stop_detail if history.stop_reason is StopReason.NON_FINITE else ""
         summary = {"best_epoch": history.best_epoch, "stop_reason": str(history.stop_reason), "batch_size": batch}
-        return Fitted(model, history.to_dict(), summary, problem, target)
+        where, numbers = device_name(trainer.device), trainer.precision.name
+        return Fitted(model, history.to_dict(), summary, where, numbers, problem, target)
 
 
 class FitMLP(FitNetwork):

@@ -42,6 +42,16 @@ class Precision:
         return cls(amp_dtype, device)
 
     @property
+    def name(self) -> str:
+        """What numbers the forward pass has: ``float32``, ``amp bfloat16`` or ``amp float16``.
+
+        Example:
+            >>> Precision("fp32", torch.device("cpu")).name
+            'float32'
+        """
+        return f"amp {str(_FORMATS[self.format]).removeprefix('torch.')}" if self.enabled else "float32"
+
+    @property
     def scales(self) -> bool:
         """Whether gradients are scaled, so that a non-finite gradient is skipped and no error."""
         return self._scaler is not None

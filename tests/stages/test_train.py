@@ -39,6 +39,8 @@ def test_the_result_says_what_came_out(specs: dict[str, JobSpec], results: dict[
     result = results[model]
     assert (result["model"], result["run_id"], result["key"]) == (model, specs[model].run_id, specs[model].key)
     assert result["n_train_rows"] == 6 * 12
+    assert result["device"] == "cpu"
+    assert result["precision"] == {"lgbm": "float32, sums float64", "mlp": "float32"}[model]
     assert {*CHARGE_STATISTICS, "cycle_count"} <= set(result["features"])
     assert not {"capacity_Ah", "soh"} & set(result["features"])
     validation = pd.read_parquet(specs[model].folder / PREDICTIONS_FILE).query("part == 'val'")
