@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from battery_core.cli import guarded
-from battery_core.entry import PROG, Entry, Given, Own, read
+from battery_core.cli.commands import PROG, Entry, Given, Own, read
+from battery_core.cli.options import guarded
 from battery_core.errors import SettingsError, unknown_name
 
 
@@ -19,14 +19,14 @@ def _lines(lines: Iterable[str]) -> int:
 
 def _stage(given: Given) -> int:
     settings = given.settings()
-    from battery_core.stages.chain import run_stage
+    from battery_core.stages.run_stage import run_stage
 
     return _lines(run_stage(given.entry, settings))
 
 
 def _train_job(given: Given) -> int:
     from battery_core.jobs import job_process
-    from battery_core.stages.train import train
+    from battery_core.stages.training.train import train
 
     return job_process(given.own.spec, train)
 
@@ -35,7 +35,7 @@ def _history(given: Given) -> int:
     settings = given.settings()
     from rich.console import Console
 
-    from battery_core.stages.rollback import history
+    from battery_core.stages.release.rollback import history
 
     Console(width=None if sys.stdout.isatty() else 160).print(history(settings))
     return 0
@@ -43,21 +43,21 @@ def _history(given: Given) -> int:
 
 def _rollback(given: Given) -> int:
     settings = given.settings()
-    from battery_core.stages.rollback import rollback
+    from battery_core.stages.release.rollback import rollback
 
     return _lines([rollback(settings, given.own.reason or "no reason given", given.own.to)])
 
 
 def _checkout(given: Given) -> int:
     settings = given.settings()
-    from battery_core.stages.checkout import checkout
+    from battery_core.stages.data.restore import checkout
 
     return _lines(checkout(settings, given.own.model_version, given.own.to))
 
 
 def _leaderboard(given: Given) -> int:
     settings = given.settings()
-    from battery_core.stages.leaderboard import on_the_terminal
+    from battery_core.stages.evaluation.leaderboard import on_the_terminal
 
     names = [name.strip() for name in given.own.boards.split(",") if name.strip()]
     return on_the_terminal(settings, names, given.own.page)
@@ -76,7 +76,7 @@ def _simulate(given: Given) -> int:
 
 def _explain(given: Given) -> int:
     settings, own = given.settings(), given.own
-    from battery_core.stages.explain_run import explain_run
+    from battery_core.stages.evaluation.explain_run import explain_run
 
     cells = tuple(filter(None, own.cells.split(",")))
     return _lines(explain_run(settings, own.run_or_version, cells, own.rows, own.to))
@@ -85,8 +85,8 @@ def _explain(given: Given) -> int:
 def _inspect(given: Given) -> int:
     named = {"data.cycler.folder": given.own.folder} if given.own.folder else {}
     settings = given.settings({"data.source": "cycler_folder", **named})
-    from battery_core.stages.inspect import inspect
-    from battery_core.stages.inspect_report import show
+    from battery_core.stages.data.inspect import inspect
+    from battery_core.stages.data.inspect_report import show
 
     inspection = inspect(settings)
     show(inspection, settings.data.cycler.folder or Path())

@@ -64,7 +64,7 @@ def import_closure(*entries: Callable[..., Any] | str) -> dict[str, Path]:
         if _source_file(module) is None:
             raise BatteryError(
                 f"code version: no source file of module '{module}' - give a function of an importable module, or its "
-                "address such as battery_core.stages.train:train"
+                "address such as battery_core.stages.training.train:train"
             )
     closure: dict[str, Path] = {}
     visited, waiting = set[str](), list(modules)

@@ -20,12 +20,12 @@ from pydantic_settings import (
 from battery_core.base_settings import SectionSettings, list_from_text, setting
 from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.errors import SettingsError, nearest, unknown_name
-from battery_core.evaluation.settings import LeaderboardSettings, ScoreSettings, ValidateSettings
+from battery_core.evaluation.settings import CrossValidationSettings, LeaderboardSettings, ScoreSettings
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.base import MODELS
 from battery_core.models.settings import (
-    BlendSettings,
-    KernelSettings,
+    EnsembleSettings,
+    KernelRidgeSettings,
     LGBMSettings,
     LSTMSettings,
     MLPSettings,
@@ -83,10 +83,12 @@ class Settings(BaseSettings):
     features: FeatureSettings = Field(default_factory=FeatureSettings, description="what a model sees of a check-up")
     lgbm: LGBMSettings = Field(default_factory=LGBMSettings, description="the LightGBM model")
     mlp: MLPSettings = Field(default_factory=MLPSettings, description="the multi-layer perceptron")
-    kernel: KernelSettings = Field(default_factory=KernelSettings, description="kernel ridge regression")
+    kernel_ridge: KernelRidgeSettings = Field(
+        default_factory=KernelRidgeSettings, description="kernel ridge regression"
+    )
     lstm: LSTMSettings = Field(default_factory=LSTMSettings, description="the LSTM with attention over a history")
     neural_ode: NeuralODESettings = Field(default_factory=NeuralODESettings, description="the latent neural ODE")
-    blend: BlendSettings = Field(default_factory=BlendSettings, description="the mean of the run's models")
+    ensemble: EnsembleSettings = Field(default_factory=EnsembleSettings, description="the mean of the run's models")
     uncertainty: UncertaintySettings = Field(
         default_factory=UncertaintySettings, description="intervals of predictions, and what counts as known"
     )
@@ -95,8 +97,8 @@ class Settings(BaseSettings):
     tracking: TrackingSettings = Field(default_factory=TrackingSettings, description="where runs are written down")
     release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="when the newcomer serves")
     score: ScoreSettings = Field(default_factory=ScoreSettings, description="what the daily scoring says of cells")
-    validation: ValidateSettings = Field(
-        default_factory=ValidateSettings, description="comparison of models by cross-validation"
+    cross_validation: CrossValidationSettings = Field(
+        default_factory=CrossValidationSettings, description="comparison of models by cross-validation"
     )
     leaderboard: LeaderboardSettings = Field(
         default_factory=LeaderboardSettings, description="comparison of models on public cells, over seeds"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from battery_core.cli import guarded
+from battery_core.cli.options import guarded
 from battery_core.files import read_json
 from battery_core.settings import resolve
-from battery_core.stages.keep import COMMAND, unsent
-from battery_core.stages.release import lock_file
+from battery_core.stages.data.snapshot import COMMAND, unsent
+from battery_core.stages.registry import lock_file
 from deployments.plan import NIGHTLY, nightly
 from flows.session import healthy, prepare, wanted_server
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from battery_core.cli import guarded
+from battery_core.cli.options import guarded
 from battery_core.errors import SettingsError
 from deployments.plan import NIGHTLY, nightly
 from flows.session import prepare

@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from battery_core.cli import EXIT_FAILED, EXIT_WRONG_SETTING, fail, in_words, parse_overrides
+from battery_core.cli.options import EXIT_FAILED, EXIT_WRONG_SETTING, fail, in_words, parse_overrides
 from battery_core.errors import BatteryError, SettingsError
 from battery_core.settings import Settings, resolve
 
@@ -54,7 +54,7 @@ def check_writable(settings: Settings) -> None:
 
 def run_here(flow: Any, overrides: dict[str, Any], say: Callable[[Any, Settings, float], None] | None = None) -> None:
     """Run a flow, wait until its history is whole, ``say`` what came of it; ends with 0 only if all went well."""
-    from battery_core.stages.news import News
+    from battery_core.stages.data.changes import DataChanges
 
     started = time.monotonic()
     try:
@@ -65,7 +65,7 @@ def run_here(flow: Any, overrides: dict[str, Any], say: Callable[[Any, Settings,
         fail("interrupted - run it again: what is finished is not done twice", 128 + signal.SIGINT)
     if isinstance(outcome, BaseException):
         _failed(outcome)
-    if isinstance(outcome, News):
+    if isinstance(outcome, DataChanges):
         print(f"{outcome.message}: not trained; {time.monotonic() - started:.0f} s")
         return
     (say or _succeeded)(outcome, resolve(overrides), time.monotonic() - started)
@@ -93,10 +93,10 @@ def _failed(error: BaseException) -> None:
 
 
 def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
-    from battery_core.evaluation.tables import by_condition, leaderboard
     from battery_core.files import read_json
-    from battery_core.stages.page import PAGE_FILE
-    from battery_core.stages.release import tracking_uri
+    from battery_core.reporting.tables.report import by_condition, leaderboard
+    from battery_core.stages.evaluation.report_page import PAGE_FILE
+    from battery_core.stages.registry import tracking_uri
 
     folder = outcome.report
     report = read_json(Path(folder) / "report.json")

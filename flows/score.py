@@ -21,8 +21,8 @@ from prefect.logging import get_run_logger
 
 from battery_core.release.locking import one_at_a_time
 from battery_core.settings import Settings
-from battery_core.stages.release import lock_file
-from battery_core.stages.score import Scored
+from battery_core.stages.registry import lock_file
+from battery_core.stages.scoring.score import ScoringResult
 from flows.common import begin, run_name
 from tasks import scoring
 from tasks.common import tag_run
@@ -30,7 +30,7 @@ from tasks.data import fetch, normalize
 
 
 @flow(name="score", flow_run_name=run_name)
-def score(source: str | None = None, settings: dict[str, Any] | None = None) -> Scored:
+def score(source: str | None = None, settings: dict[str, Any] | None = None) -> ScoringResult:
     """Bring the newest check-ups, ask the champion, write table and plot; cells that need attention are flagged.
 
     Args:
@@ -53,12 +53,12 @@ def scores_folder(settings: Settings, name: str) -> Path:
     return settings.folder("artifacts") / "scores" / name
 
 
-def say(scored: Scored, _settings: Settings, seconds: float) -> None:
+def say(scored: ScoringResult, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
     import pandas as pd
 
-    from battery_core.stages.score import FIGURE_FILE, SCORES_FILE
-    from battery_core.stages.score_words import in_words, rows_for_people
+    from battery_core.stages.scoring.score import FIGURE_FILE, SCORES_FILE
+    from battery_core.stages.scoring.score_text import in_words, rows_for_people
     from flows.command_line import print_table
 
     rows = rows_for_people(pd.read_parquet(scored.folder / SCORES_FILE), most=12)

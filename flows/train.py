@@ -22,9 +22,10 @@ from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
-from battery_core.stages.job_specs import job_specs
-from battery_core.stages.news import News
-from battery_core.stages.release import Outcome, lock_file
+from battery_core.stages.data.changes import DataChanges
+from battery_core.stages.registry import lock_file
+from battery_core.stages.release.promote import Outcome
+from battery_core.stages.training.job_specs import job_specs
 from flows.common import begin, ended, gather, run_name, start
 from tasks.common import tag_run
 from tasks.data import fetch, normalize, split
@@ -36,7 +37,7 @@ from tasks.versions import keep, news
 @flow(name="train", flow_run_name=run_name)
 def train(
     source: str | None = None, models: list[str] | None = None, settings: dict[str, Any] | None = None
-) -> Outcome | State[News]:
+) -> Outcome | State[DataChanges]:
     """Retrain every model on the newest data, judge them on the same test cells, and promote the better one.
 
     Args:
@@ -58,7 +59,7 @@ def train(
         registry = open_registry.submit(chosen)
         kept = keep.submit(chosen, raw, tables, cells)
         new = news.submit(chosen, raw, tables, specs, wait_for=[registry], return_state=False)
-        if chosen.release.retrain_only_if_new and (found := ended(new).result()).nothing_new:
+        if chosen.release.retrain_only_if_new and (found := ended(new).result()).no_new_data:
             ended(kept).result()
             tag_run("nothing-new")
             return Completed(name="NothingNew", message=f"{found.message}: not trained", data=found)
@@ -82,8 +83,8 @@ def report_folder(settings: Settings, name: str) -> Path:
     return settings.folder("artifacts") / "reports" / name
 
 
-def _if_any(found: Any) -> News | None:
-    return found if isinstance(found, News) else None
+def _if_any(found: Any) -> DataChanges | None:
+    return found if isinstance(found, DataChanges) else None
 
 
 def _say_what_runs(settings: Settings) -> None:

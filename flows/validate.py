@@ -1,6 +1,6 @@
 """Flow ``validate``: models compared by cross-validation over cells and seeds; nothing is released.
 
-``python flows/validate.py --models mlp,lgbm --validation.folds 5 --validation.seeds 3`` runs it here and now.
+``python flows/validate.py --models mlp,lgbm --cross_validation.folds 5`` runs it here and now.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from battery_core import jobs
 from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.settings import Settings
-from battery_core.stages import Staged
-from battery_core.stages.release import lock_file
-from battery_core.stages.validate import fold_jobs
+from battery_core.stages import StageResult
+from battery_core.stages.evaluation.cross_validate import fold_jobs
+from battery_core.stages.registry import lock_file
 from flows.common import begin, gather, run_name, start
 from tasks import validation
 from tasks.common import tag_run
@@ -32,12 +32,12 @@ from tasks.data import fetch, normalize, split
 
 
 @flow(name="validate", flow_run_name=run_name)
-def validate(source: str | None = None, settings: dict[str, Any] | None = None) -> Staged:
+def validate(source: str | None = None, settings: dict[str, Any] | None = None) -> StageResult:
     """Train every model on every fold with every seed, ``jobs.concurrent`` at a time, and compare them over cells.
 
     Args:
         source: where the cells come from; empty: as in params.yaml.
-        settings: any other setting by its dotted name, such as {"validation.seeds": 5}.
+        settings: any other setting by its dotted name, such as {"cross_validation.seeds": 5}.
 
     Raises:
         TrainingError: a job failed; those that ended stand, and the next run goes on from there.
@@ -58,10 +58,10 @@ def validate(source: str | None = None, settings: dict[str, Any] | None = None) 
         return validation.validate(chosen, tables, planned, chosen.folder("artifacts") / "validation" / name)
 
 
-def say(report: Staged, _settings: Settings, seconds: float) -> None:
+def say(report: StageResult, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
-    from battery_core.evaluation.cross_validation import rows_for_people
     from battery_core.files import read_json
+    from battery_core.reporting.tables.cross_validation import rows_for_people
     from flows.command_line import print_table
 
     content = read_json(report.path)

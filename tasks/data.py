@@ -8,19 +8,20 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
-from battery_core.data.quarantine import quarantine_shown
+from battery_core.data.quality.quarantine import quarantine_shown
 from battery_core.settings import Settings
-from battery_core.stages import Staged, data
+from battery_core.stages import StageResult
+from battery_core.stages.data import fetch as data
 from tasks.common import OPTIONS
 
 
-def _told(staged: Staged) -> Staged:
+def _told(staged: StageResult) -> StageResult:
     get_run_logger().info("%s [%s]", staged.message, staged.version[:12])
     return staged
 
 
 @task(name="fetch", task_run_name="fetch {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS)
-def fetch(settings: Settings) -> Staged:
+def fetch(settings: Settings) -> StageResult:
     """Bring the raw files of the source."""
     return _told(data.fetch(settings))
 
@@ -28,7 +29,7 @@ def fetch(settings: Settings) -> Staged:
 @task(
     name="normalize", task_run_name="normalize {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS
 )
-def normalize(settings: Settings, raw: Staged) -> Staged:
+def normalize(settings: Settings, raw: StageResult) -> StageResult:
     """Raw files to checked tables; what was taken out is shown on the run page."""
     tables = data.normalize(settings, raw, say=get_run_logger().info)
     show_quarantine(settings.data.source, tables.path)
@@ -46,6 +47,6 @@ def show_quarantine(source: str, tables: Path) -> None:
 
 
 @task(name="split", task_run_name="split {settings.data.source}", tags=["data"], timeout_seconds=600, **OPTIONS)
-def split(settings: Settings, tables: Staged) -> Staged:
+def split(settings: Settings, tables: StageResult) -> StageResult:
     """Cells into training, validation and test."""
     return _told(data.split(settings, tables))

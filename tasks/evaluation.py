@@ -16,14 +16,14 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from battery_core.evaluation.tables import by_condition, leaderboard
 from battery_core.files import read_json
+from battery_core.reporting.tables.report import by_condition, leaderboard
 from battery_core.settings import Settings
-from battery_core.stages import Staged
-from battery_core.stages import evaluate as stage
-from battery_core.stages.draw_data import DATA_FIGURES
-from battery_core.stages.news import News
-from battery_core.stages.page import PAGE_FILE
+from battery_core.stages import StageResult
+from battery_core.stages.data.changes import DataChanges
+from battery_core.stages.evaluation import evaluate as stage
+from battery_core.stages.evaluation.data_report import DATA_FIGURES
+from battery_core.stages.evaluation.report_page import PAGE_FILE
 from tasks.common import OPTIONS
 
 
@@ -36,12 +36,12 @@ from tasks.common import OPTIONS
 )
 def evaluate(
     settings: Settings,
-    tables: Staged,
-    split: Staged,
+    tables: StageResult,
+    split: StageResult,
     results: Sequence[dict[str, Any]],
     folder: Path,
-    news: News | None = None,
-) -> Staged:
+    news: DataChanges | None = None,
+) -> StageResult:
     """Score models and baselines on the test cells and show them on the run page."""
     report = stage.evaluate(settings, tables, split, results, folder, news.as_json() if news else None)
     get_run_logger().info(report.message)

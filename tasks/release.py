@@ -7,26 +7,26 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
 from battery_core.settings import Settings
-from battery_core.stages import Staged
-from battery_core.stages import release as stage
-from battery_core.stages.release import Outcome
+from battery_core.stages import StageResult, registry
+from battery_core.stages.release import promote as stage
+from battery_core.stages.release.promote import Outcome
 from tasks.common import OPTIONS
 
 
 @task(name="open-registry", task_run_name="open registry", tags=["release"], **OPTIONS)
 def open_registry(settings: Settings) -> str:
     """Create the MLflow database once, before anything writes to it."""
-    return stage.open_registry(settings)
+    return registry.open_registry(settings)
 
 
 @task(name="release", task_run_name="release {settings.data.source}", tags=["release"], timeout_seconds=1800, **OPTIONS)
-def release(settings: Settings, tables: Staged, split: Staged, report: Staged, run_name: str) -> Outcome:
+def release(settings: Settings, tables: StageResult, split: StageResult, report: StageResult, run_name: str) -> Outcome:
     """Register the challenger; it becomes champion if it wins on the same rows."""
     outcome = stage.release(settings, tables, split, report, run_name)
     get_run_logger().info("release: %s version %d: %s", outcome.name, outcome.version, verdict(outcome))
     create_markdown_artifact(
         key=f"decision-{settings.data.source.replace('_', '-')}",
-        markdown=in_words(outcome, stage.tracking_uri(settings)),
+        markdown=in_words(outcome, registry.tracking_uri(settings)),
         description=f"{outcome.name}: {verdict(outcome)}",
     )
     return outcome

@@ -11,14 +11,15 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact, c
 from prefect.logging import get_run_logger
 
 from battery_core.settings import Settings
-from battery_core.stages import Staged, score_words
-from battery_core.stages import score as stage
-from battery_core.stages.score import Scored
+from battery_core.stages import StageResult
+from battery_core.stages.scoring import score as stage
+from battery_core.stages.scoring import score_text as score_words
+from battery_core.stages.scoring.score import ScoringResult
 from tasks.common import OPTIONS
 
 
 @task(name="score", task_run_name="score {settings.data.source}", tags=["score"], timeout_seconds=1800, **OPTIONS)
-def score(settings: Settings, tables: Staged, folder: Path) -> Scored:
+def score(settings: Settings, tables: StageResult, folder: Path) -> ScoringResult:
     """Ask the champion for the newest check-ups of every cell; the table, the plot and the flags go to the run page."""
     log = get_run_logger()
     scored = stage.score(settings, tables, folder, log.warning)
@@ -27,7 +28,7 @@ def score(settings: Settings, tables: Staged, folder: Path) -> Scored:
     return scored
 
 
-def show(scored: Scored, key: str) -> None:
+def show(scored: ScoringResult, key: str) -> None:
     """What a person looks at first."""
     scores = pd.read_parquet(scored.folder / stage.SCORES_FILE)
     create_table_artifact(table=score_words.rows_for_people(scores), key=f"scores-{key}", description=scored.message)

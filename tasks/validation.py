@@ -9,19 +9,19 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
-from battery_core.evaluation.cross_validation import rows_for_people
 from battery_core.files import read_json
+from battery_core.reporting.tables.cross_validation import rows_for_people
 from battery_core.settings import Settings
-from battery_core.stages import Staged
-from battery_core.stages import validate as stage
-from battery_core.stages.validate import FoldJob
+from battery_core.stages import StageResult
+from battery_core.stages.evaluation import cross_validate as stage
+from battery_core.stages.evaluation.cross_validate import FoldJob
 from tasks.common import OPTIONS
 
 
 @task(
     name="validate", task_run_name="validate {settings.data.source}", tags=["validate"], timeout_seconds=1800, **OPTIONS
 )
-def validate(settings: Settings, tables: Staged, jobs: Sequence[FoldJob], folder: Path) -> Staged:
+def validate(settings: Settings, tables: StageResult, jobs: Sequence[FoldJob], folder: Path) -> StageResult:
     """Compare the models over the cells that each fold held out."""
     log = get_run_logger()
     report = stage.validate(settings, tables, jobs, folder, log.info)

@@ -10,16 +10,16 @@ from prefect.logging import get_run_logger
 
 from battery_core.jobs import JobSpec
 from battery_core.settings import Settings
-from battery_core.stages import Staged
-from battery_core.stages import keep as keeping
-from battery_core.stages import news as comparing
-from battery_core.stages.keep import Kept
-from battery_core.stages.news import News
+from battery_core.stages import StageResult
+from battery_core.stages.data import changes as comparing
+from battery_core.stages.data import snapshot as keeping
+from battery_core.stages.data.changes import DataChanges
+from battery_core.stages.data.snapshot import SnapshotResult
 from tasks.common import OPTIONS
 
 
 @task(name="keep", task_run_name="keep {settings.data.source}", tags=["data"], **OPTIONS)
-def keep(settings: Settings, raw: Staged, tables: Staged, split: Staged) -> Kept:
+def keep(settings: Settings, raw: StageResult, tables: StageResult, split: StageResult) -> SnapshotResult:
     """Put the data of this run where they can be restored from; a remote that fails is a warning."""
     log = get_run_logger()
     kept = keeping.keep(settings, raw, tables, split, log.warning)
@@ -35,7 +35,7 @@ def keep(settings: Settings, raw: Staged, tables: Staged, split: Staged) -> Kept
 
 
 @task(name="news", task_run_name="news {settings.data.source}", tags=["data"], **OPTIONS)
-def news(settings: Settings, raw: Staged, tables: Staged, specs: Sequence[JobSpec]) -> News:
+def news(settings: Settings, raw: StageResult, tables: StageResult, specs: Sequence[JobSpec]) -> DataChanges:
     """What is new since the model that serves."""
     found = comparing.news(settings, raw, tables, specs)
     get_run_logger().info("news: %s", found.message)
@@ -45,7 +45,7 @@ def news(settings: Settings, raw: Staged, tables: Staged, specs: Sequence[JobSpe
     return found
 
 
-def in_words(found: News) -> str:
+def in_words(found: DataChanges) -> str:
     """What is new, cell by cell, for the run page."""
     lines = ["# New in the data", found.message]
     if found.changes is not None:

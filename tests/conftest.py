@@ -17,9 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.sources.charge_statistics_reader import COLUMNS
+from battery_core.data.sources.charge_statistics.reader import COLUMNS
+from battery_core.data.splits.cell_split import CellSplit
+from battery_core.predictors.pipeline import Pipeline
 from battery_core.settings import Settings, resolve
-from battery_core.stages import Staged
+from battery_core.stages import StageResult
+from battery_core.stages.training.candidate import PIPELINE_FOLDER
+from battery_core.stages.training.train import labelled_rows
 
 XJTU_CELLS = tuple(f"{group}_battery-{i}" for group in ("2C", "3C") for i in (1, 2, 3, 4, 5, 8))
 """Twelve cells in two groups; the published rule makes those with a 4 or an 8 in their name test cells."""
@@ -106,7 +110,7 @@ def xjtu_settings() -> Callable[..., Settings]:
             "mlp.hidden_dims": (8,), "lstm.hidden_dim": 4, "lstm.head_dims": (8,),
             "neural_ode.latent_dim": 4, "neural_ode.head_dims": (8,),
             "lgbm.n_estimators": 20, "lgbm.min_child_samples": 3, "lgbm.num_threads": 1,
-            "blend.enabled": False,
+            "ensemble.enabled": False,
         }  # fmt: skip
         where = {f"paths.{name}": folder / name for name in ("data", "splits", "artifacts")}
         named = {name.replace("__", "."): value for name, value in changes.items()}
@@ -124,9 +128,9 @@ class Prepared:
     """Small XJTU cells that went through fetch, normalize and split."""
 
     settings: Settings
-    raw: Staged
-    tables: Staged
-    split: Staged
+    raw: StageResult
+    tables: StageResult
+    split: StageResult
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +138,7 @@ def prepared(
     tmp_path_factory: pytest.TempPathFactory, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]
 ) -> Prepared:
     """Made once; tests that change files copy them first."""
-    from battery_core.stages import data
+    from battery_core.stages.data import fetch as data
 
     folder = tmp_path_factory.mktemp("prepared")
     settings = xjtu_settings(folder, write_xjtu(folder / "reference"))
@@ -148,8 +152,8 @@ def trained(prepared: Prepared) -> list[dict[str, Any]]:
     """Results of one lgbm and one mlp job on the prepared cells, trained in this process."""
     from battery_core.files import write_json
     from battery_core.jobs import RESULT_FILE, finished
-    from battery_core.stages.job_specs import job_specs
-    from battery_core.stages.train import train
+    from battery_core.stages.training.job_specs import job_specs
+    from battery_core.stages.training.train import train
 
     for spec in (specs := job_specs(prepared.settings, prepared.tables, prepared.split)):
         write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
@@ -183,11 +187,34 @@ def new_store(_template: Path) -> Callable[[Path], str]:
 @pytest.fixture(scope="session")
 def ask_in_process() -> Callable[..., Any]:
     """Stands for ``in_service.ask``: the packed weights with the code of this checkout, in this process."""
-    from battery_core.models.blend import load_estimator
-    from battery_core.release.in_service import Answers
+    from battery_core.predictors.weighted_ensemble import load_predictor
+    from battery_core.release.champion_scoring import PackagePredictions
 
-    def ask(package: Path, rows: pd.DataFrame, who: str, timeout_s: float) -> Answers:
-        model = load_estimator(package / "artifacts" / "pipeline")
-        return Answers(model.model_name, model.facts, model.estimate(rows, details=True))
+    def ask(package: Path, rows: pd.DataFrame, who: str, timeout_s: float) -> PackagePredictions:
+        model = load_predictor(package / "artifacts" / "pipeline")
+        return PackagePredictions(model.model_name, model.facts, model.estimate(rows, details=True))
 
     return ask
+
+
+@pytest.fixture
+def labelled(prepared) -> pd.DataFrame:
+    split = CellSplit.from_json(prepared.split.path.read_text())
+    return labelled_rows(prepared.tables.path, split, "nominal")
+
+
+@pytest.fixture
+def train_rows(labelled: pd.DataFrame) -> pd.DataFrame:
+    return labelled[labelled["subset"] == "train"]
+
+
+@pytest.fixture
+def test_rows(labelled: pd.DataFrame) -> pd.DataFrame:
+    return labelled[labelled["subset"] == "test"].reset_index(drop=True)
+
+
+@pytest.fixture
+def pipelines(prepared, trained: list[dict[str, Any]]) -> dict[str, Pipeline]:
+    """The trained models of feature vectors, by name."""
+    runs = prepared.settings.folder("artifacts") / "runs"
+    return {r["model"]: Pipeline.load(runs / r["run_id"] / PIPELINE_FOLDER) for r in trained}

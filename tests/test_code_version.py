@@ -19,11 +19,11 @@ import battery_core
 from battery_core.code_version import code_version, import_closure
 from battery_core.errors import BatteryError
 from battery_core.jobs import JobSpec
-from battery_core.stages.blend import blend
-from battery_core.stages.job_specs import job_specs
-from battery_core.stages.normalize import normalize
-from battery_core.stages.release import release
-from battery_core.stages.train import train
+from battery_core.stages.data.normalize import normalize
+from battery_core.stages.release.promote import release
+from battery_core.stages.training.ensemble import blend
+from battery_core.stages.training.job_specs import job_specs
+from battery_core.stages.training.train import train
 
 PACKAGE = Path(battery_core.__file__).parent
 
@@ -41,7 +41,7 @@ def run_python(script: str, *args: str, path: Path = PACKAGE.parent) -> Any:
 TRAIN = """
 import json, sys
 from battery_core.jobs import JobSpec
-from battery_core.stages.train import train
+from battery_core.stages.training.train import train
 for text in sys.argv[1:]:
     train(JobSpec(**json.loads(text)))
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "battery_core"]))
@@ -72,7 +72,7 @@ def test_what_registries_import_by_name_is_in_the_key() -> None:
     closure = import_closure(train)
     lazy = ("models.neural_ode", "training.losses", "training.physics", "features.dva", "data.sources.nasa_pcoe")
     assert {f"battery_core.{name}" for name in lazy} <= closure.keys()
-    assert "battery_core.stages.candidate" in closure
+    assert "battery_core.stages.training.candidate" in closure
 
 
 def test_keys_of_data_leave_models_out_and_keys_of_training_the_settings_and_the_command_line() -> None:
@@ -81,7 +81,7 @@ def test_keys_of_data_leave_models_out_and_keys_of_training_the_settings_and_the
     assert not packages & {"models", "training", "features", "evaluation", "release", "tracking", "settings", "cli"}
     packages = {name.split(".")[1] for name in import_closure(train) if "." in name}
     assert not packages & {"settings", "cli", "entry", "release"}
-    assert "battery_core.evaluation.report" not in import_closure(train)
+    assert "battery_core.evaluation.metrics.scores" not in import_closure(train)
 
 
 EDIT = """
@@ -93,7 +93,8 @@ from battery_core.code_version import code_version
 here = Path(battery_core.__file__).parent
 assert here == Path.cwd() / "battery_core"
 def versions():
-    entries = {"train": "stages.train:train", "normalize": "stages.normalize", "release": "release.night:night_key"}
+    entries = {"train": "stages.training.train:train", "normalize": "stages.data.normalize"}
+    entries |= {"release": "release.retrain_key:retrain_key"}
     return {key: code_version(f"battery_core.{entry}") for key, entry in entries.items()}
 rows = [versions()]
 for name, old, new in json.loads(sys.argv[1]):
@@ -108,20 +109,20 @@ print(json.dumps(rows))
 TRAINS, READS, RELEASES = "train", "normalize", "release"
 ADD = ("from __future__", "VALUE = 1\nfrom __future__")
 EDITS = [
-    ("stages/train.py", '"""One training job', '"""A training job', set()),
-    ("stages/train.py", "import time\n", "# why\n\n\nimport time  # for the report\n", set()),
+    ("stages/training/train.py", '"""One training job', '"""A training job', set()),
+    ("stages/training/train.py", "import time\n", "# why\n\n\nimport time  # for the report\n", set()),
     ("models/mlp.py", '"""', '"""Words. ', set()),
     ("training/fitting.py", '"""Beside', '"""Next to', set()),
-    ("data/names.py", '"""How cells', '"""In what way cells', set()),
-    ("stages/candidate.py", *ADD, {TRAINS, RELEASES}),
+    ("data/registries.py", '"""How cells', '"""In what way cells', set()),
+    ("stages/training/candidate.py", *ADD, {TRAINS, RELEASES}),
     ("evaluation/metrics/per_cell.py", *ADD, {TRAINS, RELEASES}),
     ("models/mlp.py", *ADD, {TRAINS, RELEASES}),
     ("models/mlp.py", "VALUE = 1", "VALUE = 2", {TRAINS, RELEASES}),
-    ("training/physics.py", *ADD, {TRAINS, RELEASES}),
+    ("training/losses/physics.py", *ADD, {TRAINS, RELEASES}),
     ("seeding.py", *ADD, {TRAINS, READS, RELEASES}),
-    ("data/table_writer.py", *ADD, {READS, RELEASES}),
-    ("evaluation/report.py", *ADD, {RELEASES}),
-    ("evaluation/report.py", *reversed(ADD), {RELEASES}),
+    ("data/ingest/table_writer.py", *ADD, {READS, RELEASES}),
+    ("evaluation/metrics/scores.py", *ADD, {RELEASES}),
+    ("evaluation/metrics/scores.py", *reversed(ADD), {RELEASES}),
 ]
 
 
@@ -192,10 +193,10 @@ def test_what_is_not_imported_changes_nothing(package: Path) -> None:
 
 
 def test_a_function_may_be_given_itself_also_of_a_module_outside_the_project() -> None:
-    assert code_version(train) == code_version("battery_core.stages.train:train") != code_version(normalize)
+    assert code_version(train) == code_version("battery_core.stages.training.train:train") != code_version(normalize)
     own = import_closure(run_python)
     assert own[__name__] == Path(__file__)
-    assert "battery_core.stages.train" in own
+    assert "battery_core.stages.training.train" in own
 
 
 def test_an_entry_without_a_source_says_so() -> None:
@@ -215,7 +216,7 @@ def test_every_entry_that_is_given_as_text_is_there() -> None:
         for call in re.findall(r"code_version\(([^)]*)\)", file.read_text())
         for match in re.findall(r'"(battery_core\.[\w.]+):(\w+)"', call)
     ]
-    assert ("battery_core.stages.release", "release") in addresses
+    assert ("battery_core.stages.release.promote", "release") in addresses
     for module, name in addresses:
         assert callable(getattr(importlib.import_module(module), name))
 
@@ -223,4 +224,4 @@ def test_every_entry_that_is_given_as_text_is_there() -> None:
 def test_equal_code_gives_equal_keys_in_every_process(prepared) -> None:
     spec: JobSpec = job_specs(prepared.settings, prepared.tables, prepared.split)[0]
     script = "import json; from battery_core.code_version import code_version as c; print(json.dumps(c({!r})))"
-    assert run_python(script.format("battery_core.stages.train")) == spec.code
+    assert run_python(script.format("battery_core.stages.training.train")) == spec.code

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SEARCHED = ("battery_core", "flows", "tasks", "deployments", "tests/benchmarks")
 ALLOWED = {
     "battery_core/cell_errors.py": 1,  # the implementation
-    "battery_core/training/losses.py": 1,  # a training loss: torch, differentiable
-    "battery_core/data/sources/lgm50t_curves.py": 1,  # capacity of two files of one check-up, no prediction
+    "battery_core/training/losses/basic.py": 1,  # a training loss: torch, differentiable
+    "battery_core/data/sources/lgm50t/curves.py": 1,  # capacity of two files of one check-up, no prediction
     "tests/benchmarks/forecast.py": 1,  # error of a forecast life, not of SOH
 }
 LABELS = {"soh", "measured", "y", "y_true", "y_val", "true", "truth", "actual", "label", "labels", "target", "targets"}
@@ -173,10 +173,10 @@ RETIRED = {
         'parts = rows.assign(mape=(error / rows["soh"]).abs() * 100, square=error**2)'
     ),
     "cross-validation": 'relative = ((rows["prediction"] / rows["soh"] - 1).abs() * 100).fillna(float("inf"))',
-    "blend": 'relative = (said / judged["soh"] - 1).abs()',
+    "ensemble": 'relative = (said / judged["soh"] - 1).abs()',
     "explain_run": 'e = (model.predict(judged) / judged["soh"] - 1).abs().groupby(judged["cell_id"]).mean()',
     "mixing": "errors = (np.bincount(cell, weights=np.abs(said / truth - 1)) / per_cell).mean()",
-    "kernel": "relative = np.abs(self.predict(x[some]) / y[some] - 1).mean(axis=1) * 100",
+    "kernel_ridge": "relative = np.abs(self.predict(x[some]) / y[some] - 1).mean(axis=1) * 100",
     "metrics": "error = pred - true\nmape = float(100 * np.mean(np.abs(error[some] / true[some])))",
     "promotion_errors": 'e = ((said["prediction"] / said["soh"] - 1).abs() * 100).groupby(said["cell_id"]).mean()',
     "physics_ablation": "relative = np.abs(trainer.predict(test) / test.y - 1)[:, 0]",

@@ -51,7 +51,7 @@ def test_lists_are_written_with_commas_everywhere(project: Path, monkeypatch: py
         ({"data.source": "xjtuu"}, r"unknown source 'xjtuu': did you mean 'xjtu'"),
         ({"features.sets": "sumary"}, r"unknown feature set 'sumary': did you mean 'summary'"),
         ({"split.strategy": "by_groups"}, r"unknown split strategy 'by_groups': did you mean 'by_group'"),
-        ({"release.must_beat": "persistance"}, r"unknown baseline 'persistance': did you mean 'persistence'"),
+        ({"release.required_baselines": "persistance"}, r"unknown baseline 'persistance': did you mean 'persistence'"),
         ({"trainer": 5}, r"setting 'trainer': .*valid dictionary.*; got 5"),
         ({"seed": 1, "seed.x": 2}, r"setting 'seed.x': 'seed' is a value, not a section"),
     ],

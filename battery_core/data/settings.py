@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from battery_core.base_settings import SectionSettings, setting
 from battery_core.data.cycler_settings import CyclerSettings
 from battery_core.data.extraction.settings import ExtractionSettings
-
-SohReference = Literal["nominal", "first_checkup"]
+from battery_core.data.tables.labels import SohReference
 
 
 class DataSettings(SectionSettings):
@@ -64,7 +62,7 @@ class DataSettings(SectionSettings):
     @field_validator("source")
     @classmethod
     def _is_known_source(cls, name: str) -> str:
-        from battery_core.data.names import SOURCES
+        from battery_core.data.registries import SOURCES
 
         if name not in SOURCES:
             SOURCES[name]  # raises with the nearest names
@@ -112,7 +110,7 @@ class SplitSettings(SectionSettings):
     @field_validator("strategy")
     @classmethod
     def _is_known_strategy(cls, name: str) -> str:
-        from battery_core.data.names import SPLITS
+        from battery_core.data.registries import SPLITS
         from battery_core.errors import unknown_name
 
         if name != "auto" and name not in SPLITS:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from battery_core.evaluation.metrics.bootstrap import interval_over_cells
 from battery_core.evaluation.metrics.per_cell import per_cell_errors
-from battery_core.evaluation.paired import Comparison
-from battery_core.evaluation.report import PERCENTAGE_POINTS
-from battery_core.evaluation.resampling import interval_over_cells
-from battery_core.evaluation.tables import percent
+from battery_core.evaluation.metrics.scores import PERCENTAGE_POINTS
 
 
 def judged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -71,37 +68,3 @@ def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:
 def _std(values: pd.Series[float]) -> float | None:
     """None for a single value, and where one is not finite."""
     return float(values.std()) if len(values) > 1 and np.isfinite(values).all() else None
-
-
-def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The comparison as a table for a page or a terminal."""
-    tests = {test["model"]: Comparison(**test) for test in content["tests"]}
-    return [
-        {
-            "model": line["model"],
-            "MAPE per cell": percent(line["mean"]),
-            "over seeds": _spread(line["seed_spread"]),
-            "over folds": _spread(line["fold_spread"]),
-            "worst cell": f"{percent(line['worst'])} ({line['worst_cell']})",
-            "intervals hold": _held(line),
-            "width": "" if line["width"] is None else f"{line['width']:.1f} pt",
-            "against the best": _test(tests.get(line["model"])),
-        }
-        for line in content["models"]
-    ]
-
-
-def _spread(value: float | None) -> str:
-    return "n/a" if value is None else f"± {value:.2f}"
-
-
-def _held(line: Mapping[str, Any]) -> str:
-    if line["coverage"] is None:
-        return ""
-    return f"{line['coverage']:.1%} ({line['coverage_low']:.0%} to {line['coverage_high']:.0%})"
-
-
-def _test(test: Comparison | None) -> str:
-    if test is None:
-        return ""
-    return f"{test.best} {test.gain:.0%} better, on {test.wins:.0%} of {test.n_cells} cells, p = {test.p_value:.2g}"

@@ -18,7 +18,7 @@ class ScoreSettings(SectionSettings):
     )
 
 
-class ValidateSettings(SectionSettings):
+class CrossValidationSettings(SectionSettings):
     """How models are compared by cross-validation."""
 
     folds: int = setting(5, "folds of cells; 0: leave one cell out", ge=0)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from battery_core.data.sources.base import CANONICAL_ROLES, Role, Source
+from battery_core.data.sources.base import CANONICAL_ROLES, Source
+from battery_core.data.tables.roles import Role
 from battery_core.errors import DataError, SettingsError
-from battery_core.features.names import FEATURES
+from battery_core.features.registry import FEATURES
 from battery_core.features.settings import FeatureSettings
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ class FeatureSettings(SectionSettings):
     @classmethod
     def _are_known_sets(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         from battery_core.errors import SettingsError, unknown_name
-        from battery_core.features.names import FEATURES
+        from battery_core.features.registry import FEATURES
 
         for name in names:
             if name != "auto" and name not in FEATURES:

@@ -13,7 +13,7 @@ from battery_core.errors import DataError
 from battery_core.registry import Registry
 
 #: Beside the weights: which model it is and how it was made.
-ABOUT_FILE = "model.json"
+METADATA_FILE = "model.json"
 
 
 class Model(Protocol):
@@ -39,29 +39,29 @@ MODELS: Registry[Any] = Registry[Any](
         "lgbm": "battery_core.models.lgbm:LGBMModel",
         "mlp": "battery_core.models.mlp:MLPModel",
         "mlp_history": "battery_core.models.mlp:MLPModel",
-        "kernel": "battery_core.models.kernel:KernelModel",
-        "lstm": "battery_core.models.lstm_attn:LSTMAttentionModel",
+        "kernel_ridge": "battery_core.models.kernel_ridge:KernelRidgeModel",
+        "lstm": "battery_core.models.lstm_attention:LSTMAttentionModel",
         "neural_ode": "battery_core.models.neural_ode:NeuralODEModel",
     },
 )
 
 
-def write_about(folder: Path, about: dict[str, Any]) -> None:
+def write_metadata(folder: Path, about: dict[str, Any]) -> None:
     """Write how the model was made."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ABOUT_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / METADATA_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def read_about(folder: Path | str, kind: str) -> dict[str, Any]:
+def read_metadata(folder: Path | str, kind: str) -> dict[str, Any]:
     """Read how the model was made.
 
     Raises:
         DataError: the folder has no model, or one of another kind.
     """
-    file = Path(folder) / ABOUT_FILE
+    file = Path(folder) / METADATA_FILE
     if not file.is_file():
         raise DataError(
-            f"model folder '{folder}': expected '{ABOUT_FILE}' in it, found none - save a model there first"
+            f"model folder '{folder}': expected '{METADATA_FILE}' in it, found none - save a model there first"
         )
     about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if about.get("kind") != kind:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from battery_core.errors import DataError, TrainingError
 from battery_core.from_config import from_config
-from battery_core.models.base import check_features, read_about, write_about
+from battery_core.models.base import check_features, read_metadata, write_metadata
 from battery_core.models.settings import LGBMSettings
 
 Array = npt.NDArray[Any]
@@ -108,7 +108,7 @@ class LGBMModel:
             "n_targets": len(self.boosters),
             "history": self.history,
         }
-        write_about(folder, about | {"settings": self.settings.model_dump(mode="json")})
+        write_metadata(folder, about | {"settings": self.settings.model_dump(mode="json")})
         for i, (booster, best) in enumerate(zip(self.boosters, self.best_iterations, strict=True)):
             booster.save_model(folder / f"target_{i}.txt", num_iteration=best)
 
@@ -119,7 +119,7 @@ class LGBMModel:
         Raises:
             DataError: the folder has no such model.
         """
-        about = read_about(folder, "LGBMModel")
+        about = read_metadata(folder, "LGBMModel")
         model = cls(**about["settings"])
         model.input_dim, model.history = about["input_dim"], about["history"]
         files = [Path(folder) / f"target_{i}.txt" for i in range(about["n_targets"])]

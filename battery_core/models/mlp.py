@@ -9,9 +9,9 @@ from typing import cast
 from torch import Tensor, nn
 
 from battery_core.errors import SettingsError
+from battery_core.models.nn.base import TorchModel, activation, initialise
+from battery_core.models.nn.batched_mlp import BatchedMLP
 from battery_core.models.settings import MLPSettings
-from battery_core.models.stacked import StackedMLP
-from battery_core.models.torch_base import TorchModel, activation, initialise
 
 _DEFAULT = MLPSettings()
 
@@ -56,10 +56,10 @@ class MLPModel(TorchModel):
         )  # fmt: skip
         if not 0 <= dropout < 1:
             raise SettingsError(f"MLPModel dropout: expected a share from 0 up to 1, got {dropout}")
-        self.layers: nn.Sequential | StackedMLP = _layers([input_dim, *hidden_dims], output_dim, dropout, activation)
+        self.layers: nn.Sequential | BatchedMLP = _layers([input_dim, *hidden_dims], output_dim, dropout, activation)
         initialise(self, init)
         if n_members > 1:
-            self.layers = StackedMLP([cast(nn.Sequential, single.layers) for single in self.singles()])
+            self.layers = BatchedMLP([cast(nn.Sequential, single.layers) for single in self.singles()])
 
     def forward(self, x: Tensor) -> Tensor:
         """SOH of each check-up, by each member if there are several."""
@@ -68,7 +68,7 @@ class MLPModel(TorchModel):
 
     def copy_member(self, single: MLPModel, index: int) -> None:
         """Give a single perceptron the weights of one member."""
-        if isinstance(self.layers, StackedMLP) and isinstance(single.layers, nn.Sequential):
+        if isinstance(self.layers, BatchedMLP) and isinstance(single.layers, nn.Sequential):
             self.layers.copy_to(single.layers, index)
 
 

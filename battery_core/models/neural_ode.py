@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from battery_core.from_config import from_config
-from battery_core.models.histories import (
+from battery_core.models.nn.base import TorchModel, initialise
+from battery_core.models.nn.ode import integrate
+from battery_core.models.nn.parallel_members import ParallelMembers
+from battery_core.models.nn.sequences import (
     History,
     as_history,
     changes_until_now,
@@ -18,10 +21,7 @@ from battery_core.models.histories import (
     reverse_rows,
     rows_at,
 )
-from battery_core.models.members import Members
-from battery_core.models.ode import integrate
 from battery_core.models.settings import NeuralODESettings
-from battery_core.models.torch_base import TorchModel, initialise
 
 _DEFAULT = NeuralODESettings()
 
@@ -93,7 +93,7 @@ class NeuralODEModel(TorchModel):
         super().__init__(input_dim, output_dim=output_dim, **checked.model_dump(mode="json"))
         self.settings = checked
         if n_members > 1:
-            self.members = Members(self.singles())
+            self.members = ParallelMembers(self.singles())
             return
         self.encoder = nn.GRU(input_dim + 1, hidden_dim, batch_first=True)
         self.to_latent = nn.Linear(hidden_dim, latent_dim)

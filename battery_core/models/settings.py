@@ -43,16 +43,16 @@ class MLPSettings(SectionSettings):
     n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)
 
 
-class KernelSettings(SectionSettings):
+class KernelRidgeSettings(SectionSettings):
     """Kernel ridge regression on the features of one check-up."""
 
-    n_anchors: int = setting(2000, "Most training check-ups it keeps, the same number of every cell", ge=1)
+    n_landmarks: int = setting(2000, "Most training check-ups it keeps, the same number of every cell", ge=1)
     length_scales: tuple[float, ...] = setting(
         (1.0, 1.6, 2.5),
         "Distances over which the SOH varies; validation cells choose one. 1 is one spread in every feature",
         min_length=1,
     )
-    noises: tuple[float, ...] = setting(
+    alphas: tuple[float, ...] = setting(
         (0.002, 0.006, 0.02, 0.06),
         "Variances of the label noise as shares of the variance of SOH; validation cells choose one",
         min_length=1,
@@ -66,7 +66,7 @@ class KernelSettings(SectionSettings):
         lt=0.5,
     )
 
-    @field_validator("length_scales", "noises")
+    @field_validator("length_scales", "alphas")
     @classmethod
     def _are_positive(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if min(values) <= 0:
@@ -104,11 +104,11 @@ class NeuralODESettings(SectionSettings):
     n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)
 
 
-class BlendSettings(SectionSettings):
+class EnsembleSettings(SectionSettings):
     """The mean of the run's models, each weighted by one over the square of its error on validation cells."""
 
     enabled: bool = setting(True, "Whether the mean of the models is one more candidate")
-    least_share: float = setting(
+    min_weight: float = setting(
         0.05, "A model that would count for less in the mean is left out", unit="fraction", ge=0, lt=1
     )
     confidence: float = setting(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from battery_core.errors import DataError
-from battery_core.release.in_service import NotServedError
-from battery_core.release.packaging import package_folder
+from battery_core.release.champion_scoring import ChampionScoringError
+from battery_core.release.package.mlflow_model import package_folder
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -19,13 +19,13 @@ PREVIOUS = "previous"
 ROLLBACK = "rollback"
 ERROR_TAG = "test_mean_cell_mape"
 JOB_TAG = "job"
-WITHDRAWN_TAG = "withdrawn"
-_REIGN = "champion."
+ROLLED_BACK_TAG = "withdrawn"
+_PROMOTION_EVENT = "champion."
 _LONGEST_REASON = 3000  # MLflow keeps 5000 characters of a tag
 
 
 @dataclass(frozen=True)
-class Reign:
+class PromotionEvent:
     """One change of champion.
 
     Args:
@@ -80,7 +80,7 @@ class ModelRegistry:
         self.name = name
         self._client = mlflow_client(tracking_uri)
 
-    def holder(self, alias: str) -> Version | None:
+    def version_by_alias(self, alias: str) -> Version | None:
         """The version an alias points at, or None."""
         from mlflow.exceptions import MlflowException
 
@@ -123,29 +123,29 @@ class ModelRegistry:
             raise DataError(f"model '{self.name}': no version {number}; there are: {known} - name one of them")
         return self._version(versions[number])
 
-    def crown(self, version: Version, reason: str, how: str = "night") -> None:
+    def promote(self, version: Version, reason: str, how: str = "night") -> None:
         """Point ``champion`` at this version, ``previous`` at the one that served before it, and write it down.
 
         Called under the lock of the registry; whoever serves at any moment is one alias, moved in one step.
         """
-        before = self.holder(CHAMPION)
+        before = self.version_by_alias(CHAMPION)
         if before is not None and before.number == version.number:
             return
         earlier = self.before(version) if how == ROLLBACK else before
         if earlier is not None:
             self._client.set_registered_model_alias(self.name, PREVIOUS, str(earlier.number))
-        elif self.holder(PREVIOUS) is not None:
+        elif self.version_by_alias(PREVIOUS) is not None:
             self._client.delete_registered_model_alias(self.name, PREVIOUS)
         self._client.set_registered_model_alias(self.name, CHAMPION, str(version.number))
-        reigns = self.reigns()
-        entry = Reign(
+        promotion_events = self.promotion_events()
+        entry = PromotionEvent(
             version.number, before.number if before else None, how, _now(), reason[:_LONGEST_REASON],
             version.tags.get("model", ""), version.tags.get("data_version", ""), version.tags.get(ERROR_TAG, ""),
         )  # fmt: skip
-        key = f"{_REIGN}{len(reigns) + 1:05d}"
+        key = f"{_PROMOTION_EVENT}{len(promotion_events) + 1:05d}"
         self._client.set_registered_model_tag(self.name, key, json.dumps(asdict(entry)))
 
-    def reigns(self) -> list[Reign]:
+    def promotion_events(self) -> list[PromotionEvent]:
         """Who has served, the oldest first."""
         from mlflow.exceptions import MlflowException
 
@@ -155,21 +155,21 @@ class ModelRegistry:
             if err.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return []
             raise
-        return [Reign(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_REIGN)]
+        return [PromotionEvent(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_PROMOTION_EVENT)]
 
     def before(self, version: Version) -> Version | None:
         """Who served before this version came into service for the first time."""
-        first = next((reign for reign in self.reigns() if reign.version == version.number), None)
+        first = next((reign for reign in self.promotion_events() if reign.version == version.number), None)
         return self.version(first.before) if first is not None and first.before is not None else None
 
     def tag(self, version: Version, name: str, value: str) -> None:
         """Write a word to a version."""
         self._client.set_model_version_tag(self.name, str(version.number), name, value)
 
-    def withdrawn(self, job: str) -> Version | None:
+    def rolled_back_version(self, job: str) -> Version | None:
         """The version that was made by this very training job and taken out of service by hand, or None."""
         for found in self._client.search_model_versions(f"name='{self.name}'"):
-            if job and found.tags.get(JOB_TAG) == job and WITHDRAWN_TAG in found.tags:
+            if job and found.tags.get(JOB_TAG) == job and ROLLED_BACK_TAG in found.tags:
                 return self._version(found)
         return None
 
@@ -189,7 +189,7 @@ class ModelRegistry:
         except (MlflowException, FileNotFoundError) as err:
             if isinstance(err, MlflowException) and not str(err).startswith("No such artifact"):
                 raise  # a server that does not answer may answer later
-            raise NotServedError(
+            raise ChampionScoringError(
                 f"model '{self.name}' version {version.number}: its files are gone from the artifact store - restore "
                 "them, or give its alias to another version or take the alias away"
             ) from err

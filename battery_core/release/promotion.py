@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from battery_core.evaluation.resampling import Gain, paired_gain
+from battery_core.evaluation.metrics.bootstrap import Gain, paired_gain
 from battery_core.release.settings import WORST_CELL, ReleaseSettings
 
 Errors = Mapping[str, float]
@@ -24,7 +24,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Contest:
+class ComparisonInputs:
     """What is compared: errors of the same test cells, scored at the same moment.
 
     Args:
@@ -46,14 +46,14 @@ class Contest:
     unseen_cells: int
     test_cells: int
     slices: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    objection: str = ""
+    blocking_reason: str = ""
     dirty: bool = False
 
 
-def decide(contest: Contest, policy: ReleaseSettings) -> Decision:
+def decide(contest: ComparisonInputs, policy: ReleaseSettings) -> Decision:
     """Promote or not. NaN never promotes, neither does a model that a simple baseline beats.
 
-    A champion is replaced only by a model that is better by ``min_gain`` with the stated confidence (lower bound of a
+    A champion is replaced only by a model that is better by ``min_improvement`` with the stated confidence (lower bound of a
     paired bootstrap over cells), as no equal of the champion would be by chance (sign flips, exact for few cells, where
     the bootstrap's bound is too bold), and that is not worse beyond the tolerance at any guarded condition. Both tests
     are of the mean error: a model that is better on many easy cells and worse on the whole does not pass. The margin is
@@ -71,7 +71,7 @@ def decide(contest: Contest, policy: ReleaseSettings) -> Decision:
         return Decision(False, refusal)
     ours, cells = mean(contest.challenger), f"on {contest.unseen_cells} test cells"
     if contest.champion is None:
-        beaten = ", ".join(f"{name} {contest.baselines[name]:.2f} %" for name in policy.must_beat)
+        beaten = ", ".join(f"{name} {contest.baselines[name]:.2f} %" for name in policy.required_baselines)
         return Decision(True, f"first champion: {ours:.2f} % {cells}" + (f" beats {beaten}" if beaten else ""))
     if not math.isfinite(mean(contest.champion)):
         return Decision(True, f"{contest.champion_name} no longer gives finite predictions; {ours:.2f} % {cells}")
@@ -83,15 +83,15 @@ def mean(errors: Errors) -> float:
     return float(np.mean(list(errors.values()))) if errors else math.nan
 
 
-def _against_champion(contest: Contest, champion: Errors, policy: ReleaseSettings) -> Decision:
+def _against_champion(contest: ComparisonInputs, champion: Errors, policy: ReleaseSettings) -> Decision:
     order = sorted(contest.challenger)
     gain = paired_gain([contest.challenger[c] for c in order], [champion[c] for c in order], policy.confidence)
     said = _comparison(contest, champion, gain)
     sure = f"{policy.confidence:.0%}".replace("%", " %")
-    needed = f"{100 * policy.min_gain:.1f} % needed"
-    if not (gain.gain > 0 and gain.gain >= policy.min_gain):
+    needed = f"{100 * policy.min_improvement:.1f} % needed"
+    if not (gain.gain > 0 and gain.gain >= policy.min_improvement):
         return Decision(False, f"{said}; {needed}")
-    if gain.low < policy.min_gain or gain.p_value > 1 - policy.confidence:
+    if gain.low < policy.min_improvement or gain.p_value > 1 - policy.confidence:
         chance = f"chance alone does as well with probability {gain.p_value:.2f}"
         few = "" if 0.5**gain.n_cells <= 1 - policy.confidence else "; so few cells can never show it"
         return Decision(False, f"{said}, but only {100 * gain.low:.1f} % is sure at {sure}, {chance}; {needed}{few}")
@@ -100,7 +100,7 @@ def _against_champion(contest: Contest, champion: Errors, policy: ReleaseSetting
     return Decision(True, f"{said}; at least {100 * gain.low:.1f} % with {sure} confidence, {needed}")
 
 
-def _comparison(contest: Contest, champion: Errors, gain: Gain) -> str:
+def _comparison(contest: ComparisonInputs, champion: Errors, gain: Gain) -> str:
     percent = 100 * gain.gain
     change = f"{abs(percent):.1f} % {'below' if percent > 0 else 'above'}" if percent else "equal to"
     return (
@@ -109,10 +109,10 @@ def _comparison(contest: Contest, champion: Errors, gain: Gain) -> str:
     )
 
 
-def _worse_slices(contest: Contest, champion: Errors, policy: ReleaseSettings) -> Iterator[str]:
+def _worse_slices(contest: ComparisonInputs, champion: Errors, policy: ReleaseSettings) -> Iterator[str]:
     """Guarded conditions at which the newcomer is worse than the tolerance allows."""
-    allowed = f"at most {policy.guard_tolerance:.0%} more is allowed".replace("%", " %")
-    for guard in policy.guards:
+    allowed = f"at most {policy.max_slice_regression:.0%} more is allowed".replace("%", " %")
+    for guard in policy.slice_checks:
         if guard == WORST_CELL:
             pairs = {"": (max(contest.challenger.values()), max(champion.values()))}
         else:
@@ -121,7 +121,7 @@ def _worse_slices(contest: Contest, champion: Errors, policy: ReleaseSettings) -
                 for condition, cells in contest.slices.get(guard, {}).items()
             }
         for condition, (ours, theirs) in pairs.items():
-            if ours > theirs * (1 + policy.guard_tolerance):
+            if ours > theirs * (1 + policy.max_slice_regression):
                 yield f"{guard.replace('_', ' ')}{condition}: {ours:.2f} % against {theirs:.2f} %; {allowed}"
 
 
@@ -129,16 +129,16 @@ def _mean_of(errors: Errors, cells: tuple[str, ...]) -> float:
     return mean({cell: errors[cell] for cell in cells})
 
 
-def _refusal(contest: Contest, policy: ReleaseSettings) -> str:
+def _refusal(contest: ComparisonInputs, policy: ReleaseSettings) -> str:
     """Why there is no contest at all; empty when there is one."""
     if not contest.challenger:
         return "no test cell has a check-up to compare: SOH is relative to the first one, which is 1 by definition"
     ours = mean(contest.challenger)
     if not math.isfinite(ours):
         return f"the challenger's error is {ours}: its predictions are not all finite"
-    if contest.objection:
-        return contest.objection
-    for name in policy.must_beat:
+    if contest.blocking_reason:
+        return contest.blocking_reason
+    for name in policy.required_baselines:
         if not ours < contest.baselines[name]:
             return f"{ours:.2f} % does not beat the baseline {name} ({contest.baselines[name]:.2f} %)"
     if contest.champion is not None and contest.unseen_cells == 0:

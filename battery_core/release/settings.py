@@ -11,24 +11,26 @@ from battery_core.errors import unknown_name
 from battery_core.evaluation.baselines import BASELINES
 
 WORST_CELL = "worst_cell"
-GUARDS = ("temperature", "group", WORST_CELL)
+SLICE_CHECKS = ("temperature", "group", WORST_CELL)
 
 
 class ReleaseSettings(SectionSettings):
     """When the newcomer becomes champion."""
 
     registered_model: str = setting("", "name in the model registry; empty: soh-<source>")
-    min_gain: float = setting(0.02, "a challenger must lower the champion's error by this share", unit="fraction", ge=0)
+    min_improvement: float = setting(
+        0.02, "a challenger must lower the champion's error by this share", unit="fraction", ge=0
+    )
     confidence: float = setting(
         0.95, "how sure that must be, over test cells, before it serves", unit="fraction", ge=0.5, lt=1.0
     )
-    guards: tuple[str, ...] = setting(
+    slice_checks: tuple[str, ...] = setting(
         ("temperature", "group", WORST_CELL), "where it must not be worse: temperature, group, worst_cell"
     )
-    guard_tolerance: float = setting(
+    max_slice_regression: float = setting(
         0.25, "error there may grow by this share, not more; few cells stand behind each", unit="fraction", ge=0.0
     )
-    must_beat: tuple[str, ...] = setting(
+    required_baselines: tuple[str, ...] = setting(
         ("train_mean", "linear_throughput"), "baselines that no champion may be worse than"
     )
     retrain_only_if_new: bool = setting(
@@ -51,7 +53,7 @@ class ReleaseSettings(SectionSettings):
             )
         return wanted
 
-    @field_validator("must_beat")
+    @field_validator("required_baselines")
     @classmethod
     def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
@@ -59,10 +61,10 @@ class ReleaseSettings(SectionSettings):
                 raise ValueError(str(unknown_name("baseline", name, BASELINES)))
         return names
 
-    @field_validator("guards")
+    @field_validator("slice_checks")
     @classmethod
     def _are_known_guards(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in GUARDS:
-                raise ValueError(str(unknown_name("guard", name, GUARDS)))
+            if name not in SLICE_CHECKS:
+                raise ValueError(str(unknown_name("guard", name, SLICE_CHECKS)))
         return names

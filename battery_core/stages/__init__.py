@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Staged:
+class StageResult:
     """What a stage left: a small reference that tasks hand over.
 
     Args:

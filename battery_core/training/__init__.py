@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from battery_core.training.callbacks import BaseCallback
-    from battery_core.training.history import History, StopReason
+    from battery_core.training.loop.history import History, StopReason
     from battery_core.training.loss_registry import LossRegistry
-    from battery_core.training.losses import BaseLoss
+    from battery_core.training.losses.basic import BaseLoss
     from battery_core.training.settings import LossSettings, TrainerSettings
     from battery_core.training.trainer import Trainer
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import nn
 
-    from battery_core.training.history import History
+    from battery_core.training.loop.history import History
     from battery_core.training.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from battery_core.base_settings import SectionSettings
-from battery_core.data.sample import Samples
+from battery_core.data.samples.sample import Samples
 from battery_core.models.base import MODELS
-from battery_core.models.settings import KernelSettings, LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
+from battery_core.models.settings import KernelRidgeSettings, LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
 from battery_core.registry import Registry
 from battery_core.tracking.base import Tracker
 from battery_core.training.settings import LossSettings, TrainerSettings
@@ -23,7 +23,7 @@ class Target:
     """Mean and spread of the training SOH: what a network learns is the SOH in units of its spread.
 
     Example:
-        >>> from battery_core.data.sample import SampleMeta
+        >>> from battery_core.data.samples.sample import SampleMeta
         >>> train = Samples([[0.0], [0.0]], [0.8, 1.0], [SampleMeta("A"), SampleMeta("A", 1)])
         >>> Target.of(train).scaled(train).y.round(3).tolist()
         [[-1.0], [1.0]]
@@ -43,7 +43,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A fitted model, how the fitting went, and what went wrong if it cannot be used.
 
     Args:
@@ -70,12 +70,12 @@ class Fitter(Protocol):
 
     sections: tuple[str, ...]
     """Settings sections that shape the model; others play no part in its result."""
-    takes_histories: bool
+    takes_sequences: bool
     """Whether its samples are histories: check-ups of a cell up to the one to predict."""
-    told_past: bool
+    takes_history_features: bool
     """Whether the features that suit a source tell it of the cell's past."""
 
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
         """A model fitted on training cells and stopped early on validation cells."""
         ...
 
@@ -84,9 +84,9 @@ class FitLGBM:
     """LightGBM on features as they are: trees need no imputed values."""
 
     sections = ("lgbm",)
-    takes_histories, told_past = False, True
+    takes_sequences, takes_history_features = False, True
 
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
         """Boost until the validation cells stop improving."""
         from battery_core.models.lgbm import LGBMModel
 
@@ -97,25 +97,25 @@ class FitLGBM:
             for tree, value in enumerate(values):
                 tracker.log_metrics({name: value}, step=tree)
         # LightGBM has gradients in float32 and adds them up in float64
-        return Fitted(model, model.history, {"best_epoch": model.best_iteration}, "cpu", "float32, sums float64")
+        return FitResult(model, model.history, {"best_epoch": model.best_iteration}, "cpu", "float32, sums float64")
 
 
-class FitKernel:
+class FitKernelRidge:
     """Kernel ridge regression: a closed form for each length scale and noise, the best on validation cells stay."""
 
-    sections = ("kernel",)
-    takes_histories, told_past = False, True
+    sections = ("kernel_ridge",)
+    takes_sequences, takes_history_features = False, True
 
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
         """Solve; nothing in it is random."""
-        from battery_core.models.kernel import KernelModel
+        from battery_core.models.kernel_ridge import KernelRidgeModel
 
-        model = KernelModel(**KernelSettings(**settings["kernel"]).model_dump())
+        model = KernelRidgeModel(**KernelRidgeSettings(**settings["kernel_ridge"]).model_dump())
         model.fit(train.x, train.y, train.cell_ids, val.x, val.y, val.cell_ids)
         for step, error in enumerate(model.history.get("val_mape", [])):
             tracker.log_metrics({"val_mape": error}, step=step)
         summary = {"length_scale": model.length_scale, "noise": model.noise}
-        return Fitted(model, model.history, summary, "cpu", "float64")
+        return FitResult(model, model.history, summary, "cpu", "float64")
 
 
 class FitNetwork:
@@ -123,19 +123,19 @@ class FitNetwork:
 
     model: ClassVar[str]
     settings: ClassVar[type[SectionSettings]]
-    takes_histories: bool = False
-    told_past: bool = False
+    takes_sequences: bool = False
+    takes_history_features: bool = False
     sections: tuple[str, ...] = ("trainer", "loss")
 
     def __init_subclass__(cls) -> None:
         cls.sections = (cls.model, *FitNetwork.sections)
 
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> Fitted:
+    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
         """Train until the validation cells stop improving."""
         from battery_core.seeding import seed_everything
         from battery_core.training.checkpoint import LAST
         from battery_core.training.device import device_name
-        from battery_core.training.history import StopReason
+        from battery_core.training.loop.history import StopReason
         from battery_core.training.trainer import Trainer
 
         loss = LossSettings(**settings["loss"])
@@ -152,7 +152,7 @@ class FitNetwork:
         problem = history.stop_detail if history.stop_reason is StopReason.NON_FINITE else ""
         summary = {"best_epoch": history.best_epoch, "stop_reason": str(history.stop_reason), "batch_size": batch}
         where, numbers = device_name(trainer.device), trainer.precision.name
-        return Fitted(model, history.to_dict(), summary, where, numbers, problem, target)
+        return FitResult(model, history.to_dict(), summary, where, numbers, problem, target)
 
 
 class FitMLP(FitNetwork):
@@ -164,19 +164,19 @@ class FitMLP(FitNetwork):
 class FitMLPHistory(FitMLP):
     """The same perceptron, told of the cell's past: the two err differently, and their mean errs least."""
 
-    told_past = True
+    takes_history_features = True
 
 
 class FitLSTM(FitNetwork):
     """The LSTM with attention over histories."""
 
-    model, settings, takes_histories = "lstm", LSTMSettings, True
+    model, settings, takes_sequences = "lstm", LSTMSettings, True
 
 
 class FitNeuralODE(FitNetwork):
     """The latent neural ODE over histories."""
 
-    model, settings, takes_histories = "neural_ode", NeuralODESettings, True
+    model, settings, takes_sequences = "neural_ode", NeuralODESettings, True
 
 
 _SEEDS = 2**31
@@ -195,7 +195,7 @@ FITTERS: Registry[Fitter] = Registry(
         "lgbm": "battery_core.training.fitting:FitLGBM",
         "mlp": "battery_core.training.fitting:FitMLP",
         "mlp_history": "battery_core.training.fitting:FitMLPHistory",
-        "kernel": "battery_core.training.fitting:FitKernel",
+        "kernel_ridge": "battery_core.training.fitting:FitKernelRidge",
         "lstm": "battery_core.training.fitting:FitLSTM",
         "neural_ode": "battery_core.training.fitting:FitNeuralODE",
     },

@@ -6,13 +6,13 @@ from typing import Any
 
 from battery_core.registry import Registry
 
-_LOSSES = "battery_core.training.losses"
+_LOSSES = "battery_core.training.losses.basic"
 
 LossRegistry: Registry[Any] = Registry(
     "loss",
     {
         "mse": f"{_LOSSES}:MSELoss",
-        "physics_informed": "battery_core.training.physics:PhysicsInformedLoss",
+        "physics_informed": "battery_core.training.losses.physics:PhysicsInformedLoss",
         "huber": f"{_LOSSES}:HuberLoss",
         "mape": f"{_LOSSES}:PercentageLoss",
         "mae": f"{_LOSSES}:MAELoss",

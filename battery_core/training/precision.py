@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from battery_core.training.optim import LeanAdamW
+from battery_core.training.optimizer import FusedAdamW
 
 _FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -74,7 +74,7 @@ class Precision:
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """One optimizer step; with a scaler it is skipped when a gradient is not finite."""
         if self._scaler is None:
-            optimizer.lean_step() if isinstance(optimizer, LeanAdamW) else optimizer.step()
+            optimizer.fused_step() if isinstance(optimizer, FusedAdamW) else optimizer.step()
         else:
             self._scaler.step(optimizer)
             self._scaler.update()

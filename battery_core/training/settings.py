@@ -42,7 +42,7 @@ class TrainerSettings(SectionSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "Where to train; auto takes cuda, then mps, then cpu"
     )
-    direct_gradients: bool = setting(
+    manual_backward: bool = setting(
         True, "Gradients of plain perceptrons on the CPU without autograd: the same numbers, sooner"
     )
     compile: bool = setting(False, "Compile several steps into one call: pays for tiny models and many epochs")

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from battery_core.errors import TrainingError
-from battery_core.training.batches import Batch, ResidentData
 from battery_core.training.callbacks import Hooks
-from battery_core.training.direct import DirectPass
-from battery_core.training.forward import ForwardPass, weighted_loss
-from battery_core.training.optim import LeanAdamW, clip_members, lean_clip
+from battery_core.training.fast.manual_backward import ManualBackward
+from battery_core.training.loop.batches import Batch, ResidentData
+from battery_core.training.loop.forward import ForwardPass, weighted_loss
+from battery_core.training.optimizer import FusedAdamW, clip_members, fused_clip
 from battery_core.training.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class StepRunner:
         guard = HostGuard if self.parameters[0].device.type == "cpu" else DeviceGuard
         self.guard: HostGuard | DeviceGuard = guard(optimizer, self.precision.scales)
         self._one_kind = len({(p.device, p.dtype) for p in self.parameters}) == 1
-        self._direct: DirectPass | None = None  # gradients without autograd, where they are to be had
+        self._direct: ManualBackward | None = None  # gradients without autograd, where they are to be had
         self.micro_batch: int | None = None  # rows that fit into memory, once it has run out
 
     def train_epoch(self, data: ResidentData, order: Tensor, epoch: int) -> float:
@@ -125,11 +125,11 @@ class StepRunner:
     def _run(self, batches: list[Batch], counts: list[int], first: int, epoch: int) -> Tensor:
         """Steps over these batches, the first of which is number ``first`` of the epoch; the loss of each."""
         accumulate, losses = self.settings.accumulate, list[Tensor]()
-        if isinstance(self.optimizer, LeanAdamW):
+        if isinstance(self.optimizer, FusedAdamW):
             self.optimizer.prepare()
         watched = self.hooks.batch_start or self.hooks.batch_end  # who looks at batches may change the model there
         self._direct = (
-            None if watched or not self.settings.direct_gradients else DirectPass.of(self.forward, batches[0])
+            None if watched or not self.settings.manual_backward else ManualBackward.of(self.forward, batches[0])
         )
         self.guard.start(batches[0].y.device)
         for start in range(0, len(batches), accumulate):
@@ -164,7 +164,7 @@ class StepRunner:
             return clip_members(gradients, clip, host_may_look)
         if not self._one_kind:
             return clip_grad_norm_(self.parameters, clip)
-        return lean_clip(gradients, clip, host_may_look)
+        return fused_clip(gradients, clip, host_may_look)
 
     def _gradients(self, group: list[Batch], counts: list[int], first: int, epoch: int) -> list[Tensor]:
         """Sum of the group's gradients, each batch weighed by its valid targets."""

@@ -14,23 +14,23 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from battery_core.data.sample import Sample, Samples
+from battery_core.data.samples.sample import Sample, Samples
 from battery_core.errors import TrainingError
 from battery_core.from_config import from_config
 from battery_core.seeding import derive_seed, seed_everything
 from battery_core.tracking.base import Tracker
-from battery_core.training.batches import ResidentData
 from battery_core.training.callbacks import BaseCallback, Hooks, ProgressBar
 from battery_core.training.checkpoint import BEST, LAST, load_checkpoint, load_weights, save_checkpoint
 from battery_core.training.device import pick_device
-from battery_core.training.diagnosis import describe_non_finite
-from battery_core.training.forward import ForwardPass
-from battery_core.training.history import EarlyStopping, History, StopReason
-from battery_core.training.losses import make_loss
-from battery_core.training.optim import make_optimizer, make_scheduler
+from battery_core.training.loop.batches import ResidentData
+from battery_core.training.loop.diagnosis import describe_non_finite
+from battery_core.training.loop.forward import ForwardPass
+from battery_core.training.loop.history import EarlyStopping, History, StopReason
+from battery_core.training.loop.state import TrainState, check_same_training, hash_data
+from battery_core.training.losses.basic import make_loss
+from battery_core.training.optimizer import make_optimizer, make_scheduler
 from battery_core.training.precision import Precision
 from battery_core.training.settings import LossSettings, TrainerSettings
-from battery_core.training.state import TrainState, check_same_training, hash_data
 from battery_core.training.steps import NonFiniteLossError, StepRunner
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Trainer:
         TrainingError: the device is not there, or the model has nothing to train.
 
     Example:
-        >>> from battery_core.data.sample import SampleMeta
+        >>> from battery_core.data.samples.sample import SampleMeta
         >>> rows = [Sample(SampleMeta("A1", i), np.full(2, i), np.array([1 - 0.01 * i])) for i in range(8)]
         >>> history = Trainer(nn.Linear(2, 1), {"epochs": 3, "device": "cpu"}).fit(rows[:6], rows[6:])
         >>> len(history["train_loss"]), history.stop_reason
@@ -245,7 +245,9 @@ class Trainer:
     def _runner(self, forward: ForwardPass, state: TrainState) -> StepRunner:
         if not self.settings.compile:
             return StepRunner(forward, state.optimizer, self.settings, self.hooks)
-        from battery_core.training.compiled import CompiledRunner  # the compiler is imported only where it is used
+        from battery_core.training.compiled_steps import (
+            CompiledRunner,  # the compiler is imported only where it is used
+        )
 
         return CompiledRunner(forward, state.optimizer, self.settings, self.hooks)
 

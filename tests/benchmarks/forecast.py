@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from battery_core.data.splits import CellSplit
-from battery_core.evaluation.forecast import MIN_CHECKUPS, Past, forecast, trend, use_at
+from battery_core.data.splits.cell_split import CellSplit
+from battery_core.forecasting.remaining_life import MIN_CHECKUPS, ReferenceCell, forecast, trend, use_at
 from battery_core.jobs import run_job
-from battery_core.models.pipeline import Pipeline
+from battery_core.predictors.pipeline import Pipeline
 from battery_core.settings import resolve
-from battery_core.stages import data
-from battery_core.stages.candidate import PIPELINE_FOLDER
-from battery_core.stages.job_specs import job_specs
-from battery_core.stages.train import labelled_rows
-from battery_core.stages.use_left import histories, with_use
+from battery_core.stages.data import fetch as data
+from battery_core.stages.scoring.remaining_life import histories, with_use
+from battery_core.stages.training.candidate import PIPELINE_FOLDER
+from battery_core.stages.training.job_specs import job_specs
+from battery_core.stages.training.train import labelled_rows
 
 SETS = {"simulated": 0.80, "xjtu": 0.82, "tju": 0.80, "hust": 0.82}  # xjtu and hust are hardly measured down to 80 %
 CUTS = (0.3, 0.5, 0.7, 0.9)
@@ -45,9 +45,9 @@ def backtest(source: str, end_of_life: float, root: Path, part: str = "test") ->
     rows, _ = with_use(labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), "nominal"))
     rows["estimate"] = pipeline.predict(rows)
     earlier = ["train", "val"] if part == "test" else ["train"]
-    past = histories(rows[rows["part"].isin(earlier)])
+    past = histories(rows[rows["subset"].isin(earlier)])
     lines = []
-    for cell in histories(rows[rows["part"] == part]):
+    for cell in histories(rows[rows["subset"] == part]):
         end = use_at(cell.use, cell.soh, end_of_life)
         estimate = rows.loc[rows["cell_id"] == cell.cell_id, "estimate"].to_numpy()
         for cut in CUTS if np.isfinite(end) else ():
@@ -58,7 +58,13 @@ def backtest(source: str, end_of_life: float, root: Path, part: str = "test") ->
 
 
 def _line(
-    cell: Past, estimate: Any, n: int, end: float, end_of_life: float, past: list[Past], pipeline: Pipeline
+    cell: ReferenceCell,
+    estimate: Any,
+    n: int,
+    end: float,
+    end_of_life: float,
+    past: list[ReferenceCell],
+    pipeline: Pipeline,
 ) -> dict[str, float]:
     use, soh, left = cell.use[:n], estimate[:n], end - cell.use[n - 1]
     now = trend(use, soh)

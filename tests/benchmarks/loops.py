@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from battery_core.data.sample import Samples
+from battery_core.data.samples.sample import Samples
 from battery_core.training import BaseCallback, Trainer
 
 RATE, DECAY, CLIP, SEED = 1e-3, 0.01, 1.0, 0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from battery_core.data.sample import SampleMeta, Samples
+from battery_core.data.samples.sample import SampleMeta, Samples
 from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.models.mlp import MLPModel
 from battery_core.training import Trainer

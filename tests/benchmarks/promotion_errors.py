@@ -28,21 +28,21 @@ import pandas as pd
 
 from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.files import read_json
-from battery_core.models.blend import BLEND_FILE
-from battery_core.release.promotion import Contest, decide
+from battery_core.predictors.weighted_ensemble import ENSEMBLE_FILE
+from battery_core.release.promotion import ComparisonInputs, decide
 from battery_core.release.settings import ReleaseSettings
 from battery_core.settings import resolve
-from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
+from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 
 NIGHTS = 200
 DRAWN = ("swapped", "whole seeds", "even")
-POLICY = ReleaseSettings(must_beat=(), guards=("worst_cell",))
+POLICY = ReleaseSettings(required_baselines=(), slice_checks=("worst_cell",))
 
 
 def cell_errors(file: Path) -> pd.Series:
     """Mean absolute percentage error of each test cell, %."""
     said = pd.read_parquet(file)
-    said = said[said["part"] == "test"]
+    said = said[said["subset"] == "test"]
     errors = per_cell_errors(said["cell_id"], said["soh"], said["prediction"])
     return pd.Series(errors.mape, index=errors.cell_ids)
 
@@ -65,7 +65,7 @@ def seeds(runs: Path) -> dict[tuple[str, str, str], list[pd.Series]]:
 
 def asked(run: Path) -> dict[str, Any] | None:
     """The spec of a run; for a blend that of its first part, which has its source, split and seed."""
-    mix = read_json(run / PIPELINE_FOLDER / BLEND_FILE)
+    mix = read_json(run / PIPELINE_FOLDER / ENSEMBLE_FILE)
     first = next(iter(mix["facts"]["parts"])) if mix else run.name
     return read_json(run.parent / first / "spec.json")
 
@@ -86,7 +86,7 @@ def promoted(errors: pd.DataFrame, better: float, drawn: str = "swapped", nights
             turned = generator.random(len(cells)) < 0.5
             ours, theirs = np.where(turned, theirs, ours), np.where(turned, ours, theirs)
         names = [str(i) for i in range(len(cells))]
-        contest = Contest(
+        contest = ComparisonInputs(
             dict(zip(names, ours * (1 - better), strict=True)), dict(zip(names, theirs, strict=True)), "the champion",
             {}, len(names), len(names),
         )  # fmt: skip
@@ -107,7 +107,7 @@ def main() -> int:
     if not found:
         print(f"no source and model with two seeds below '{runs}': see python -m tests.benchmarks.promotion_errors -h")
         return 1
-    print(f"{nights} nights each, {POLICY.confidence:.0%} confidence, {POLICY.min_gain:.0%} margin")
+    print(f"{nights} nights each, {POLICY.confidence:.0%} confidence, {POLICY.min_improvement:.0%} margin")
     print("source model | test cells | seeds | noise a cell | promoted when equal, 10 % better: " + " | ".join(DRAWN))
     for (source, _, model), series in sorted(found.items(), key=lambda item: item[0]):
         errors = pd.concat(series, axis=1)

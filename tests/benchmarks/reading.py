@@ -24,14 +24,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from battery_core.data.names import SOURCES
-from battery_core.data.quality import check_quality
-from battery_core.data.schema import check_checkups
-from battery_core.data.sources.charge_statistics_reader import COLUMNS
-from battery_core.data.versioning import file_sha256
+from battery_core.data.quality.checks import check_quality
+from battery_core.data.registries import SOURCES
+from battery_core.data.sources.charge_statistics.reader import COLUMNS
+from battery_core.data.tables.schema import check_checkups
+from battery_core.data.versioning.content import file_sha256
 from battery_core.files import write_json
 from battery_core.settings import Settings, resolve
-from battery_core.stages import Staged, data
+from battery_core.stages import StageResult
+from battery_core.stages.data import fetch as data
 
 SETS = ("xjtu", "tju", "hust")
 ROUNDS = 5
@@ -54,7 +55,7 @@ def ours(root: Path, workers: int = 0) -> None:
     for part in ("cells", "normalized"):
         shutil.rmtree(root / "data" / part, ignore_errors=True)
     for name in SETS:
-        data.normalize(settings(root, name, workers), Staged(root / "data" / "raw" / name, "benchmark", True, ""))
+        data.normalize(settings(root, name, workers), StageResult(root / "data" / "raw" / name, "benchmark", True, ""))
 
 
 def pandas_loop(root: Path) -> None:
@@ -177,7 +178,7 @@ def one_part(part: str, root: Path, name: str) -> None:
     if part == "contestant":
         CONTESTANTS[name](root)
     else:
-        message = data.normalize(settings(root, "xjtu"), Staged(root, name, True, "")).message
+        message = data.normalize(settings(root, "xjtu"), StageResult(root, name, True, "")).message
     took = time.perf_counter() - began
     print(json.dumps({"s": took, "peak_MB": peak_MB(), "message": message}))
 
@@ -203,7 +204,7 @@ def raw_sets() -> Iterator[Path]:
 def main() -> None:
     """All parts, or one of them in a process of its own."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", nargs="?", default="all", choices=["all", "speed", "scale", "contestant", "cells"])
+    parser.add_argument("subset", nargs="?", default="all", choices=["all", "speed", "scale", "contestant", "cells"])
     parser.add_argument("root", nargs="?", type=Path)
     parser.add_argument("name", nargs="?")
     given = parser.parse_args()

@@ -29,9 +29,9 @@ from battery_core.data.sources.base import CHARGE_STATISTICS
 from battery_core.features.base import build_features
 from battery_core.features.scaling import Scaler
 from battery_core.features.settings import FeatureSettings
-from battery_core.features.training_range import TrainingRange
-from battery_core.models.conformal import Conformal
-from battery_core.models.pipeline import Pipeline
+from battery_core.predictors.pipeline import Pipeline
+from battery_core.uncertainty.conformal import Conformal
+from battery_core.uncertainty.training_domain import TrainingDomain
 
 SETS = {"single": ("charge", "condition"), "history": ("charge", "condition", "trend", "drift", "lifetime")}
 GROUPS = ("2C", "3C", "R2.5", "R3", "RW", "Sim_satellite")
@@ -80,7 +80,7 @@ def pipeline_of(name: str, sets: tuple[str, ...], rows: pd.DataFrame) -> Pipelin
     return dataclasses.replace(
         pipeline,
         conformal=Conformal.calibrate(y, pipeline.predict(rows), rows["cell_id"]),
-        training_range=TrainingRange.of(rows, rows.columns),
+        training_range=TrainingDomain.of(rows, rows.columns),
     )
 
 
@@ -88,7 +88,7 @@ def prepare(folder: Path, n_rows: int, sets: tuple[str, ...]) -> dict[str, str]:
     """Raw rows, finished features and packed models on disk; URIs of the models."""
     import mlflow
 
-    from battery_core.release.packaging import log_pipeline
+    from battery_core.release.package.mlflow_model import log_pipeline
     from battery_core.tracking.mlflow_tracker import ensure_store
 
     rows = made_up(n_rows, max(n_rows // 1000, 1))

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torchdiffeq import odeint
 
-from battery_core.data.sample import SampleMeta, Samples
-from battery_core.models.lstm_attn import LSTMAttentionModel
+from battery_core.data.samples.sample import SampleMeta, Samples
+from battery_core.models.lstm_attention import LSTMAttentionModel
 from battery_core.models.mlp import MLPModel
 from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.training import Trainer
@@ -67,7 +67,7 @@ class PlainODE(nn.Module):
         self.inner = inner
 
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        import battery_core.models.ode as ode
+        import battery_core.models.nn.ode as ode
 
         def solve(rate: nn.Module, state: Tensor, times: Tensor, *settings: Any) -> Tensor:
             span = times[:, 1:] - times[:, :1]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from battery_core.data.names import SOURCES
-from battery_core.data.schema import CELL_COLUMNS, CHECKUP_COLUMNS
+from battery_core.data.registries import SOURCES
 from battery_core.data.settings import DataSettings, SplitSettings
-from battery_core.data.sources.base import Role
+from battery_core.data.tables.roles import Role
+from battery_core.data.tables.schema import CELL_COLUMNS, CHECKUP_COLUMNS
 from battery_core.errors import SettingsError
-from battery_core.features.names import FEATURES
+from battery_core.features.registry import FEATURES
 
 
 @pytest.mark.parametrize("name", list(SOURCES))

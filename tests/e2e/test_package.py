@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.splits import CellSplit
-from battery_core.models.pipeline import Pipeline
+from battery_core.data.splits.cell_split import CellSplit
+from battery_core.predictors.pipeline import Pipeline
 from battery_core.release.model_registry import CHALLENGER, CHAMPION, ModelRegistry
-from battery_core.release.packaging import log_pipeline, requirements
-from battery_core.stages.candidate import PIPELINE_FOLDER
-from battery_core.stages.train import labelled_rows
+from battery_core.release.package.mlflow_model import log_pipeline, requirements
+from battery_core.stages.training.candidate import PIPELINE_FOLDER
+from battery_core.stages.training.train import labelled_rows
 
 pytestmark = pytest.mark.e2e
 NAME = "soh-xjtu"
@@ -73,10 +73,10 @@ def elsewhere(
         with mlflow.start_run(experiment_id=experiment) as run:
             version = registry.add(log_pipeline(home), run.info.run_id, {"model": result["model"]}, "because")
         if alias == CHAMPION:
-            registry.crown(version, "because")
+            registry.promote(version, "because")
         pipelines[alias] = Pipeline.load(home)
     rows = labelled_rows(prepared.tables.path, CellSplit.from_json(prepared.split.path.read_text()), "nominal")
-    rows = rows[rows["part"] == "test"][list(pipelines[CHAMPION].raw_columns)].reset_index(drop=True)
+    rows = rows[rows["subset"] == "test"][list(pipelines[CHAMPION].raw_columns)].reset_index(drop=True)
     rows.to_parquet(folder / "rows.parquet")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     needed = sorted({line for pipeline in pipelines.values() for line in requirements(pipeline.model_name)})

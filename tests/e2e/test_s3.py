@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import requests
 
-from battery_core.data import remote as remote_room
-from battery_core.data.remote import Remote, RemoteError
 from battery_core.data.settings import DataSettings
-from battery_core.data.store import VersionStore
-from battery_core.data.versioning import content_version
+from battery_core.data.versioning import remote as remote_room
+from battery_core.data.versioning.content import content_version
+from battery_core.data.versioning.remote import Remote, RemoteError
+from battery_core.data.versioning.store import VersionStore
 
 pytestmark = pytest.mark.e2e
 HOW = 'S3 is tried with: pip install -c constraints.txt -e ".[dev,s3,moto]"'

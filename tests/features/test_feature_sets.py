@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.names import SOURCES
-from battery_core.data.sources.base import CHARGE_STATISTICS, Role
+from battery_core.data.registries import SOURCES
+from battery_core.data.sources.base import CHARGE_STATISTICS
+from battery_core.data.tables.roles import Role
 from battery_core.errors import DataError, SettingsError
 from battery_core.features.base import (
     FeatureSet,
@@ -15,10 +16,10 @@ from battery_core.features.base import (
     in_order,
     pieces_of_cells,
 )
-from battery_core.features.condition import with_known_groups
-from battery_core.features.dva import DVA_PEAKS
-from battery_core.features.ica import PEAK
-from battery_core.features.names import FEATURES
+from battery_core.features.registry import FEATURES
+from battery_core.features.sets.condition import with_known_groups
+from battery_core.features.sets.dva import DVA_PEAKS
+from battery_core.features.sets.ica import PEAK
 
 
 def make_rows(cells=("A", "B"), n: int = 8, seed: int = 0) -> pd.DataFrame:

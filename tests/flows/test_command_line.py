@@ -87,7 +87,7 @@ def test_a_wrong_name_in_the_environment(root: Path) -> None:
 
 def test_a_wrong_name_in_the_settings_file(root: Path) -> None:
     with (root / "params.yaml").open("a") as file:
-        file.write("\nreleas:\n  min_gain: 0.1\n")
+        file.write("\nreleas:\n  min_improvement: 0.1\n")
     assert "unknown setting 'releas': did you mean 'release'" in one_line(launch(root), WRONG_SETTING)
 
 

@@ -12,7 +12,7 @@ from battery_core.errors import DataError
 from battery_core.files import read_json, write_json
 from battery_core.jobs import RESULT_FILE, JobSpec, finished
 from battery_core.release.model_registry import ModelRegistry
-from battery_core.release.packaging import log_pipeline
+from battery_core.release.package.mlflow_model import log_pipeline
 from battery_core.settings import Settings
 
 
@@ -45,7 +45,7 @@ def test_scoring_fails_in_words_until_a_model_serves_then_shows_every_cell(
     experiment = mlflow.create_experiment("flows", artifact_location=tmp_path.as_uri())
     with mlflow.start_run(experiment_id=experiment) as run:
         logged = log_pipeline(settings.folder("artifacts") / "runs" / trained[0]["run_id"] / "pipeline")
-    registry.crown(registry.add(logged, run.info.run_id, {}, "first"), "first")
+    registry.promote(registry.add(logged, run.info.run_id, {}, "first"), "first")
     state = score(settings=given(settings), return_state=True)
     scored = state.result()
     assert {file.name for file in scored.folder.iterdir()} == {"scores.parquet", "scores.json", "fade.png"}
@@ -59,7 +59,7 @@ def test_scoring_fails_in_words_until_a_model_serves_then_shows_every_cell(
 def test_validation_trains_each_fold_once_and_goes_on_where_it_stopped(
     tell: Callable[[Any], Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from battery_core.stages.train import train
+    from battery_core.stages.training.train import train
     from flows.validate import validate
     from tasks import training
 

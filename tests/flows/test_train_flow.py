@@ -83,7 +83,7 @@ def test_its_report_holds_models_beside_baselines(first: FlowRun, project: Path)
     report = read_json(first.result.report / "report.json")
     assert first.result.report.parent == project / "artifacts" / "reports"
     assert first.result.report.name.startswith(f"{first.name}-")
-    assert {model["model"] for model in report["models"]} == {"lgbm", "mlp", "blend"}
+    assert {model["model"] for model in report["models"]} == {"lgbm", "mlp", "ensemble"}
     assert {"train_mean", "linear_throughput", "persistence"} <= set(report["baselines"])
     assert report["simulated"] is True
     assert report["leak_probe"]
@@ -93,7 +93,7 @@ def test_its_report_holds_models_beside_baselines(first: FlowRun, project: Path)
 
 
 def test_its_model_version_says_where_it_comes_from(first: FlowRun, project: Path) -> None:
-    from battery_core.data.versioning import content_version
+    from battery_core.data.versioning.content import content_version
 
     version = versions(project)[0]
     head = subprocess.run(["git", "-C", str(project), "rev-parse", "HEAD"], capture_output=True, text=True).stdout
@@ -155,7 +155,7 @@ def test_a_second_run_skips_what_stands_and_says_so(second: FlowRun, project: Pa
 def test_its_data_can_be_restored_and_what_is_new_is_in_its_report(
     first: FlowRun, second: FlowRun, project: Path
 ) -> None:
-    from battery_core.data.store import VersionStore
+    from battery_core.data.versioning.store import VersionStore
 
     tags = versions(project)[1].tags
     store = VersionStore(project)

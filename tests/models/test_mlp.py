@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from battery_core.errors import DataError, SettingsError
-from battery_core.models import torch_base
 from battery_core.models.base import MODELS
 from battery_core.models.mlp import MLPModel
+from battery_core.models.nn import base as torch_base
 from battery_core.models.settings import MLPSettings
 
 X = np.random.default_rng(0).normal(size=(50, 5))

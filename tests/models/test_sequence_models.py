@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from battery_core.errors import SettingsError
-from battery_core.models.lstm_attn import LSTMAttentionModel
+from battery_core.models.lstm_attention import LSTMAttentionModel
 from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.models.settings import LSTMSettings, NeuralODESettings
 

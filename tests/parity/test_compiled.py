@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from battery_core.data.sample import SampleMeta, Samples
+from battery_core.data.samples.sample import SampleMeta, Samples
 from battery_core.models.mlp import MLPModel
 from battery_core.training import BaseCallback, StopReason, Trainer
 

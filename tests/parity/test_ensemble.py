@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from battery_core.data.sample import SampleMeta, Samples
+from battery_core.data.samples.sample import SampleMeta, Samples
 from battery_core.errors import SettingsError, TrainingError
-from battery_core.models.lstm_attn import LSTMAttentionModel
+from battery_core.models.lstm_attention import LSTMAttentionModel
 from battery_core.models.mlp import MLPModel
 from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.training import BaseCallback, StopReason, Trainer

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from battery_core.data.sample import SampleMeta, Samples
+from battery_core.data.samples.sample import SampleMeta, Samples
 from battery_core.models.mlp import MLPModel
 from battery_core.seeding import derive_seed
 from battery_core.training import Trainer
-from battery_core.training.direct import DirectPass
+from battery_core.training.fast.manual_backward import ManualBackward
 from battery_core.training.precision import Precision
 
 SEED = 3
@@ -88,10 +88,10 @@ def lstm() -> nn.Module:
 def test_trainer_equals_the_hand_loop_bit_for_bit(
     make: Callable[[], nn.Module], train: Samples, direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    went, original = [], DirectPass.backward
-    monkeypatch.setattr(DirectPass, "backward", lambda *args: (went.append(1), original(*args))[1])
+    went, original = [], ManualBackward.backward
+    monkeypatch.setattr(ManualBackward, "backward", lambda *args: (went.append(1), original(*args))[1])
     ours, theirs = make(), make()
-    history = Trainer(ours, CONFIG | {"direct_gradients": direct}).fit(train)
+    history = Trainer(ours, CONFIG | {"manual_backward": direct}).fit(train)
     assert len(went) == (5 * 10 if direct and make is mlp else 0)  # of 10 batches the last has 6 rows
     losses = by_hand(theirs, train, CONFIG, epochs=5)
     assert_same(ours, theirs)

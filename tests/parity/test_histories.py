@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from battery_core.data.sample import Sample, SampleMeta, Samples
-from battery_core.models.lstm_attn import LSTMAttentionModel
+from battery_core.data.samples.sample import Sample, SampleMeta, Samples
+from battery_core.models.lstm_attention import LSTMAttentionModel
 from battery_core.models.neural_ode import NeuralODEModel
-from battery_core.models.ode import integrate
-from battery_core.models.torch_base import TorchModel
+from battery_core.models.nn.base import TorchModel
+from battery_core.models.nn.ode import integrate
 from battery_core.training import Trainer
 
 LENGTHS = [1, 7, 3, 12, 5]

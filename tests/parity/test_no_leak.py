@@ -17,16 +17,16 @@ import pandas as pd
 import pytest
 
 from battery_core.data.sources.base import CHARGE_STATISTICS
-from battery_core.data.splits import CellSplit
-from battery_core.features.dva import DVA_PEAKS
-from battery_core.features.ica import PEAK
-from battery_core.features.names import FEATURES
+from battery_core.data.splits.cell_split import CellSplit
+from battery_core.features.registry import FEATURES
+from battery_core.features.sets.dva import DVA_PEAKS
+from battery_core.features.sets.ica import PEAK
 from battery_core.jobs import JobSpec
 from battery_core.models.base import MODELS
-from battery_core.models.pipeline import PIPELINE_FILE, Pipeline
-from battery_core.stages.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.job_specs import job_specs
-from battery_core.stages.train import labelled_rows, train
+from battery_core.predictors.pipeline import PIPELINE_FILE, Pipeline
+from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
+from battery_core.stages.training.job_specs import job_specs
+from battery_core.stages.training.train import labelled_rows, train
 
 PEAKS = (*PEAK, *DVA_PEAKS)
 MEASURED = [*CHARGE_STATISTICS, "cycle_count", "time_days", "throughput_Ah", "resistance_ohm", *PEAKS, "capacity_Ah"]
@@ -92,7 +92,7 @@ def fit(prepared, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, st
 @pytest.fixture
 def rows(tables: Path, split: CellSplit) -> pd.DataFrame:
     found = labelled_rows(tables, split, "nominal")
-    return found[found["part"] == "test"].reset_index(drop=True)
+    return found[found["subset"] == "test"].reset_index(drop=True)
 
 
 @pytest.mark.parametrize(("model", "sets"), COMBINATIONS)
@@ -104,9 +104,9 @@ def test_test_cells_change_neither_scaler_nor_model(
     for part in ("scaler", "feature_names", "features", "raw_columns"):
         assert first[part] == second[part], part
     before, after = (pd.read_parquet(run / PREDICTIONS_FILE) for run in (one, two))
-    validation = before[before["part"] == "val"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(after[after["part"] == "val"].reset_index(drop=True), validation, check_exact=True)
-    shared = before[before["part"] == "test"].merge(after, on=["cell_id", "checkup_index"])
+    validation = before[before["subset"] == "val"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(after[after["subset"] == "val"].reset_index(drop=True), validation, check_exact=True)
+    shared = before[before["subset"] == "test"].merge(after, on=["cell_id", "checkup_index"])
     assert (shared["soh_x"] != shared["soh_y"]).all()  # the change was there to be seen
 
 
@@ -133,7 +133,7 @@ def test_the_capacity_to_predict_plays_no_part(
     pipeline = Pipeline.load(fit(model, sets, tables).folder / PIPELINE_FOLDER)
     assert not {"capacity_Ah", "soh"} & set(pipeline.raw_columns)
     before = pipeline.predict(rows)
-    for other in (rows.assign(capacity_Ah=0.0, soh=9.0), rows.drop(columns=["capacity_Ah", "soh", "part"])):
+    for other in (rows.assign(capacity_Ah=0.0, soh=9.0), rows.drop(columns=["capacity_Ah", "soh", "subset"])):
         np.testing.assert_array_equal(pipeline.predict(other), before)
 
 

@@ -20,7 +20,7 @@ SCRIPT = textwrap.dedent("""
     import sys
     from pathlib import Path
     import numpy as np, torch
-    from battery_core.data.sample import SampleMeta, Samples
+    from battery_core.data.samples.sample import SampleMeta, Samples
     from battery_core.models.mlp import MLPModel
     from battery_core.training import BaseCallback, Trainer
 

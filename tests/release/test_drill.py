@@ -13,23 +13,24 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from battery_core.data.sources.charge_statistics_reader import COLUMNS
+from battery_core.data.sources.charge_statistics.reader import COLUMNS
 from battery_core.errors import DataError
 from battery_core.features.base import FeatureSet
-from battery_core.features.names import FEATURES
+from battery_core.features.registry import FEATURES
 from battery_core.files import write_json
 from battery_core.jobs import RESULT_FILE, finished
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.model_registry import CHAMPION, PREVIOUS, ModelRegistry
 from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
-from battery_core.stages import data, rollback
-from battery_core.stages import evaluate as evaluation
-from battery_core.stages import judge as judging
-from battery_core.stages import release as releasing
-from battery_core.stages.job_specs import job_specs
-from battery_core.stages.release import Outcome
-from battery_core.stages.train import train
+from battery_core.stages.data import fetch as data
+from battery_core.stages.evaluation import evaluate as evaluation
+from battery_core.stages.release import compare as judging
+from battery_core.stages.release import promote as releasing
+from battery_core.stages.release import rollback
+from battery_core.stages.release.promote import Outcome
+from battery_core.stages.training.job_specs import job_specs
+from battery_core.stages.training.train import train
 
 GROUPS = ("2C", "3C", "R2.5")
 NEWCOMERS = (5, 6, 7, 9, 10, 11)
@@ -182,8 +183,8 @@ def night_5_with_a_leaky_feature_set_is_refused(settings: Settings, leaky_set: s
 def rollback_holds_also_when_the_same_model_comes_again(settings: Settings, registry: ModelRegistry) -> None:
     said = rollback.rollback(settings, "customers complain")
     assert said == ("rollback: 'soh-xjtu' version 1 serves again, version 3 is withdrawn: customers complain")
-    assert registry.holder(CHAMPION).number == 1  # type: ignore[union-attr]
-    assert registry.holder(PREVIOUS) is None  # nobody served before the first
+    assert registry.version_by_alias(CHAMPION).number == 1  # type: ignore[union-attr]
+    assert registry.version_by_alias(PREVIOUS) is None  # nobody served before the first
     again = night(settings, "night-6")
     assert (again.promoted, again.champion) == (False, 1)
     assert "the same model as version 3, withdrawn 20" in again.reason
@@ -194,12 +195,12 @@ def history_prints_it_all(settings: Settings, registry: ModelRegistry) -> None:
     line = told(settings)
     for words in ("first champion", "below version 1", "customers complain", "rollback", "1 *"):
         assert words in line
-    assert [reign.version for reign in registry.reigns()] == [1, 3, 1]
+    assert [reign.version for reign in registry.promotion_events()] == [1, 3, 1]
 
 
 def a_version_of_choice_comes_back(settings: Settings, registry: ModelRegistry) -> None:
     assert "version 3 serves again" in rollback.rollback(settings, "it was the charger", to=3)
-    assert registry.holder(PREVIOUS).number == 1  # type: ignore[union-attr]
+    assert registry.version_by_alias(PREVIOUS).number == 1  # type: ignore[union-attr]
     with pytest.raises(DataError, match="version 3 of 'soh-xjtu' serves already"):
         rollback.rollback(settings, "?", to=3)
     with pytest.raises(DataError, match="no version 99; there are: 1, 2, 3, 4, 5"):
@@ -229,11 +230,11 @@ def test_two_nights_at_once_move_the_alias_once(settings: Settings) -> None:
     with ThreadPoolExecutor(2) as pool:
         outcomes = sorted(pool.map(one, ["twin-a", "twin-b"]), key=lambda outcome: outcome.version)
     assert [(o.version, o.promoted, o.champion) for o in outcomes] == [(1, True, 1), (2, False, 1)]
-    assert len(ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu").reigns()) == 1
+    assert len(ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu").promotion_events()) == 1
 
 
 def test_a_night_that_is_tried_again_has_one_version(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    crown = ModelRegistry.crown
+    promote = ModelRegistry.promote
 
     def cut_off(*_: Any) -> None:
         raise OSError("cut off")
@@ -241,8 +242,8 @@ def test_a_night_that_is_tried_again_has_one_version(settings: Settings, monkeyp
     monkeypatch.setattr(ModelRegistry, "crown", cut_off)
     with pytest.raises(OSError, match="cut off"):
         night(settings, "night-1")
-    monkeypatch.setattr(ModelRegistry, "crown", crown)
+    monkeypatch.setattr(ModelRegistry, "crown", promote)
     outcome = night(settings, "night-1")
     assert (outcome.version, outcome.promoted, outcome.champion) == (1, True, 1)
     assert night(settings, "night-1").promoted
-    assert len(ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu").reigns()) == 1
+    assert len(ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu").promotion_events()) == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from battery_core.release.promotion import Contest, decide
+from battery_core.release.promotion import ComparisonInputs, decide
 from battery_core.release.settings import ReleaseSettings
 
 NAN, INF = float("nan"), float("inf")
@@ -26,7 +26,7 @@ def mixed(*factors: float) -> dict[str, float]:
 
 
 SLICES = {"temperature": {"10 degC": ("a", "b"), "25 degC": ("c", "d", "e", "f")}}
-USUAL = Contest(errors(1.0), errors(1.25), "version 3", BASELINES, unseen_cells=6, test_cells=6, slices=SLICES)
+USUAL = ComparisonInputs(errors(1.0), errors(1.25), "version 3", BASELINES, unseen_cells=6, test_cells=6, slices=SLICES)
 
 
 @pytest.mark.parametrize(
@@ -50,19 +50,20 @@ USUAL = Contest(errors(1.0), errors(1.25), "version 3", BASELINES, unseen_cells=
          "does not beat the baseline linear_throughput"),
         ({"challenger": errors(3.0), "champion": None}, {}, False, "does not beat the baseline linear_throughput"),
         ({"baselines": BASELINES | {"train_mean": NAN}}, {}, False, "does not beat the baseline train_mean (nan %)"),
-        ({}, {"must_beat": ("persistence",)}, False, "1.00 % does not beat the baseline persistence (0.50 %)"),
-        ({"challenger": errors(3.0), "champion": errors(3.9)}, {"must_beat": ()}, True,
+        ({}, {"required_baselines": ("persistence",)}, False, "1.00 % does not beat the baseline persistence (0.50 %)"),
+        ({"challenger": errors(3.0), "champion": errors(3.9)}, {"required_baselines": ()}, True,
          "3.00 % is 23.1 % below version 3"),
         # the first champion
         ({"champion": None, "champion_name": ""}, {}, True,
          "first champion: 1.00 % on 6 test cells beats train_mean 4.00 %, linear_throughput 2.00 %"),
-        ({"champion": None, "champion_name": ""}, {"must_beat": ()}, True, "first champion: 1.00 % on 6 test cells"),
+        ({"champion": None, "champion_name": ""}, {"required_baselines": ()}, True,
+         "first champion: 1.00 % on 6 test cells"),
         # margins
         ({"champion": errors(1.0)}, {}, False, "1.00 % is equal to version 3 (1.00 %) on 6 test cells; 2.0 % needed"),
-        ({"champion": errors(1.0)}, {"min_gain": 0.0}, False, "1.00 % is equal to version 3"),
+        ({"champion": errors(1.0)}, {"min_improvement": 0.0}, False, "1.00 % is equal to version 3"),
         ({"champion": errors(1.01)}, {}, False,
          "1.00 % is 1.0 % below version 3 (1.01 %) on 6 test cells; 2.0 % needed"),
-        ({"champion": errors(1.01)}, {"min_gain": 0.0}, True, "1.00 % is 1.0 % below version 3 (1.01 %)"),
+        ({"champion": errors(1.01)}, {"min_improvement": 0.0}, True, "1.00 % is 1.0 % below version 3 (1.01 %)"),
         ({"champion": errors(1.03)}, {}, True, "1.00 % is 2.9 % below version 3 (1.03 %) on 6 test cells"),
         ({"champion": errors(0.8)}, {}, False, "1.00 % is 25.0 % above version 3 (0.80 %) on 6 test cells"),
         ({"champion": errors(0.0)}, {}, False, "version 3 (0.00 %)"),
@@ -90,11 +91,12 @@ USUAL = Contest(errors(1.0), errors(1.25), "version 3", BASELINES, unseen_cells=
         # guarded conditions
         ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5}, False,
          "but temperature 10 degC: 0.70 % against 0.35 %; at most 25 % more is allowed"),
-        ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5, "guard_tolerance": 1.01}, True,
+        ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5, "max_slice_regression": 1.01}, True,
          "below version 3"),
-        ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5, "guards": ("worst_cell",)}, True,
+        ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5, "slice_checks": ("worst_cell",)}, True,
          "below version 3"),
-        ({"champion": mixed(1.8, 1.38, 1.1, 1.1, 0.92, 0.78)}, {"confidence": 0.5, "guards": ("worst_cell",)}, False,
+        ({"champion": mixed(1.8, 1.38, 1.1, 1.1, 0.92, 0.78)}, {"confidence": 0.5, "slice_checks": ("worst_cell",)},
+         False,
          "but worst cell: 1.40 % against "),
         # the champion knows the test cells
         ({"unseen_cells": 0, "champion": {}}, {}, False,

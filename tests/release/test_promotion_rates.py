@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from battery_core.release.promotion import Contest, decide
+from battery_core.release.promotion import ComparisonInputs, decide
 from battery_core.release.settings import ReleaseSettings
 
-POLICY = ReleaseSettings(must_beat=(), guards=("worst_cell",))
+POLICY = ReleaseSettings(required_baselines=(), slice_checks=("worst_cell",))
 
 
 def promoted(nights: int, n_cells: int, noise: float, better: float) -> float:
@@ -22,7 +22,7 @@ def promoted(nights: int, n_cells: int, noise: float, better: float) -> float:
     for _ in range(nights):
         ours, theirs = np.exp(rng.normal(0, 0.5, n_cells) + rng.normal(0, noise, (2, n_cells)))
         errors = (dict(zip(names, found, strict=True)) for found in (ours * (1 - better), theirs))
-        wins += decide(Contest(*errors, "version 3", {}, n_cells, n_cells), POLICY).promote
+        wins += decide(ComparisonInputs(*errors, "version 3", {}, n_cells, n_cells), POLICY).promote
     return wins / nights
 
 

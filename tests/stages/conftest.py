@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from battery_core.data.splits import CellSplit
+from battery_core.data.splits.cell_split import CellSplit
 from battery_core.jobs import JobSpec
 from battery_core.settings import Settings
-from battery_core.stages.job_specs import job_specs
-from battery_core.stages.train import labelled_rows
+from battery_core.stages.training.job_specs import job_specs
+from battery_core.stages.training.train import labelled_rows
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from battery_core.settings import Settings
-from battery_core.stages import Staged, data
+from battery_core.stages import StageResult
+from battery_core.stages.data import fetch as data
 
 
 def originals(settings: Settings) -> Path:
@@ -14,7 +15,7 @@ def originals(settings: Settings) -> Path:
     return settings.data.reference_root / "pinn4soh" / "XJTU data"
 
 
-def all_stages(settings: Settings) -> tuple[Staged, Staged, Staged]:
+def all_stages(settings: Settings) -> tuple[StageResult, StageResult, StageResult]:
     """fetch, normalize, split."""
     raw = data.fetch(settings)
     tables = data.normalize(settings, raw)

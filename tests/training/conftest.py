@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from battery_core.data.sample import SampleMeta, Samples
+from battery_core.data.samples.sample import SampleMeta, Samples
 
 
 @pytest.fixture

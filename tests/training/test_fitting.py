@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from battery_core.data.sample import SampleMeta, Samples
+from battery_core.data.samples.sample import SampleMeta, Samples
 from battery_core.models.base import MODELS
 from battery_core.models.settings import LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
 from battery_core.tracking.local_tracker import LocalTracker
@@ -59,7 +59,7 @@ def test_a_relative_loss_is_given_the_soh_itself_others_its_spread(tmp_path: Pat
     assert Target.of(cells(0)).mean == pytest.approx(float(cells(0).y.mean()))
 
 
-HISTORY_MODELS = [name for name in FITTERS if FITTERS[name].takes_histories]
+HISTORY_MODELS = [name for name in FITTERS if FITTERS[name].takes_sequences]
 
 
 def histories(seed: int) -> Samples:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from battery_core.data.sample import Samples
+from battery_core.data.samples.sample import Samples
 from battery_core.errors import TrainingError
 from battery_core.training import StopReason, Trainer
 

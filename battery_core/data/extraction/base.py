@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from battery_core.data.extraction.settings import ExtractionSettings
-from battery_core.data.roles import Role
+from battery_core.data.tables.roles import Role
 
 Array = npt.NDArray[np.float64]
 SECONDS_PER_HOUR = 3600.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from battery_core.data.extraction.base import Array, HalfCycle, Measurement, crossing
 from battery_core.data.extraction.settings import ExtractionSettings
-from battery_core.data.roles import CHARGE_STATISTICS, Role
+from battery_core.data.tables.roles import CHARGE_STATISTICS, Role
 
 _NEAR_CUTOFF_V = 0.03  # the charge has arrived at its cut-off this close to its highest voltage
 _MOSTLY = 0.98  # of the samples of a constant current; a cycler may stumble over one

@@ -9,7 +9,7 @@ import numpy as np
 
 from battery_core.data.extraction.base import Array, HalfCycle, Measurement, charge_of, vertex
 from battery_core.data.extraction.settings import ExtractionSettings
-from battery_core.data.roles import Role
+from battery_core.data.tables.roles import Role
 
 _POLYNOMIAL_ORDER = 3
 _MOSTLY = 0.98  # of the samples of a constant current; a cycler may stumble over one

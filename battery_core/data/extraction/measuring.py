@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from battery_core.data.extraction.base import HalfCycle
-from battery_core.data.extraction.names import MEASUREMENTS, roles
+from battery_core.data.extraction.registry import MEASUREMENTS, roles
 from battery_core.data.extraction.settings import ExtractionSettings
-from battery_core.data.roles import Role
+from battery_core.data.tables.roles import Role
 
 if TYPE_CHECKING:
     import pandas as pd

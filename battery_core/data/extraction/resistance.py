@@ -9,7 +9,7 @@ import numpy as np
 
 from battery_core.data.extraction.base import HalfCycle, Measurement
 from battery_core.data.extraction.settings import ExtractionSettings
-from battery_core.data.roles import Role
+from battery_core.data.tables.roles import Role
 
 _REST_PER_H = 0.02  # a smaller current is rest, per nominal capacity
 _ROUNDING_S = 1e-6  # of times counted from far away: a sample just at the delay is at it

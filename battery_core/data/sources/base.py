@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.base_settings import SectionSettings
-from battery_core.data.quality import Finding
-from battery_core.data.roles import CHARGE_STATISTICS as CHARGE_STATISTICS
-from battery_core.data.roles import Role as Role
+from battery_core.data.tables.issues import Issue
+from battery_core.data.tables.roles import CHARGE_STATISTICS as CHARGE_STATISTICS
+from battery_core.data.tables.roles import Role as Role
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from battery_core.data.raw_text import RawText
     from battery_core.data.settings import DataSettings
+    from battery_core.data.sources.raw_text import RawText
 
 
 CANONICAL_ROLES: Mapping[str, Role] = {
@@ -46,7 +46,7 @@ class SourceTables:
     cells: pd.DataFrame
     checkups: pd.DataFrame
     curves: pd.DataFrame | None = None
-    findings: list[Finding] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
     rows_read: int = 0
     quarantined: pd.DataFrame | None = None
 
@@ -89,7 +89,7 @@ def concat_tables(parts: Sequence[SourceTables]) -> SourceTables:
         cells=pd.concat([part.cells for part in parts], ignore_index=True),
         checkups=pd.concat([part.checkups for part in parts], ignore_index=True),
         curves=pd.concat(curves, ignore_index=True) if curves else None,
-        findings=[finding for part in parts for finding in part.findings],
+        issues=[finding for part in parts for finding in part.issues],
         rows_read=sum(part.rows_read for part in parts),
         quarantined=pd.concat(quarantined, ignore_index=True) if quarantined else None,
     )
@@ -177,7 +177,7 @@ def own_settings(source: Source, settings: DataSettings) -> DataSettings:
     """The settings as a source may know them: a change in a section that it does not name changes nothing for it.
 
     Example:
-        >>> from battery_core.data.names import SOURCES
+        >>> from battery_core.data.registries import SOURCES
         >>> from battery_core.data.settings import DataSettings
         >>> own_settings(SOURCES.get("xjtu"), DataSettings(cycler={"low_rate": 0.2})).cycler.low_rate
         0.11

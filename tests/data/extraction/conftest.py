@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from battery_core.data.settings import DataSettings
-from battery_core.data.sources.nasa_pcoe import NasaPcoe
+from battery_core.data.sources.nasa_pcoe.source import NasaPcoe
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from scipy.optimize import minimize_scalar
 from battery_core.data.extraction import ROLES, ExtractionSettings, measure
 from battery_core.data.extraction.base import HalfCycle
 from battery_core.data.extraction.dva import differential_voltage, dva_peaks
-from battery_core.data.roles import Role
 from battery_core.data.settings import DataSettings
-from battery_core.data.sources.simulated import SimulatedSource
+from battery_core.data.sources.simulated.source import SimulatedSource
+from battery_core.data.tables.roles import Role
 from tests.data.extraction.curves import NOMINAL_Ah, as_curve, charge_curve, discharge_curve
 
 PEAKS = ((0.55, 0.30, 0.06), (1.0, 0.25, 0.12))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from battery_core.data.extraction import ROLES, ExtractionSettings, measure
-from battery_core.data.roles import Role
+from battery_core.data.tables.roles import Role
 from tests.data.extraction.curves import PEAK, NOMINAL_Ah, charge_curve, half_width, passed_Ah
 
 HEIGHT = PEAK["base"] + PEAK["area"] / (PEAK["spread"] * (2 * np.pi) ** 0.5)

@@ -8,9 +8,9 @@ import pandas as pd
 
 from battery_core.data.extraction import ROLES, ExtractionSettings, measure
 from battery_core.data.extraction.base import HalfCycle, Measurement
-from battery_core.data.extraction.names import MEASUREMENTS, roles
-from battery_core.data.roles import CHARGE_STATISTICS, Role
+from battery_core.data.extraction.registry import MEASUREMENTS, roles
 from battery_core.data.sources.base import CANONICAL_ROLES
+from battery_core.data.tables.roles import CHARGE_STATISTICS, Role
 from tests.data.extraction.curves import NOMINAL_Ah, charge_curve, discharge_curve
 
 

@@ -12,7 +12,7 @@ from battery_core.data.simulation import simulate
 from battery_core.data.simulation.protocols import PROTOCOLS, CellPlan, plan_cells
 from battery_core.data.simulation.run import pack
 from battery_core.data.simulation.state import CellState, NEGATIVE_THICKNESS_m, jump
-from battery_core.data.sources.lgm50t import read_lgm50t
+from battery_core.data.sources.lgm50t.reader import read_lgm50t
 from battery_core.errors import DataError
 
 STANDARD = PROTOCOLS[-1]

@@ -11,8 +11,9 @@ import pytest
 
 from battery_core.cell_errors import as_worst, cell_mape, mean_over_cells, means_by_cell, relative_errors
 from battery_core.errors import DataError
+from battery_core.evaluation.benchmark.aggregate import cell_errors
 from battery_core.evaluation.cross_validation import judged
-from battery_core.evaluation.intervals import soh_range
+from battery_core.evaluation.metrics.confidence import soh_range
 from battery_core.evaluation.metrics.per_cell import (
     CellErrors,
     drop_reference_checkup,
@@ -20,9 +21,8 @@ from battery_core.evaluation.metrics.per_cell import (
     per_cell_errors,
     rows_to_score,
 )
-from battery_core.evaluation.report import HEADLINE, score
-from battery_core.evaluation.standings import cell_errors
-from battery_core.models.mixing import shares_by_error
+from battery_core.evaluation.metrics.scores import PRIMARY_METRIC, score
+from battery_core.predictors.ensemble_weights import weights_by_error
 
 
 def errors_of(rows: pd.DataFrame) -> CellErrors:
@@ -229,7 +229,7 @@ def test_figures_are_those_of_the_code_before(rows: pd.DataFrame, value: float |
     table = pd.DataFrame(report["per_cell"]).set_index("cell_id")
     for name in ("mape", "rmse", "bias"):
         assert table[name].tolist() == pytest.approx(expected[name].tolist(), abs=1e-12, **exact)
-    assert report[HEADLINE] == pytest.approx(expected["mape"].mean(skipna=False), **exact)
+    assert report[PRIMARY_METRIC] == pytest.approx(expected["mape"].mean(skipna=False), **exact)
     assert cell_errors(rows, rows["prediction"])["mape"].tolist() == pytest.approx(old_standings(rows).tolist())
     assert judged(rows)["mape"].tolist() == pytest.approx(old_cross_validation(rows).tolist())
     codes = np.unique(rows["cell_id"], return_inverse=True)[1]
@@ -242,8 +242,8 @@ def test_weights_are_those_of_the_code_before(rows: pd.DataFrame) -> None:
     soh = rows["soh"].to_numpy()
     says = {f"model {i}": soh * (1 + generator.normal(0, 0.005 * (i + 1), len(rows))) for i in range(4)}
     says["gap"] = np.where(np.arange(len(rows)) == 5, np.nan, soh)
-    assert shares_by_error(soh, rows["cell_id"], says) == pytest.approx(old_shares(rows, says), abs=2e-12)
-    assert shares_by_error(soh, rows["cell_id"], {"exact": soh, "off": soh * 1.1})["exact"] == pytest.approx(1.0)
+    assert weights_by_error(soh, rows["cell_id"], says) == pytest.approx(old_shares(rows, says), abs=2e-12)
+    assert weights_by_error(soh, rows["cell_id"], {"exact": soh, "off": soh * 1.1})["exact"] == pytest.approx(1.0)
 
 
 def test_a_cell_without_a_finite_error_is_not_left_out_of_its_condition(rows: pd.DataFrame) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from battery_core.data.sources.charge_statistics import XJTU
+from battery_core.data.sources.charge_statistics.source import XJTU
 from battery_core.settings import Settings
-from battery_core.stages import data
+from battery_core.stages.data import fetch as data
 
 Make = Callable[..., Settings]
 

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from battery_core.data.cell_store import CellStore
+from battery_core.data.ingest.cache import CellStore
 from battery_core.settings import Settings
-from battery_core.stages import data
+from battery_core.stages.data import fetch as data
 
 Make = Callable[..., Settings]
 

@@ -13,18 +13,21 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from battery_core.data import cell_files, cell_reading, raw_text
-from battery_core.data.cell_reading import CellReading
-from battery_core.data.cell_store import CellStore
-from battery_core.data.quarantine import quarantine_shown
+from battery_core.data.ingest import fingerprint as cell_files
+from battery_core.data.ingest import loader as cell_reading
+from battery_core.data.ingest.cache import CellStore
+from battery_core.data.ingest.loader import CellReading
+from battery_core.data.quality.quarantine import quarantine_shown
 from battery_core.data.settings import DataSettings
+from battery_core.data.sources import raw_text
 from battery_core.data.sources.base import CellFiles
-from battery_core.data.sources.charge_statistics import XJTU
-from battery_core.data.versioning import file_sha256
+from battery_core.data.sources.charge_statistics.source import XJTU
+from battery_core.data.versioning.content import file_sha256
 from battery_core.files import read_json
 from battery_core.settings import Settings
-from battery_core.stages import Staged, data
-from battery_core.stages.normalize import changes_file
+from battery_core.stages import StageResult
+from battery_core.stages.data import fetch as data
+from battery_core.stages.data.normalize import changes_file
 
 Make = Callable[..., Settings]
 
@@ -147,9 +150,9 @@ def test_twins_are_found_across_batches_and_runs(fetched: Make, monkeypatch: pyt
     monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 1)
     data.normalize(fetched())
     raw(fetched(), "3C_battery-9").write_bytes(raw(fetched(), "2C_battery-1").read_bytes())
-    tables: Staged = data.normalize(fetched())
-    findings = pd.read_csv(tables.path / "findings.csv")
-    twin = findings[findings["rule"] == "twin_cell"]
+    tables: StageResult = data.normalize(fetched())
+    issues = pd.read_csv(tables.path / "issues.csv")
+    twin = issues[issues["rule"] == "twin_cell"]
     assert twin[["cell_id", "value"]].to_numpy().tolist() == [["3C_battery-9", "2C_battery-1"]]
 
 

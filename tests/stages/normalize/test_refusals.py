@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from battery_core.data import cell_files
-from battery_core.data.findings import Finding
+from battery_core.data.ingest import fingerprint as cell_files
 from battery_core.data.sources.base import BatchTables
-from battery_core.data.sources.charge_statistics import XJTU
+from battery_core.data.sources.charge_statistics.source import XJTU
+from battery_core.data.tables.issues import Issue
 from battery_core.errors import DataChangingError, DataError
 from battery_core.settings import Settings
-from battery_core.stages import data
+from battery_core.stages.data import fetch as data
 
 Make = Callable[..., Settings]
 Change = Callable[[BatchTables], BatchTables]
@@ -92,8 +92,8 @@ def leaves_out(batch: BatchTables) -> BatchTables:
 
 
 def finds_in_another(batch: BatchTables) -> BatchTables:
-    finding = Finding("other", 0, "non_finite", "capacity_Ah", "nan", "flagged", "no number")
-    return replace(batch, whole=replace(batch.whole, findings=[finding]))
+    finding = Issue("other", 0, "non_finite", "capacity_Ah", "nan", "flagged", "no number")
+    return replace(batch, whole=replace(batch.whole, issues=[finding]))
 
 
 @pytest.mark.parametrize(

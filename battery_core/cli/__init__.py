@@ -1,0 +1,1 @@
+"""The command line: settings as options, and the commands of ``python -m battery_core``."""

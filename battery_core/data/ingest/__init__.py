@@ -1,0 +1,1 @@
+"""Incremental reading: a cell is read again only when its files, settings or code changed."""

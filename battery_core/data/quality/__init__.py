@@ -1,0 +1,1 @@
+"""Quality rules on check-ups: flag, or quarantine with a reason."""

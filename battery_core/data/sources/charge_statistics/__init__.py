@@ -1,0 +1,1 @@
+"""Sources XJTU, TJU, HUST and MIT: charge statistics per cycle."""

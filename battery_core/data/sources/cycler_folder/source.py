@@ -1,0 +1,113 @@
+"""Bring your own data: a growing folder of cycler exports, one sub-folder (or file pattern) a cell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from battery_core.data.extraction import ROLES
+from battery_core.data.sources.base import CellFiles, Source, SourceTables
+from battery_core.data.sources.cycler_folder.cells import CellFacts, cells_table, checked_folder, folder_cells, natural
+from battery_core.data.tables.roles import Role
+from battery_core.errors import DataChangingError, DataError
+from battery_core.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from battery_core.data.settings import DataSettings
+
+FACTS_FILE = "cell.json"
+_TRIES = 3
+
+
+class CyclerFolder(Source):
+    """Cycler exports of one's own, as docs/your-own-data.md lays them out.
+
+    The raw folder has a sub-folder a cell: ``cell.json`` with its row of the cells table, and a copy of its files. So a
+    new file, or a new row in the table, touches no other cell.
+    """
+
+    name = "cycler_folder"
+    label = "own cycler data"
+    settings_sections = ("cycler", "extraction")
+    columns: ClassVar[Mapping[str, Role]] = {"temperature_degC": Role.USAGE, **ROLES}
+    default_features = ("summary", "charge")
+    default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
+
+    def origin_key(self, settings: DataSettings) -> str:
+        """Digest of names, sizes and dates of the cells' files, and of the table of cells.
+
+        An edit that keeps a file's size and date to the nanosecond is not seen.
+        """
+        folder = checked_folder(settings.cycler)
+        digest = hashlib.sha256((folder / cells_table(folder)).read_bytes())
+        for cell in folder_cells(settings.cycler):
+            digest.update(json.dumps(cell.facts.as_dict()).encode())
+            for file in cell.files:
+                about = file.stat()
+                digest.update(f"{file.relative_to(folder)} {about.st_size} {about.st_mtime_ns}\n".encode())
+        return f"{digest.hexdigest()}"
+
+    def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
+        """Copy what is new or changed; what stands already in the raw folder of the last fetch is linked, not copied.
+
+        Raises:
+            DataError: the folder or its table of cells is not as it should be.
+            DataChangingError: a file is being written right now.
+        """
+        folder, standing = checked_folder(settings.cycler), raw_dir.parent / self.name
+        for cell in folder_cells(settings.cycler):
+            write_json(raw_dir / cell.facts.cell_id / FACTS_FILE, cell.facts.as_dict())
+            for file in cell.files:
+                name = Path(cell.facts.cell_id, "files", file.relative_to(folder))
+                _bring(file, raw_dir / name, standing / name)
+
+    def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
+        """A sub-folder a cell."""
+        folders = [facts.parent for facts in raw_dir.glob(f"*/{FACTS_FILE}")]
+        files = {folder.name: sorted(file for file in folder.rglob("*") if file.is_file()) for folder in folders}
+        cells = [CellFiles(cell, tuple(file.relative_to(raw_dir) for file in own)) for cell, own in files.items()]
+        if not cells:
+            raise DataError(f"source '{self.name}': no cell in '{raw_dir}' - run the stage fetch first")
+        return sorted(cells, key=lambda cell: cell.cell_id)
+
+    def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
+        """Its files joined in time order, half cycles and check-ups found, numbers extracted from the curves."""
+        from battery_core.data.sources.cycler_folder.tables import read_tables
+
+        facts = read_json(raw_dir / cell.cell_id / FACTS_FILE)
+        if facts is None:
+            raise DataError(f"cell '{cell.cell_id}': no whole {FACTS_FILE} in its raw folder - fetch again")
+        files = [raw_dir / file for file in cell.files if file.name != FACTS_FILE or len(file.parts) > 2]
+        return read_tables(CellFacts(**facts), sorted(files, key=lambda file: natural(file.as_posix())), settings)
+
+
+def _bring(file: Path, target: Path, standing: Path) -> None:
+    """A whole copy with its date, or a link to the copy that stands; a file that changes meanwhile is tried again."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if standing.is_file() and _about(standing) == _about(file):
+        try:
+            os.link(standing, target)
+        except OSError:  # a file system without hard links
+            shutil.copy2(standing, target)
+        return
+    for _ in range(_TRIES):
+        before = _about(file)
+        try:
+            shutil.copy2(file, target)
+        except PermissionError as err:
+            if err.filename != str(file):
+                raise  # the raw folder, not the cycler's
+            raise DataError(f"file '{file}': no permission to read it - let this user read it") from err
+        if before == _about(file) == _about(target):
+            return
+    raise DataChangingError(f"file '{file}': it changes while it is copied - run again when the cycler has written it")
+
+
+def _about(file: Path) -> tuple[int, int]:
+    about = file.stat()
+    return about.st_size, about.st_mtime_ns

@@ -1,0 +1,1 @@
+"""Public archives: download, verify, and read parts of remote files."""

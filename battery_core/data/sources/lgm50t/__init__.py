@@ -1,0 +1,1 @@
+"""Source of the published LG M50T ageing data."""

@@ -1,0 +1,1 @@
+"""Source of the NASA battery records."""

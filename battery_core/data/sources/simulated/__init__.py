@@ -1,0 +1,1 @@
+"""Source of the simulated cells that ship with the project."""

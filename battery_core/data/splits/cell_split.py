@@ -1,0 +1,81 @@
+"""The outcome of a split: three lists of cells, written to split.json and kept under version control."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from battery_core.errors import SplitError
+
+SUBSETS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class CellSplit:
+    """Cell ids of training, validation and test: disjoint, none empty.
+
+    Args:
+        train: cells that models and scalers are fitted on.
+        val: cells that stop the training and choose settings.
+        test: cells that judge; nothing is fitted or chosen on them.
+        strategy: how the cells were divided.
+        settings: the split settings in force, for comparison with a later run.
+        unused: cells in no part, for instance at a temperature that no part names.
+
+    Raises:
+        SplitError: a part is empty, or a cell is in two parts.
+
+    Example:
+        >>> CellSplit(("A", "B"), ("C",), ("D",), "fixed").part_of("C")
+        'val'
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    strategy: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in SUBSETS:
+            if not getattr(self, part):
+                raise SplitError(f"split '{self.strategy}': no cell in {part}; every part needs at least one cell")
+        seen: dict[str, str] = {}
+        for part in (*SUBSETS, "unused"):
+            for cell in getattr(self, part):
+                if cell in seen:
+                    raise SplitError(f"split '{self.strategy}': cell '{cell}' is in {seen[cell]} and in {part}")
+                seen[cell] = part
+
+    def subset_of(self, cell_id: str) -> str:
+        """Train, val, test or unused; a cell the split does not know is unused."""
+        return next((part for part in SUBSETS if cell_id in getattr(self, part)), "unused")
+
+    def to_json(self) -> str:
+        """Content of split.json; a line a cell, so that version control shows each move."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> CellSplit:
+        """The split that ``to_json`` wrote.
+
+        Raises:
+            SplitError: the text is not such a split.
+        """
+        try:
+            content = json.loads(text)
+            content |= {part: tuple(content[part]) for part in (*SUBSETS, "unused")}
+            return cls(**content)
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            raise SplitError(f"split.json cannot be read ({err!r}) - delete it and split again") from err
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a strategy decides: test cells, and validation and training cells where it names them too."""
+
+    test: tuple[str, ...]
+    val: tuple[str, ...] | None = None  # None: taken out of the training cells, at least one per condition
+    train: tuple[str, ...] | None = None  # None: all other cells

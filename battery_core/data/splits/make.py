@@ -1,0 +1,171 @@
+"""Which cells a model learns from, which stop its training and which judge it: decided before anything is fitted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from battery_core.data.registries import SPLITS
+from battery_core.data.settings import SplitSettings
+from battery_core.data.splits.cell_split import SUBSETS, CellSplit, Parts
+from battery_core.errors import SettingsError, SplitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from battery_core.data.samples.sample import Sample
+    from battery_core.data.sources.base import Source
+
+
+class SplitStrategy(ABC):
+    """One way to choose cells."""
+
+    by_condition: ClassVar[bool] = False
+    """True where a held-out condition must stay unseen: a new cell of it is never added to training."""
+
+    @abstractmethod
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+        """Choose from the table of cells, sorted by cell_id.
+
+        Raises:
+            SplitError: there are no such cells; the text says what there is.
+        """
+
+
+def make_split(
+    cells: pd.DataFrame, settings: SplitSettings, source: Source | None = None, previous: CellSplit | None = None
+) -> CellSplit:
+    """Divide the cells, or carry an earlier division of the same settings on: test cells are frozen.
+
+    With ``previous`` known cells keep their part, also those that are not there now. New cells go to training, but
+    where a condition is held out a new cell of that condition stays unused: training on it would tell the model what
+    the test asks.
+
+    Raises:
+        SplitError: fewer than three cells, or the strategy cannot find its cells.
+    """
+    settings = resolve(settings, source)
+    cells = cells.sort_values("cell_id", kind="stable").reset_index(drop=True)
+    if len(cells) < len(SUBSETS):
+        raise SplitError(
+            f"split '{settings.strategy}': {len(cells)} cell(s), at least 3 are needed, one each for train, val and "
+            f"test; there are: {', '.join(cells['cell_id']) or 'none'} - add cells"
+        )
+    if previous is not None and _same_settings(previous, settings):
+        return _carry_on(cells, settings, source, previous)
+    return _fresh(cells, settings, source)
+
+
+def resolve(settings: SplitSettings, source: Source | None) -> SplitSettings:
+    """The settings in force: for ``auto`` the source's recommendation, under what was set by hand.
+
+    Example:
+        >>> resolve(SplitSettings(), None).strategy
+        'random'
+    """
+    if settings.strategy != "auto":
+        return settings
+    by_hand = settings.model_dump(include=settings.model_fields_set - {"strategy"})
+    recommended = {"strategy": "random", **(source.default_split if source else {})}
+    return SplitSettings(**{**recommended, **by_hand})
+
+
+def _same_settings(previous: CellSplit, settings: SplitSettings) -> bool:
+    """Whether an earlier split was asked for in the same way; a setting that it does not name had its default."""
+    from pydantic import ValidationError
+
+    try:
+        return SplitSettings(**previous.settings).model_dump() == settings.model_dump()
+    except (ValidationError, SettingsError):  # a setting of then is unknown now: it cannot be the same
+        return False
+
+
+def _fresh(cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> CellSplit:
+    from battery_core.data.splits.sampling import pick_validation
+
+    parts = SPLITS.get(settings.strategy).choose(cells, settings, source)
+    known = list(cells["cell_id"])
+    taken = {*parts.test, *(parts.val or ())}
+    train = [c for c in known if c not in taken] if parts.train is None else list(parts.train)
+    if not parts.test or not train:
+        raise SplitError(
+            f"split '{settings.strategy}': {len(parts.test)} of {len(known)} cells in test and {len(train)} left for "
+            "training: every part needs one - name fewer or other cells"
+        )
+    val = parts.val
+    if val is None:
+        val = pick_validation(cells[cells["cell_id"].isin(train)], settings)
+        train = [c for c in train if c not in set(val)]
+    used = {*train, *val, *parts.test}
+    unused = tuple(c for c in known if c not in used)
+    given = settings.model_dump(mode="json")
+    in_order = [tuple(sorted(part)) for part in (train, val, parts.test)]
+    return CellSplit(in_order[0], in_order[1], in_order[2], settings.strategy, given, unused)
+
+
+def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | None, previous: CellSplit) -> CellSplit:
+    present = list(cells["cell_id"])
+    part = {cell: name for name in (*SUBSETS, "unused") for cell in getattr(previous, name)}
+    new = [cell for cell in present if cell not in part]
+    held_out = new and SPLITS[settings.strategy].by_condition
+    fresh = _fresh(cells, settings, source) if held_out else None
+    for cell in new:
+        seen = fresh is None or cell in fresh.train or cell in fresh.val
+        part[cell] = "train" if seen and not _at_named_val(cell, fresh, settings) else "unused"
+    # a cell that is away for a night keeps its place: as a new cell it would come back into training
+    lists = {name: tuple(sorted(c for c in part if part[c] == name)) for name in (*SUBSETS, "unused")}
+    for name in SUBSETS:
+        if not set(lists[name]) & set(present):
+            raise SplitError(
+                f"split '{settings.strategy}': none of the {len(lists[name])} cells frozen in {name} is in the data "
+                "any more - bring them back, or delete the split file to divide the cells anew"
+            )
+    given = settings.model_dump(mode="json")
+    return CellSplit(lists["train"], lists["val"], lists["test"], settings.strategy, given, lists["unused"])
+
+
+def _at_named_val(cell: str, fresh: CellSplit | None, settings: SplitSettings) -> bool:
+    """True for a new cell of a condition that is named for validation; without a name, validation is any cell."""
+    named = settings.val_temps_degC or settings.val_groups or settings.val_cells
+    return fresh is not None and bool(named) and cell in fresh.val
+
+
+def temperature_split(
+    all_samples: Sequence[Sample], train_temps: Iterable[float], val_temps: Iterable[float]
+) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Samples of cells at some temperatures for training, of cells at others for validation.
+
+    Units: degC, compared with ``sample.meta.temperature_degC`` to half a degree. Returned as ``Samples`` when given so.
+
+    Raises:
+        SplitError: a temperature is in both, or no sample is at any of them.
+
+    Example:
+        >>> import numpy as np
+        >>> from battery_core.data.samples.sample import Sample, SampleMeta
+        >>> cold, mild = (Sample(SampleMeta(f"T{t}", 0, t), np.zeros(1), np.ones(1)) for t in (10.0, 25.0))
+        >>> train, val = temperature_split([cold, mild], train_temps=[10, 40], val_temps=[25])
+        >>> len(train), val[0].meta.cell_id
+        (1, 'T25.0')
+    """
+    from battery_core.data.samples.sample import Samples
+    from battery_core.data.splits.conditions import at_temperature, check_apart
+
+    wanted_train, wanted_val = tuple(map(float, train_temps)), tuple(map(float, val_temps))
+    check_apart("temperature_split", train_temps=wanted_train, val_temps=wanted_val)
+    found = [s.meta.temperature_degC for s in all_samples]
+    parts = []
+    for name, wanted in (("train_temps", wanted_train), ("val_temps", wanted_val)):
+        chosen = [i for i, t in enumerate(found) if at_temperature(t, wanted)]
+        if not chosen:
+            there = ", ".join(f"{t:g}" for t in sorted(set(found)))
+            raise SplitError(
+                f"temperature_split: no sample at {name} {list(wanted)} degC; there are: {there or 'none'}"
+            )
+        parts.append(chosen)
+    if isinstance(all_samples, Samples):
+        import numpy as np
+
+        return all_samples.take(np.array(parts[0])), all_samples.take(np.array(parts[1]))
+    return [all_samples[i] for i in parts[0]], [all_samples[i] for i in parts[1]]

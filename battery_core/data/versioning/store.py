@@ -1,0 +1,148 @@
+"""Data versions that can be had again: folders and files kept by content in the cache of DVC."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from battery_core.data.versioning.content import content_version
+from battery_core.errors import DataError
+from battery_core.files import whole_folder, write_text
+
+DVC_FOLDER = ".dvc"
+_CHUNK = 1 << 20
+
+
+class VersionStore:
+    """The cache of DVC below a project folder, at the place and with the links that ``.dvc/config`` states.
+
+    A version is the md5 that DVC gives a file, or, ending in ``.dir``, a folder: ``content_version``.
+
+    Args:
+        root: the project folder; without a ``.dvc`` in it one is made, whether or not there is version control.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @cached_property
+    def cache(self) -> Any:
+        """DVC's own object store."""
+        return open_repo(self.root).cache.local
+
+    def keep(self, path: Path, version: str = "") -> str:
+        """Keep the content of a file or folder as it is now; what is there already is not copied again.
+
+        Args:
+            path: what to keep.
+            version: its content version, where that is known already.
+
+        Returns:
+            The content version.
+        """
+        version = version or content_version(path)
+        if not self.missing(version):
+            return version
+        from dvc_data.hashfile.build import build
+        from dvc_data.hashfile.transfer import transfer
+        from dvc_objects.fs.local import LocalFileSystem
+
+        files = LocalFileSystem()  # type: ignore[no-untyped-call]
+        staged, _, content = build(self.cache, str(path.resolve()), files, "md5")
+        kept = str(content.hash_info.value)
+        transfer(staged, self.cache, {content.hash_info}, shallow=False)
+        if gone := self.missing(kept):
+            raise DataError(
+                f"data version {kept}: {len(gone)} of its files did not reach '{self.cache.path}' - is the disk full?"
+            )
+        return kept
+
+    def missing(self, version: str) -> list[str]:
+        """Md5s of what is not in the cache; empty when the whole version is."""
+        if not self._place(version).is_file():
+            return [version]
+        return sorted({md5 for _, md5 in self._parts(version) if not self._place(md5).is_file()})
+
+    def drop_damaged(self, version: str) -> list[str]:
+        """Take parts whose content is not what their md5 says out of the cache; the md5s of all that is missing."""
+        if not self.missing(version) or self._place(version).is_file():
+            for md5 in {version, *(md5 for _, md5 in self._parts(version))}:
+                place = self._place(md5)
+                if place.is_file() and _md5(place) != md5.removesuffix(".dir"):
+                    place.unlink()
+        return self.missing(version)
+
+    def restore(self, version: str, target: Path) -> int:
+        """Put a version where it belongs, in one step; returns the number of files.
+
+        Raises:
+            DataError: part of it is not in the cache.
+        """
+        if gone := self.missing(version):
+            raise DataError(f"data version {version}: {len(gone)} of its files are not in '{self.cache.path}'")
+        if not version.endswith(".dir"):
+            write_text(target, self._place(version).read_text(encoding="utf-8"))
+            return 1
+        from dvc_data.hashfile import load
+        from dvc_data.hashfile.checkout import checkout
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_objects.fs.local import LocalFileSystem
+
+        tree = load(self.cache, HashInfo("md5", version))
+        with whole_folder(target) as part:
+            checkout(str(part), LocalFileSystem(), tree, self.cache, force=True)  # type: ignore[no-untyped-call]
+            if (found := content_version(part)) != version:
+                raise DataError(f"data version {version}: restored as {found} - its files changed meanwhile; run again")
+        return len(self._parts(version))
+
+    def file(self, version: str, name: str) -> Path | None:
+        """Where the cache has one file of a folder's version, to be read only; None where it has not."""
+        if not self._place(version).is_file():
+            return None
+        places = [self._place(md5) for path, md5 in self._parts(version) if path == name]
+        return places[0] if places and places[0].is_file() else None
+
+    def differences(self, version: str, folder: Path) -> list[str]:
+        """Names of files that are not as in a version: edited, added or gone."""
+        then = dict(self._parts(version))
+        now = {str(file.relative_to(folder)): _md5(file) for file in _files(folder)}
+        return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+    def _parts(self, version: str) -> list[tuple[str, str]]:
+        """Name and md5 of each file of a folder's version."""
+        place = self._place(version)
+        if not version.endswith(".dir") or not place.is_file():
+            return []
+        try:
+            return [(part["relpath"], part["md5"]) for part in json.loads(place.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError, KeyError):
+            place.unlink()  # a list of files that is no list is worse than none: it can be had again
+            return []
+
+    def _place(self, md5: str) -> Path:
+        return Path(self.cache.oid_to_path(md5))
+
+
+def open_repo(root: Path, remotes: dict[str, Any] | None = None) -> Any:
+    """DVC's repository of a project folder, with remotes beside those of ``.dvc/config``; needs no git."""
+    from dvc.repo import Repo
+
+    if not (root / DVC_FOLDER / "config").is_file():
+        write_text(root / DVC_FOLDER / "config", "[core]\n    analytics = false\n    no_scm = true\n")
+    return Repo(str(root), config={"core": {"no_scm": True, "analytics": False}, "remote": remotes or {}})
+
+
+def _md5(file: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in folder.rglob("*") if file.is_file())

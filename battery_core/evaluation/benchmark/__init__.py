@@ -1,0 +1,1 @@
+"""Benchmarks of the leaderboard and how their runs are aggregated."""

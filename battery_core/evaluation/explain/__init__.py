@@ -1,0 +1,1 @@
+"""Feature contributions: Shapley values and importance."""

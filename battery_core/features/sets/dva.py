@@ -1,0 +1,32 @@
+"""The main dV/dQ peaks of a slow charge: how far the electrodes have shifted, and how much of them still takes part."""
+
+from __future__ import annotations
+
+from battery_core.features.registry import FEATURES
+from battery_core.features.sets.measured import MeasuredFeatures
+
+DVA_PEAKS = (
+    "dva_peak_Ah",
+    "dva_peak_of_nominal",
+    "dva_peak_height_V_per_Ah",
+    "dva_second_peak_Ah",
+    "dva_second_peak_height_V_per_Ah",
+    "dva_peak_distance_Ah",
+    "dva_valley_V_per_Ah",
+)
+
+
+@FEATURES.register("dva")
+class DVAFeatures(MeasuredFeatures):
+    """Position and height of both peaks, their distance and the valley between, in the charge before the discharge.
+
+    Peaks that move together are lithium lost; peaks that come closer are active material lost. The charge of the whole
+    curve, and a position as a share of it, are the capacity itself and never among them.
+    """
+
+    name = "dva"
+    uses = DVA_PEAKS
+    advice = (
+        "dV/dQ needs a slow charge: a lower data.extraction.dva_prominence_V finds fainter peaks, "
+        "or choose other features.sets"
+    )

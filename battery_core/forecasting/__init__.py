@@ -1,0 +1,1 @@
+"""Forecast of the remaining useful life."""

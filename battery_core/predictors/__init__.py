@@ -1,0 +1,1 @@
+"""Predict SOH from raw measured rows: feature pipeline, model and intervals."""

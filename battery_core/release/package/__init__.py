@@ -1,0 +1,1 @@
+"""The MLflow package of a predictor and its ONNX export."""

@@ -1,0 +1,99 @@
+"""One MLflow pyfunc out of a pipeline folder: code, weights and JSON, loadable without this repository."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import battery_core
+from battery_core.data.tables.schema import TEXT_COLUMNS
+from battery_core.predictors.base import SohPredictor
+from battery_core.predictors.weighted_ensemble import WeightedEnsemble, load_predictor
+
+_NEEDED_BY_ALL = ("mlflow", "numpy", "pandas", "pydantic")
+_NEEDED_BY = {
+    "lgbm": ("lightgbm",),
+    "mlp": ("torch",),
+    "mlp_history": ("torch",),
+    "lstm": ("torch",),
+    "neural_ode": ("torch", "torchdiffeq"),
+    "kernel_ridge": (),
+}
+_NOT_PACKED = ("__pycache__", "*.zip", "simulation", "tests")
+
+
+def log_pipeline(pipeline_folder: Path) -> str:
+    """Log the pipeline into the active MLflow run as a model with a signature.
+
+    Args:
+        pipeline_folder: what ``Estimator.save`` wrote.
+
+    Returns:
+        The URI of the logged model.
+    """
+    import mlflow
+
+    pipeline = load_predictor(pipeline_folder)
+    names = (
+        [part.model_name for part in pipeline.parts]
+        if isinstance(pipeline, WeightedEnsemble)
+        else [pipeline.model_name]
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        package = Path(scratch) / "battery_core"
+        source = Path(battery_core.__file__).parent
+        shutil.copytree(source, package, ignore=shutil.ignore_patterns(*_NOT_PACKED))
+        warnings.filterwarnings("ignore", ".*An input example was not provided")  # the signature is given in full
+        logged = mlflow.pyfunc.log_model(
+            name="soh",
+            python_model=str(source / "release" / "pyfunc_model.py"),
+            artifacts={"pipeline": str(pipeline_folder)},
+            code_paths=[str(package)],
+            signature=signature_of(pipeline),
+            pip_requirements=requirements(*names),
+            metadata={key: value for key, value in pipeline.facts.items() if key != "seen_cells"},
+        )
+    return str(logged.model_uri)
+
+
+def signature_of(pipeline: SohPredictor) -> Any:
+    """Columns of a raw row with their units in their names, and the SOH with its interval that comes out.
+
+    Measured columns are no less needed for being marked optional: a required one that is missing would be refused
+    by MLflow in words without units. The model refuses it itself, see ``predictors.input_validation``.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
+
+    kinds = {"checkup_index": "long"} | dict.fromkeys(TEXT_COLUMNS, "string")
+    inputs: list[Any] = [
+        ColSpec(kinds.get(name, "double"), name, required=name in ("cell_id", "checkup_index"))
+        for name in pipeline.raw_columns
+    ]
+    outputs: list[Any] = [ColSpec("double", name) for name in ("soh", "soh_lower", "soh_upper")]
+    outputs.append(ColSpec("boolean", "in_distribution"))
+    details: Any = ParamSpec("details", "boolean", False)
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs), params=ParamSchema([details]))
+
+
+def requirements(*model_names: str) -> list[str]:
+    """What the packed model needs, pinned; local build tags such as ``+cpu`` are left out.
+
+    Example:
+        >>> [line.split("==")[0] for line in requirements("lgbm")]
+        ['mlflow', 'numpy', 'pandas', 'pydantic', 'lightgbm']
+    """
+    needed = [package for name in model_names for package in _NEEDED_BY[name]]
+    names = dict.fromkeys([*_NEEDED_BY_ALL, *needed])
+    return [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in names]
+
+
+def package_folder(model_uri: str) -> Path:
+    """The folder of a registered model, fetched if its store is elsewhere."""
+    import mlflow
+
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))

@@ -1,0 +1,157 @@
+"""Perceptron and LSTM as ONNX, for where no Python runs: features in their own units in, SOH out.
+
+Imputing, clipping, scaling and the mean over members are part of the graph; to compute the features is left to whoever
+uses it, and the contract beside the graph says which they are.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from battery_core.errors import TrainingError
+from battery_core.features.sequences import sequence_index
+from battery_core.predictors.base import SohPredictor
+from battery_core.predictors.pipeline import Pipeline
+from battery_core.predictors.weighted_ensemble import WeightedEnsemble
+
+EXPORTED = ("mlp", "mlp_history", "lstm")
+OPSET = 17
+GRAPH_FILE, CONTRACT_FILE = "model.onnx", "contract.json"
+_TOLERANCE = 1e-5  # of SOH
+_INT64 = 7  # ONNX's number of the type
+
+
+def export_onnx(candidate: SohPredictor, rows: pd.DataFrame, folder: Path) -> list[str]:
+    """Write graph and contract of each perceptron and LSTM of the candidate, in a folder each; returns their names.
+
+    Args:
+        candidate: a pipeline, or a mean of several: then each part has its own graph.
+        rows: raw test rows, on all of which graph and model have to agree.
+        folder: where the folders go; they are called as in the package.
+
+    Raises:
+        TrainingError: a graph differs from its model by more than 1e-5 of SOH.
+    """
+    parts = candidate.parts if isinstance(candidate, WeightedEnsemble) else [candidate]
+    shares = candidate.shares if isinstance(candidate, WeightedEnsemble) else [1.0]
+    written = []
+    for i, (part, share) in enumerate(zip(parts, shares, strict=True)):
+        if isinstance(part, Pipeline) and part.model_name in EXPORTED:
+            name = f"{i}-{part.model_name}" if isinstance(candidate, WeightedEnsemble) else part.model_name
+            _export(part, rows, folder / name, share)
+            written.append(name)
+    return written
+
+
+def inputs_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
+    """What the graph is given for raw rows.
+
+    Shape: features (N, F), or (N, T, F) with mask (N, T) and t (N, T) for a model of histories.
+    """
+    features = pipeline.features(rows).to_numpy(dtype=np.float64)
+    if not pipeline.histories:
+        return {"features": features}
+    index = sequence_index(rows, pipeline.feature_settings)
+    return {"features": features[index.rows], "mask": index.mask, "t": index.t}
+
+
+def _export(pipeline: Pipeline, rows: pd.DataFrame, folder: Path, weight: float) -> None:
+    folder.mkdir(parents=True)
+    given = inputs_of(pipeline, rows)
+    axes = {name: {0: "checkups", 1: "history"} if pipeline.histories else {0: "checkups"} for name in given}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, on shapes that are checked below
+        torch.onnx.register_custom_op_symbolic("aten::argsort", _stable_argsort, OPSET)  # type: ignore[attr-defined]
+        torch.onnx.export(
+            _AsServed(pipeline).eval(),
+            tuple(torch.as_tensor(values[:2]) for values in given.values()),
+            str(folder / GRAPH_FILE),
+            input_names=list(given),
+            output_names=["soh"],
+            dynamic_axes=axes | {"soh": {0: "checkups"}},
+            opset_version=OPSET,
+            dynamo=False,  # the newer exporter takes ten times as long and cannot do the LSTM's sort
+        )
+    worst = _largest_difference(folder / GRAPH_FILE, given, pipeline.predict(rows))
+    if not worst <= _TOLERANCE:
+        raise TrainingError(
+            f"ONNX of '{pipeline.model_name}': expected the SOH of the model on all {len(rows)} test rows to "
+            f"{_TOLERANCE:g}, found a difference of {worst:.2g} - leave release.onnx off until that is mended"
+        )
+    contract = _contract(pipeline, given, weight) | {"checked": {"rows": len(rows), "largest_difference": worst}}
+    (folder / CONTRACT_FILE).write_text(json.dumps(contract, indent=2) + "\n")
+
+
+def _largest_difference(file: Path, given: dict[str, npt.NDArray[Any]], expected: npt.NDArray[np.float64]) -> float:
+    """Between what the ONNX runtime says and what the model said, SOH; NaN where either is."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (said,) = session.run(None, given)
+    return float(np.abs(said - expected).max())
+
+
+def _contract(pipeline: Pipeline, given: dict[str, npt.NDArray[Any]], weight: float) -> dict[str, Any]:
+    shape = ["checkups", "history"] if pipeline.histories else ["checkups"]
+    inputs: dict[str, Any] = {
+        "features": {
+            "type": "float64",
+            "shape": [*shape, len(pipeline.feature_names)],
+            "columns": list(pipeline.feature_names),
+            "made_by": pipeline.feature_settings.model_dump(mode="json"),
+            "made_from": list(pipeline.raw_columns),
+            "units": "as in the names, not scaled; NaN where a value is missing: it becomes the training median",
+        }
+    }
+    if pipeline.histories:
+        time = pipeline.feature_settings.history_time
+        inputs["mask"] = {"type": "bool", "shape": shape, "meaning": "true where a row of the history is real"}
+        inputs["t"] = {"type": "float32", "shape": shape, "meaning": f"'{time}' of each row, rising"}
+    return {
+        "model": pipeline.model_name,
+        "opset": OPSET,
+        "inputs": {name: inputs[name] for name in given},
+        "output": {"soh": {"type": "float64", "shape": ["checkups"], "meaning": "State of Health, 1.0 is fresh"}},
+        "soh_reference": pipeline.facts.get("soh_reference"),
+        "data_version": pipeline.facts.get("data_version"),
+        "weight_in_candidate": weight,
+    }
+
+
+class _AsServed(nn.Module):
+    """A pipeline from its features on, with the scaler's arithmetic in double precision as it is in service."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(pipeline.model.member(i) for i in range(pipeline.model.n_members))
+        self.scale, self.offset = pipeline.target_scale, pipeline.target_mean
+        scaler = pipeline.scaler
+        self.clips = bool(np.isfinite(scaler.low).any() or np.isfinite(scaler.high).any())
+        fitted = (scaler.median, scaler.low, scaler.high, scaler.mean, scaler.std)
+        self.median, self.low, self.high, self.mean, self.std = (torch.as_tensor(values) for values in fitted)
+
+    def forward(self, features: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
+        """SOH of each check-up, (N,)."""
+        x = torch.where(torch.isnan(features) | torch.isinf(features), self.median, features)
+        if self.clips:
+            x = torch.minimum(torch.maximum(x, self.low), self.high)
+        x = ((x - self.mean) / self.std).to(torch.float32)
+        each = [member(x) if mask is None else member(x, mask=mask, t=t) for member in self.members]
+        said = torch.stack(each).to(torch.float64).mean(dim=0).squeeze(-1)  # (K, N, 1) -> (N,)
+        return said * self.scale + self.offset
+
+
+def _stable_argsort(g: Any, values: Any, _stable: Any, _dim: Any, _descending: Any) -> Any:
+    """Sort the rows of a history by 0 (real) and 1 (padding); of equal ones TopK promises the earlier first."""
+    steps = g.op("Gather", g.op("Shape", values), g.op("Constant", value_t=torch.tensor([1])))
+    _, order = g.op("TopK", g.op("Cast", values, to_i=_INT64), steps, axis_i=1, largest_i=0, sorted_i=1, outputs=2)
+    return order

@@ -1,0 +1,1 @@
+"""Everything that people read: model card, tables, figures and HTML pages."""

@@ -1,0 +1,1 @@
+"""Data stages: fetch, normalize, split, snapshot, restore, inspect."""

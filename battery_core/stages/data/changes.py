@@ -1,0 +1,90 @@
+"""news: what is new since the model that serves, and whether there is any reason to train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from battery_core.data.ingest.changes import changes_between, in_words
+from battery_core.data.versioning.store import VersionStore
+from battery_core.jobs import JobSpec
+from battery_core.release.model_registry import CHALLENGER, CHAMPION, ModelRegistry, Version
+from battery_core.release.provenance import code_state
+from battery_core.release.retrain_key import RETRAIN_KEY_TAG, retrain_key
+from battery_core.settings import Settings, project_root
+from battery_core.stages import StageResult
+from battery_core.stages.common import read_table
+from battery_core.stages.data.snapshot import SHORT
+from battery_core.stages.registry import open_registry, registered_name
+
+
+@dataclass(frozen=True)
+class DataChanges:
+    """What is new in the data since a model version.
+
+    Args:
+        message: in words, for people.
+        nothing_new: data, split, settings and code are those of a version that stands.
+        since: the registered version that is compared with, or "".
+        changes: cells that came, went, grew or were corrected; None where that cannot be told.
+    """
+
+    message: str
+    no_new_data: bool = False
+    since: str = ""
+    changes: dict[str, Any] | None = field(default=None)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the report."""
+        return asdict(self)
+
+
+def news(settings: Settings, raw: StageResult, tables: StageResult, specs: Sequence[JobSpec]) -> DataChanges:
+    """Compare what would be trained now with the champion and the last candidate."""
+    registry = ModelRegistry(open_registry(settings), registered_name(settings))
+    champion, last = registry.version_by_alias(CHAMPION), registry.version_by_alias(CHALLENGER)
+    key = retrain_key(
+        raw.version, [spec.key for spec in specs], settings.release, settings.ensemble, code_state().dirty
+    )
+    for version in (champion, last):
+        if version is not None and version.tags.get(RETRAIN_KEY_TAG) == key:
+            return DataChanges(
+                f"nothing new since {_named(version)}: data, split, settings and code are the same",
+                no_new_data=True,
+                since=version.uri,
+                changes=_changes(version, tables),
+            )
+    known = champion or last
+    if known is None:
+        return DataChanges("the first model of this source: every cell is new", changes=_first(tables))
+    changes = _changes(known, tables)
+    return DataChanges(f"since {_named(known)}: {_said(changes)}", since=known.uri, changes=changes)
+
+
+def _named(version: Version) -> str:
+    tags = version.tags
+    facts = f"run {tags.get('flow_run', '?')}, data version {tags.get('data_version', '?')[:SHORT]}"
+    return f"{version.name} version {version.number} ({facts}, code {tags.get('git_commit', '?')[:10]})"
+
+
+def _said(changes: dict[str, Any] | None) -> str:
+    if changes is None:
+        return "what is new in the data cannot be told, its tables are not in the version store"
+    return in_words(changes) or "the check-ups are the same"
+
+
+def _changes(version: Version, tables: StageResult) -> dict[str, Any] | None:
+    """Against the very tables that version was trained on, where they are kept."""
+    import pandas as pd
+
+    kept = version.tags.get("tables_md5", "")
+    then = VersionStore(project_root()).file(kept, "checkups.parquet") if kept else None
+    if then is None:
+        return None
+    before = pd.read_parquet(then)
+    return changes_between(before, read_table(tables.path, "checkups"), version.tags.get("data_version", ""))
+
+
+def _first(tables: StageResult) -> dict[str, Any]:
+    return changes_between(None, read_table(tables.path, "checkups"))

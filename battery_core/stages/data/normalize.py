@@ -1,0 +1,207 @@
+"""normalize: raw files of a source to checked tables, cell by cell; only cells that changed are read again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from battery_core.code_version import code_version
+from battery_core.data.ingest.cache import CellStore
+from battery_core.data.ingest.changes import Changes, in_words
+from battery_core.data.ingest.loader import CellReading, ReadCell
+from battery_core.data.ingest.manifest import Manifest, changes_since
+from battery_core.data.ingest.progress import Progress
+from battery_core.data.ingest.table_writer import TableWriter
+from battery_core.data.quality import checks as quality
+from battery_core.data.quality.across_cells import AcrossCells
+from battery_core.data.settings import DataSettings
+from battery_core.data.sources.base import CellFiles, Source, own_settings
+from battery_core.data.tables import schema
+from battery_core.data.tables.issues import Issue
+from battery_core.data.versioning.content import content_version, file_sha256
+from battery_core.errors import DataError
+from battery_core.files import read_json, whole_folder, write_json, write_text
+from battery_core.stages import StageResult
+from battery_core.stages.common import ORIGIN_FILE, STAGE_FILE, source_of, stage_key
+
+if TYPE_CHECKING:
+    from battery_core.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_TABLES = ("cells", "checkups", "curves", "quarantine")
+_MANIFEST = "tables.json"
+_MOST_WORKERS = 4
+# settings that change no table of a cell: where data come from, how fast they are read, what becomes of them later
+_NO_PART: dict[str, Any] = dict.fromkeys(
+    (
+        "reference_root", "workers", "keep_cells_days", "max_quarantine_share",
+        "zenodo_url", "download_cache", "remote", "remote_timeout_s",
+    ),
+    True,
+) | {"cycler": {"folder", "ignore"}}  # fmt: skip
+
+
+@dataclass
+class _Outcome:
+    """What became of the cells, counted as they pass."""
+
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+    manifest: dict[str, tuple[str, str]] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    across: AcrossCells = field(default_factory=AcrossCells)
+    files: dict[str, str] = field(default_factory=dict)  # digests of the tables, by file name
+    rows_read: int = 0
+    rows_kept: int = 0
+    rows_quarantined: int = 0
+    cells_read: int = 0
+
+
+def normalize(
+    settings: Settings, raw: StageResult | None = None, say: Callable[[str], None] = _LOG.info
+) -> StageResult:
+    """Raw files to the canonical tables, units converted once, every unusable row quarantined and counted.
+
+    The version is that of the tables' content: the same cells give the same version, whatever the order, the number
+    of workers and what was read before.
+
+    Raises:
+        DataError: a file or a table is not what it should be, or too much of it is unusable.
+        DataChangingError: a raw file is being written; a retry may heal it.
+    """
+    source, name = source_of(settings), settings.data.source
+    raw_folder = settings.folder("data") / "raw" / name
+    if not (raw_folder / ORIGIN_FILE).is_file():
+        raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
+    raw_version = raw.version if raw else content_version(raw_folder)
+    given = own_settings(source, settings.data)
+    said, reader = given.model_dump(mode="json", exclude=_NO_PART), type(source)
+    key = stage_key(raw_version, said, given.max_quarantine_share, code_version(normalize, reader))
+    folder = settings.folder("data") / "normalized" / name
+    standing = read_json(folder / STAGE_FILE)
+    if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
+        return StageResult(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
+    place = settings.folder("data") / "cells" / name
+    store, cell_recipe = CellStore(place), stage_key(name, said, code_version(CellReading, reader))
+    cells = sorted(source.cell_files(raw_folder, given), key=lambda cell: cell.cell_id)
+    workers = given.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+    reading = CellReading(source, raw_folder, given, store, cell_recipe, workers)
+    with whole_folder(folder) as part:
+        with Progress(len(cells), f"normalize: {source.label}: cells", say) as progress:
+            outcome = _write_tables(part, source, reading, cells, progress)
+        _write_findings(part, source, outcome, given)
+        files = {file.name: outcome.files.get(file.name) or file_sha256(file) for file in sorted(part.iterdir())}
+        version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
+        write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
+    changes = _changes(place / _MANIFEST, folder, version, outcome, store)
+    store.prune(given.keep_cells_days, outcome.keys)
+    return StageResult(folder, version, False, f"normalize: {source.label}: {_in_words(outcome, changes)}")
+
+
+def changes_file(tables: Path) -> Path:
+    """Where it is kept what was new in the tables of a folder; beside it, for the tables do not depend on the past."""
+    return tables.with_name(f"{tables.name}.changes.json")
+
+
+def _whole(folder: Path, files: dict[str, str]) -> bool:
+    return all((folder / name).is_file() and file_sha256(folder / name) == sha for name, sha in files.items())
+
+
+def _write_tables(
+    folder: Path, source: Source, reading: CellReading, cells: list[CellFiles], progress: Progress
+) -> _Outcome:
+    """Every cell's rows to the end of the tables, in order of the cells' names."""
+    outcome = _Outcome()
+    with (
+        TableWriter(folder / "checkups.parquet", schema.checkups_arrow(source.columns)) as checkups,
+        TableWriter(folder / "quarantine.parquet", schema.quarantine_arrow(source.columns)) as quarantine,
+        TableWriter(
+            folder / "curves.parquet", schema.curves_arrow(), rows=1, optional=True, compression="zstd"
+        ) as curves,
+    ):
+        for batch in reading.batches(cells):
+            checkups.add(batch.checkups, [cell.tables.n_checkups for cell in batch.cells])
+            for cell in batch.cells:
+                if cell.tables.quarantined is not None:
+                    quarantine.add(cell.tables.quarantined)
+                if cell.tables.curves is not None:
+                    curves.add(cell.tables.curves)
+                _count(outcome, cell)
+                progress.step()
+    outcome.files = {table.name: table.sha256() for table in (checkups, quarantine, curves)}
+    table = schema.check_cells(pd.DataFrame(outcome.cells, columns=list(schema.CELL_COLUMNS)))
+    with TableWriter(folder / "cells.parquet", schema.cells_arrow()) as writer:
+        writer.add(schema.as_arrow(table, schema.cells_arrow()))
+    return outcome
+
+
+def _count(outcome: _Outcome, cell: ReadCell) -> None:
+    tables = cell.tables
+    outcome.keys.add(cell.key)
+    outcome.cells_read += cell.was_read
+    outcome.rows_read += tables.rows_read
+    outcome.rows_kept += tables.n_checkups
+    outcome.rows_quarantined += 0 if tables.quarantined is None else tables.quarantined.num_rows
+    outcome.issues += tables.issues
+    if tables.cell is not None and tables.summary is not None:
+        outcome.cells.append(dict(tables.cell))
+        outcome.manifest[cell.cell_id] = (cell.key, tables.content)
+        outcome.across.add(tables.summary)
+
+
+def _write_findings(folder: Path, source: Source, outcome: _Outcome, settings: DataSettings) -> None:
+    """quality.json and issues.csv; stops when there is too much in them.
+
+    Raises:
+        DataError: more rows are quarantined than can be trusted, no cell is left, or rows were lost.
+    """
+    issues = outcome.issues + outcome.across.issues()
+    about = quality.summary(outcome.rows_read, outcome.rows_kept, outcome.rows_quarantined, issues)
+    quality.check_share(outcome.rows_read, outcome.rows_quarantined, issues, settings.max_quarantine_share)
+    if not outcome.cells:
+        raise DataError(
+            f"normalize: every row of all {len(outcome.keys)} cell(s) is quarantined: no cell is left - mend the raw "
+            "files; the findings name row and reason"
+        )
+    with (folder / "issues.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([column.name for column in fields(Issue)])
+        table.writerows(vars(finding).values() for finding in issues)
+    about |= {"source": source.name, "label": source.label, "simulated": source.simulated}
+    about["roles"] = {column: str(role) for column, role in source.columns.items()}
+    write_text(folder / "quality.json", _a_line_a_finding(about))
+
+
+def _a_line_a_finding(about: dict[str, Any]) -> str:
+    """JSON for people; they may be many, and Python takes thirty times as long where each word has a line."""
+    lines = ",\n".join(f"    {json.dumps(finding)}" for finding in about["findings"])
+    text = json.dumps({**about, "findings": []}, indent=2) + "\n"
+    return text.replace('"findings": []', f'"findings": [\n{lines}\n  ]', 1) if lines else text
+
+
+def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, store: CellStore) -> Changes:
+    """What is new since the tables that were made before these; kept for the report."""
+    before, now = Manifest.from_json(read_json(file)), Manifest(version, outcome.manifest)
+    changes = changes_since(before, now, store)
+    if before is None or before.version != version:
+        write_json(changes_file(folder), {"version": version, **changes})
+        write_text(file, json.dumps(now.as_json()))
+    return changes
+
+
+def _in_words(outcome: _Outcome, changes: Changes) -> str:
+    taken_out = f", {outcome.rows_quarantined} quarantined" if outcome.rows_quarantined else ""
+    before = changes["previous_version"]
+    news = f"new since version {before[:12]}: {in_words(changes) or 'nothing'}" if before else "the first version"
+    return (
+        f"{len(outcome.cells)} cells, {outcome.rows_kept} check-ups{taken_out}; {outcome.cells_read} cells read, "
+        f"{len(outcome.keys) - outcome.cells_read} unchanged; {news}"
+    )

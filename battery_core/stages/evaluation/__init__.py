@@ -1,0 +1,1 @@
+"""Evaluation stages: evaluate, explain, cross-validate, leaderboard."""

@@ -1,0 +1,56 @@
+"""The figures of a run's data, beside its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from battery_core.features.base import build_features, feature_names
+from battery_core.features.sets.condition import with_known_groups
+from battery_core.settings import Settings
+from battery_core.stages.common import source_of
+
+DATA_FIGURES = {
+    "data-fade": "how all cells fade",
+    "data-spacing": "how often cells were measured",
+    "data-drift": "training against test cells",
+    "data-quarantine": "what was flagged and taken out",
+}
+"""Names of the figures and what they show."""
+
+
+def draw_data(settings: Settings, tables: Path, rows: pd.DataFrame, label: str, folder: Path) -> pd.DataFrame:
+    """Fade of all cells, spacing of check-ups, features of training against test cells, findings.
+
+    Args:
+        settings: which features.
+        tables: folder of normalized tables.
+        rows: labelled check-ups with the part of the split they are in.
+        label: what the data are, such as "simulated LG M50T".
+        folder: where the figures go.
+
+    Returns:
+        The distance of test from training cells, feature by feature, for the report.
+    """
+    from battery_core.reporting.figures import data as data_figures
+    from battery_core.reporting.figures import drift as drift_figures
+
+    files = [folder / f"{name}.png" for name in DATA_FIGURES]
+    titles = [f"{label}: {what}" for what in DATA_FIGURES.values()]
+    compared = rows[rows["subset"].isin(["train", "test"])]
+    features, part = _features(settings, compared), compared["subset"]
+    table = drift_figures.drift(features, part)
+    data_figures.fade_curves(rows, titles[0], files[0])
+    data_figures.spacing(rows, titles[1], files[1])
+    drift_figures.distributions(features, part, table, titles[2], files[2])
+    data_figures.quarantine_map(rows, pd.read_csv(tables / "issues.csv"), titles[3], files[3])
+    return table
+
+
+def _features(settings: Settings, rows: pd.DataFrame) -> pd.DataFrame:
+    """What a model is given, before it is scaled."""
+    source = source_of(settings)
+    chosen = settings.features.model_copy(update={"sets": feature_names(settings.features, source)})
+    chosen = with_known_groups(chosen, rows.loc[rows["subset"] == "train", "group"])
+    return build_features(rows, chosen.sets, chosen, source.roles())

@@ -1,0 +1,149 @@
+"""One finished model explained in full, on demand: figures, and a table of every feature's part in every estimate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from battery_core.errors import SettingsError
+from battery_core.evaluation.metrics.per_cell import per_cell_errors
+from battery_core.predictors.pipeline import Pipeline
+from battery_core.predictors.weighted_ensemble import WeightedEnsemble
+from battery_core.settings import Settings
+from battery_core.stages.evaluation.explain_subject import known_cells, model_of, notes_on, rows_of
+
+if TYPE_CHECKING:
+    from battery_core.evaluation.explain.contributions import Contributions
+
+VALUES_FILE = "values.parquet"
+_BACKGROUND = 64
+
+
+def explain_run(
+    settings: Settings,
+    which: str,
+    cells: Sequence[str] = (),
+    rows: int = 200,
+    to: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> list[str]:
+    """Explain the chosen model of a report, the model of a training run, or a registered version; each part of a mean.
+
+    Args:
+        settings: which folders, which registry.
+        which: see ``model_of``.
+        cells: whose estimates; without any the worst, median and best of the cells the model never saw.
+        rows: check-ups explained, evenly over those cells; a cell's last and its worst estimated come on top.
+        to: folder for the figures and the table; default artifacts/explanations/<which>.
+        say: told what is being done.
+
+    Raises:
+        DataError: no such run, version or cell, or the data are not there.
+    """
+    if rows < 1:
+        raise SettingsError(f"explain: --rows must be at least 1, got {rows}")
+    model = model_of(settings, which)
+    known = rows_of(settings, model)
+    for note in notes_on(settings, model):
+        say(note)
+    asked = known_cells(known, cells) or _three(known, model)
+    folder = to or settings.folder("artifacts") / "explanations" / _file_name(which)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = model.parts if isinstance(model, WeightedEnsemble) else (model,)
+    made: list[Path] = []
+    values = []
+    for part in parts:
+        say(f"explain: {part.model_name}: {len(asked)} cells")
+        if part.histories:
+            made += _of_histories(folder, part, known, asked)
+            continue
+        found, figures = _of_vectors(folder, part, known, asked, rows)
+        made += figures
+        values.append(_as_table(part, found))
+    if values:
+        pd.concat(values).to_parquet(folder / VALUES_FILE, index=False)
+        made.append(folder / VALUES_FILE)
+    return [f"explain: {which}: {model.model_name} of {model.facts['label']}", *(f"  {file}" for file in made)]
+
+
+def _three(rows: pd.DataFrame, model: Pipeline | WeightedEnsemble) -> list[str]:
+    """The cells it never saw that it estimates worst, in the middle and best; of those it saw where there are none."""
+    judged = rows[rows["subset"] == "unseen"] if (rows["subset"] == "unseen").any() else rows
+    order = per_cell_errors(judged["cell_id"], judged["soh"], model.predict(judged)).worst_first()
+    return list(dict.fromkeys([order[0], order[len(order) // 2], order[-1]]))
+
+
+def _of_vectors(
+    folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str], most: int
+) -> tuple[Contributions, list[Path]]:
+    from battery_core.evaluation.explain import contributions as explain
+    from battery_core.reporting.figures import explain as explain_figures
+
+    told = explain.FeatureRows.of(part, rows[rows["cell_id"].isin(cells)].reset_index(drop=True))
+    error = np.abs(explain.estimates(part, told.x) - told.rows["soh"].to_numpy())
+    own = {cell: np.flatnonzero((told.rows["cell_id"] == cell).to_numpy()) for cell in cells}
+    number = told.rows["checkup_index"].to_numpy()
+    special = {
+        cell: {"last check-up": at[number[at].argmax()], "worst estimate": at[error[at].argmax()]}
+        for cell, at in own.items()
+    }
+    always = [at for of_cell in special.values() for at in of_cell.values()]
+    even = np.linspace(0, len(told.x) - 1, min(most, len(told.x))).round().astype(int)
+    chosen = np.union1d(even, always)
+    some = told.take(chosen)
+    if explain.is_exact(part):
+        found = explain.of_trees(part, some)
+    else:
+        train = explain.FeatureRows.of(part, rows[rows["subset"] == "train"])
+        found = explain.sampled(part, some, explain.background_of(part, train, _BACKGROUND))
+    name = part.model_name
+    title = f"{name} on {part.facts['label']}"
+    made = [explain_figures.summary(found, f"{title}: {len(chosen)} check-ups", folder / f"{name}-shap.png")]
+    for cell, of_cell in special.items():
+        shown = {what: int(np.searchsorted(chosen, at)) for what, at in of_cell.items()}
+        if shown["last check-up"] == shown["worst estimate"]:
+            shown = {"last check-up, its worst estimate": shown["last check-up"]}
+        file = folder / f"{name}-waterfall-{_file_name(cell)}.png"
+        made.append(explain_figures.waterfall(found, shown, f"{title}: cell {cell}", file))
+    return found, made
+
+
+def _as_table(part: Pipeline, found: Contributions) -> pd.DataFrame:
+    """A line for each check-up and feature: its measured value, what it adds in SOH points, and how sure that is."""
+    n, f = found.values.shape
+    lines = found.rows.loc[:, ["cell_id", "checkup_index", "subset", "soh", "prediction"]]
+    lines.insert(0, "model", part.model_name)
+    return lines.loc[lines.index.repeat(f)].assign(
+        base=found.base,
+        feature=np.tile(np.array(found.names, dtype=object), n),
+        value=found.features.ravel(),
+        soh_points=found.values.ravel(),
+        standard_error=found.errors.ravel(),
+    )
+
+
+def _of_histories(folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str]) -> list[Path]:
+    from battery_core.reporting.figures import sequences as history_figures
+
+    title = f"{part.model_name} on {part.facts['label']}"
+    ordered = rows.sort_values(["cell_id", "checkup_index"])
+    own = {cell: ordered[ordered["cell_id"] == cell].reset_index(drop=True) for cell in cells}
+    if part.model_name == "lstm":
+        return [
+            history_figures.attention(
+                part, of_cell, f"{title}: cell {cell}", folder / f"lstm-attention-{_file_name(cell)}.png"
+            )
+            for cell, of_cell in own.items()
+        ]
+    together = pd.concat(own.values(), ignore_index=True)
+    return [history_figures.latent(part, together, title, folder / f"{part.model_name}-latent.png")]
+
+
+def _file_name(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^\w.-]", "_", name)

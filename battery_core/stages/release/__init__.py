@@ -1,0 +1,1 @@
+"""Release stages: compare, register, promote, roll back."""

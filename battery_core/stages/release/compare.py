@@ -1,0 +1,87 @@
+"""The night's challenger against the model in service, on the test cells that neither was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from battery_core.predictors.weighted_ensemble import load_predictor
+from battery_core.release.champion_scoring import ChampionScoringError, PackagePredictions, ask
+from battery_core.release.comparison import build_comparison
+from battery_core.release.model_registry import CHAMPION, ROLLED_BACK_TAG, ModelRegistry
+from battery_core.release.promotion import Decision, decide
+from battery_core.settings import Settings
+from battery_core.stages.training.candidate import PIPELINE_FOLDER
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model in service while it is being asked.
+
+    Args:
+        name: how to call it, such as "version 3"; empty when nothing serves yet.
+        answers: waits for what it says of the test rows; it raises ``NotServedError``.
+    """
+
+    name: str
+    answers: Callable[[], PackagePredictions | None]
+
+
+NONE_SERVES = Champion("", lambda: None)
+
+
+def challenger_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of the chosen model in a report."""
+    return next(dict(model) for model in report["models"] if model["run_id"] == report["challenger"])
+
+
+@contextmanager
+def asking(settings: Settings, registry: ModelRegistry, rows: pd.DataFrame) -> Iterator[Champion]:
+    """Have the champion predict the test rows while the block runs: to load it with its own code takes seconds."""
+    serving = registry.version_by_alias(CHAMPION)
+    if serving is None:
+        yield NONE_SERVES
+        return
+    test, name = rows[rows["subset"] == "test"], f"version {serving.number}"
+    with ThreadPoolExecutor(1) as beside:
+        told = beside.submit(lambda: ask(registry.package(serving), test, name, settings.release.champion_timeout_s))
+        yield Champion(name, told.result)
+
+
+def judge(
+    settings: Settings,
+    report: Mapping[str, Any],
+    rows: pd.DataFrame,
+    registry: ModelRegistry,
+    champion: Champion,
+    dirty: bool,
+) -> tuple[Decision, dict[str, Any]]:
+    """Score challenger, champion and baselines on the test cells that nobody was trained on, then decide.
+
+    Args:
+        settings: of the run.
+        report: what the stage evaluate wrote.
+        rows: labelled rows with the part of the split they are in.
+        registry: where it is written which models were withdrawn.
+        champion: the one that serves.
+        dirty: whether the code differs from its commit.
+    """
+    challenger_model = load_predictor(settings.folder("artifacts") / "runs" / report["challenger"] / PIPELINE_FOLDER)
+    try:
+        said, silent = champion.answers(), ""
+    except ChampionScoringError as err:
+        said, silent = None, f"{err}; nothing is promoted over a model that cannot be compared: mend that, or take"
+    contest = build_comparison(challenger_model, said, champion.name, rows, settings.data.soh_reference, dirty)
+    if silent:
+        contest = replace(contest, champion={}, blocking_reason=f"{silent} the alias '{CHAMPION}' away in MLflow")
+    if gone := registry.rolled_back_version(challenger_of(report)["key"]):
+        again = f"the same model as version {gone.number}, withdrawn {gone.tags[ROLLED_BACK_TAG]}"
+        contest = replace(
+            contest, blocking_reason=f"{again}; take its tag '{ROLLED_BACK_TAG}' away in MLflow to allow it"
+        )
+    return decide(contest, settings.release), asdict(contest)

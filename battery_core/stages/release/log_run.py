@@ -1,0 +1,81 @@
+"""A night in MLflow: one run with report and figures, one below it for each model, and the challenger's package."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
+from battery_core.files import read_json
+from battery_core.predictors.weighted_ensemble import load_predictor
+from battery_core.release.model_registry import mlflow_client
+from battery_core.release.package.mlflow_model import log_pipeline
+from battery_core.settings import Settings
+from battery_core.stages.release.compare import challenger_of
+from battery_core.stages.training.candidate import PIPELINE_FOLDER
+from battery_core.tracking.local_tracker import RUN_FILE, LocalTracker
+from battery_core.tracking.mlflow_tracker import send_run
+
+ONNX_FOLDER = "onnx"
+
+
+def log_night(
+    settings: Settings, report: Mapping[str, Any], folder: Path, run_name: str, uri: str, tags: Mapping[str, Any]
+) -> str:
+    """One MLflow run for the night with report and figures, and one below it for each model; returns its id.
+
+    All of it is whole in the local folders first; a model that was not trained again keeps its run and its night.
+    """
+    if (read_json(folder / RUN_FILE) or {}).get("status") != "FINISHED":  # else an earlier try of this night wrote it
+        tracker = LocalTracker(folder.parent, use_tensorboard=False)
+        tracker.start_run(run_name, settings, run_id=folder.name)
+        tracker.set_tags(tags)
+        tracker.log_metrics(_metrics(challenger_of(report)["test"]))
+        tracker.end_run()
+    night = send_run(folder, uri, settings.tracking.experiment)
+    client = mlflow_client(uri)
+    for model in report["models"]:
+        run = send_run(settings.folder("artifacts") / "runs" / model["run_id"], uri, settings.tracking.experiment)
+        client.set_tag(night, f"model.{model['model']}", run)
+        if not model["reused"] or "mlflow.parentRunId" not in client.get_run(run).data.tags:
+            client.set_tag(run, "mlflow.parentRunId", night)
+            for name, value in {**tags, "model": model["model"]}.items():
+                client.set_tag(run, name, str(value))
+        for name, value in _metrics(model["test"]).items():
+            client.log_metric(run, f"test_{name}", value)
+    return night
+
+
+def log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run: str, uri: str) -> str:
+    """Pack the challenger into the night's MLflow run; returns the URI of the logged model."""
+    import mlflow
+
+    folder = settings.folder("artifacts") / "runs" / challenger["run_id"] / PIPELINE_FOLDER
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run(run_id=mlflow_run):
+        return log_pipeline(folder)
+
+
+def log_onnx(settings: Settings, report: Mapping[str, Any], rows: pd.DataFrame, mlflow_run: str, uri: str) -> None:
+    """Write the challenger's perceptrons and LSTM into the folder ``onnx`` of the night's MLflow run, checked first.
+
+    Raises:
+        TrainingError: a graph says something else than its model.
+    """
+    from battery_core.release.package.onnx_export import export_onnx
+
+    home = settings.folder("artifacts") / "runs" / report["challenger"] / PIPELINE_FOLDER
+    with tempfile.TemporaryDirectory() as scratch:
+        written = export_onnx(load_predictor(home), rows[rows["subset"] == "test"], Path(scratch))
+        client = mlflow_client(uri)
+        client.log_artifacts(mlflow_run, scratch, ONNX_FOLDER)
+        client.set_tag(mlflow_run, "onnx", ", ".join(written) or "no perceptron or LSTM in the candidate")
+
+
+def _metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+    named = {name: scores[name] for name in (PRIMARY_METRIC, "mean_cell_rmse", "worst_cell_rmse")}
+    return {name: float(value) for name, value in named.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Scoring stages: SOH and remaining life of every cell."""

@@ -1,0 +1,154 @@
+"""The model in service on every cell as it is now: SOH with its interval, flags, use left; a table and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from battery_core.data.tables.labels import soh
+from battery_core.data.tables.schema import join_rows
+from battery_core.errors import DataError
+from battery_core.files import read_json, whole_folder, write_json
+from battery_core.release.champion_scoring import PackagePredictions, ask
+from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version
+from battery_core.settings import Settings
+from battery_core.stages import StageResult
+from battery_core.stages.common import STAGE_FILE, read_table
+from battery_core.stages.registry import open_registry, registered_name, tracking_uri
+from battery_core.stages.scoring.remaining_life import forecasts, with_use
+from battery_core.stages.scoring.score_text import draw
+from battery_core.tracking.mlflow_tracker import store_answers
+
+if TYPE_CHECKING:
+    from battery_core.evaluation.settings import ScoreSettings
+
+SCORES_FILE, SUMMARY_FILE, FIGURE_FILE = "scores.parquet", "scores.json", "fade.png"
+_KNOWN = ("cell_id", "group", "chemistry", "ambient_temperature_degC", "checkup_index", "cycle_count", "time_days")
+
+
+@dataclass(frozen=True)
+class ScoringResult:
+    """What scoring left.
+
+    Args:
+        folder: table ``scores.parquet``, summary ``scores.json`` and plot ``fade.png``.
+        message: one line for people.
+        summary: what ``scores.json`` holds.
+    """
+
+    folder: Path
+    message: str
+    summary: dict[str, Any]
+
+
+def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[str], None] = print) -> ScoringResult:
+    """Ask the champion for the newest check-ups of every cell and write down what it says.
+
+    The table has a row for each newest check-up, with the versions of data and model and the time in every row.
+
+    Raises:
+        DataError: no model serves yet.
+        NotServedError: it gives no answer: a measured column it needs is missing, its package cannot be loaded.
+        TrackingError: the registry does not answer.
+    """
+    uri = tracking_uri(settings)
+    with store_answers(uri):
+        registry = ModelRegistry(open_registry(settings), registered_name(settings))
+        champion = registry.version_by_alias(CHAMPION)
+        if champion is None:
+            raise DataError(
+                f"score: models:/{registry.name}@{CHAMPION} does not exist - train first: python flows/train.py "
+                f"--data.source {settings.data.source}"
+            )
+        package = registry.package(champion)
+    cells, checkups = read_table(tables.path, "cells"), read_table(tables.path, "checkups")
+    rows, unit = with_use(join_rows(cells, checkups))
+    rows["soh"] = soh(rows, cells, settings.data.soh_reference)
+    answers = ask(package, rows, f"score: version {champion.number}", settings.release.champion_timeout_s)
+    rows = rows.join(_with_intervals(answers.estimates, say))
+    stage = read_json(tables.path / STAGE_FILE) or {}
+    stamp = {
+        "use_unit": unit,
+        "soh_reference": settings.data.soh_reference,
+        "model_name": champion.name,
+        "model_version": champion.number,
+        "model": answers.model_name,
+        "data_version": stage.get("raw_version", ""),
+        "tables_version": tables.version,
+        "scored_at": pd.Timestamp(datetime.now(UTC)).floor("s"),
+    }
+    scores = _newest(rows, answers, settings.score).assign(**stamp)
+    summary = _summary(scores, champion, settings, tables)
+    with whole_folder(folder) as part:
+        scores.to_parquet(part / SCORES_FILE, index=False)
+        write_json(part / SUMMARY_FILE, summary)
+        draw(rows, scores, summary, settings.score.end_of_life, part / FIGURE_FILE)
+    return ScoringResult(folder, summary["message"], summary)
+
+
+def _with_intervals(said: pd.DataFrame, say: Callable[[str], None]) -> pd.DataFrame:
+    """What the model says of each row; where it has no intervals it is said so, and the columns stay empty."""
+    told = said.rename(columns={"soh": "prediction"})
+    if "soh_lower" in told:
+        return told[["prediction", "soh_lower", "soh_upper", "in_distribution", "outside"]]
+    say("score: the model in service was trained without intervals: lower, upper and in_distribution stay empty")
+    missing = pd.array([pd.NA] * len(told), dtype="boolean")
+    return told[["prediction"]].assign(soh_lower=np.nan, soh_upper=np.nan, in_distribution=missing, outside="")
+
+
+def _newest(rows: pd.DataFrame, answers: PackagePredictions, given: ScoreSettings) -> pd.DataFrame:
+    """A line for each newest check-up of each cell."""
+    newest = rows.groupby("cell_id").tail(given.newest)
+    table = newest[[*_KNOWN, "use"]].assign(
+        soh=newest["prediction"],
+        soh_lower=newest["soh_lower"],
+        soh_upper=newest["soh_upper"],
+        in_distribution=newest["in_distribution"].astype("boolean"),
+        outside=newest["outside"],
+        soh_measured=newest["soh"],
+        seen_in_training=newest["cell_id"].isin(set(answers.facts.get("seen_cells", ()))),
+    )
+    least = np.fmin(table["soh"] - given.near, table["soh_lower"])  # fmin: a missing interval plays no part
+    table["at_end_of_life"] = table["soh"] <= given.end_of_life
+    table["near_end_of_life"] = least <= given.end_of_life
+    left = forecasts(rows, given)
+    return table.merge(left, on=["cell_id", "checkup_index"], how="left").reset_index(drop=True)
+
+
+def _summary(scores: pd.DataFrame, champion: Version, settings: Settings, tables: StageResult) -> dict[str, Any]:
+    newest = scores.groupby("cell_id").tail(1)
+    quality = read_json(tables.path / "quality.json") or {}
+    unknown = newest["in_distribution"].isna().all()
+    out = newest[~newest["in_distribution"].fillna(True).astype(bool)]
+    at, near = newest[newest["at_end_of_life"]], newest[newest["near_end_of_life"] & ~newest["at_end_of_life"]]
+    label = str(quality.get("label", settings.data.source))
+    end = f"{settings.score.end_of_life:.0%}"
+    known = "not known whether they are like those of training" if unknown else f"{len(out)} out of distribution"
+    message = (
+        f"score: {len(newest)} cells of {label} by {champion.name} version {champion.number}: "
+        f"{len(at)} at {end} SOH or below, {len(near)} near it, {known}"
+    )
+    trained_on = champion.tags.get("data_version", "")
+    return {
+        "message": message,
+        "label": label,
+        "simulated": quality.get("simulated", False),
+        "model": f"models:/{champion.name}/{champion.number}",
+        "trained_on": trained_on,
+        "data_version": scores["data_version"].iloc[0],
+        "same_data_as_training": trained_on == scores["data_version"].iloc[0],
+        "scored_at": str(scores["scored_at"].iloc[0]),
+        "use_unit": scores["use_unit"].iloc[0],
+        "end_of_life": settings.score.end_of_life,
+        "at_end_of_life": list(at["cell_id"]),
+        "near_end_of_life": list(near["cell_id"]),
+        "out_of_distribution": dict(zip(out["cell_id"], out["outside"], strict=True)),
+        "seen_in_training": int(newest["seen_in_training"].sum()),
+        "cells": len(newest),
+    }

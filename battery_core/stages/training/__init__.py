@@ -1,0 +1,1 @@
+"""Training stages: job specs, training jobs and the weighted ensemble."""

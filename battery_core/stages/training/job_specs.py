@@ -1,0 +1,45 @@
+"""The training jobs of a run: a spec for each model, with everything its result depends on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from battery_core.code_version import code_version
+from battery_core.data.registries import SOURCES
+from battery_core.features.base import feature_names
+from battery_core.jobs import JobSpec
+from battery_core.settings import Settings
+from battery_core.stages import StageResult
+from battery_core.stages.common import stage_key
+from battery_core.stages.training.train import train
+from battery_core.training.fitting import FITTERS
+
+
+def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> list[JobSpec]:
+    """A spec for each model the settings name; sections a model does not read play no part in its key."""
+    everything = settings.model_dump(mode="json")
+    del everything["features"]["past"]  # it is in the sets of the models that are told of it
+    single = {name: value for name, value in everything["features"].items() if not name.startswith("history_")}
+    code = code_version(train)
+    data = {"source": settings.data.source, "soh_reference": settings.data.soh_reference}
+    source = SOURCES.get(settings.data.source)
+
+    def features(name: str) -> dict[str, Any]:
+        fitter = FITTERS[name]
+        kept = everything["features"] if fitter.takes_sequences else single
+        return kept | {"sets": list(feature_names(settings.features, source, fitter.takes_history_features))}
+
+    return [
+        JobSpec(
+            model=name,
+            tables=str(tables.path),
+            split=str(split.path),
+            data_hash=stage_key(tables.version, split.version),
+            settings={"seed": settings.seed, "data": data, "uncertainty": everything["uncertainty"]}
+            | {"features": features(name)}
+            | {section: everything[section] for section in FITTERS[name].sections},
+            code=code,
+            runs=str(settings.folder("artifacts") / "runs"),
+        )
+        for name in settings.models
+    ]

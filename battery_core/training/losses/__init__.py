@@ -1,0 +1,1 @@
+"""Losses between estimated and measured SOH."""

@@ -1,0 +1,208 @@
+"""The command line: one option a setting, one line an error, exit code 2 for a wrong one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from battery_core.__main__ import ENTRIES, main
+from battery_core.cli.commands import read
+from battery_core.cli.options import EXIT_FAILED, EXIT_WRONG_SETTING, guarded, parse_overrides
+from battery_core.errors import DataError
+from battery_core.settings import all_fields, resolve
+
+
+def run(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "battery_core", *arguments],
+        env=os.environ | environment, cwd=project, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def leaves(*argv: str) -> int:
+    """Exit code of a run in this process."""
+    with pytest.raises(SystemExit) as caught:
+        guarded(lambda: main(argv))
+    return int(str(caught.value.code))
+
+
+def test_options_of_the_issue_are_understood(project: Path) -> None:
+    argv = ["--loss.name", "huber", "--trainer.epochs", "50", "--data.source", "tju", "--lgbm.n_estimators=9"]
+    argv += ["--models", "mlp,lgbm"]
+    settings = resolve(parse_overrides(argv, "p", "d"))
+    assert (settings.loss.name, settings.trainer.epochs, settings.data.source) == ("huber", 50, "tju")
+    assert (settings.models, settings.lgbm.n_estimators) == (("mlp", "lgbm"), 9)
+
+
+@pytest.mark.parametrize(
+    "argv", [["--models", "mlp,lgbm"], ["--models", "mlp", "--models", "lgbm"], ["--models", '["mlp", "lgbm"]']]
+)
+def test_a_list_may_be_written_in_three_ways(project: Path, argv: list[str]) -> None:
+    settings = resolve(parse_overrides([*argv, "--mlp.hidden_dims", "16,8", "--split.val_groups="], "p", "d"))
+    assert (settings.models, settings.mlp.hidden_dims, settings.split.val_groups) == (("mlp", "lgbm"), (16, 8), ())
+
+
+def test_only_what_is_given_overrides(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATTERY__TRAINER__EPOCHS", "5")
+    monkeypatch.setenv("BATTERY__SEED", "6")
+    settings = resolve(parse_overrides(["--trainer.epochs", "4"], "p", "d"))
+    assert (settings.trainer.epochs, settings.seed, settings.trainer.batch_size) == (4, 6, 32)
+    assert parse_overrides([], "p", "d") == {}
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["split", "--trainer.epoch", "5"], "error: unknown option '--trainer.epoch': did you mean '--trainer.epochs'"),
+        (["split", "--trainer.epoch=5"], "error: unknown option '--trainer.epoch': did you mean '--trainer.epochs'"),
+        (["split", "--qqqq"], "error: unknown option '--qqqq': see --help"),
+        (["split", "--trainer.epochs"], "error: argument --trainer.epochs: expected one argument"),
+        (["split", "--trainer.epochs", "many"], "error: setting 'trainer.epochs': "),
+        (["split", "--data.source", "xjtuu"], "error: unknown source 'xjtuu': did you mean 'xjtu'"),
+        (["split", "--models", "lgbm,mpl"], "error: setting 'models': unknown model 'mpl': did you mean 'mlp'"),
+        (["spilt"], "error: unknown stage 'spilt': did you mean 'split'"),
+        (["split", "--trainer.ep", "5"], "error: unknown option '--trainer.ep'"),  # no guessing from beginnings
+        (["checkout", "--to", "x"], "error: checkout: expected MODEL_VERSION (number, alias such as champion, or NAME"),
+        (["rollback", "--to", "x"], "error: argument --to: invalid int value: 'x'"),
+        (["history", "x"], "error: unknown option 'x': see --help"),
+        (["simulate", "--seed", "1"], "error: the following arguments are required: FOLDER"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_one_line_and_code_2(
+    project: Path, capsys: pytest.CaptureFixture[str], argv: list[str], line: str
+) -> None:
+    assert leaves(*argv) == EXIT_WRONG_SETTING
+    said = capsys.readouterr()
+    assert said.err.startswith(line)
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (DataError("cell 'A': no label"), EXIT_FAILED, "error: cell 'A': no label\n"),
+        (PermissionError(13, "Permission denied", "/a/b"), EXIT_FAILED, "error: Permission denied: '/a/b' - check"),
+        (OSError(28, "No space left on device"), EXIT_FAILED, "error: No space left on device - check"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+    ],
+)
+def test_what_a_person_has_to_mend_is_one_line(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    def entry() -> int:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        guarded(entry)
+    assert caught.value.code == code
+    said = capsys.readouterr().err
+    assert said.startswith(line)
+    assert said.count("\n") == 1
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        guarded(lambda: 1 // 0)
+
+
+def test_print_settings_shows_the_whole_and_runs_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaves("fetch", "--print-settings", "--trainer.epochs", "9", "--models", "mlp") == 0
+    shown = capsys.readouterr().out
+    assert list(project.iterdir()) == [project / "params.yaml"]
+    assert set(yaml.safe_load(shown)) == {name.split(".")[0] for name, _ in all_fields()}
+    (project / "params.yaml").write_text(shown)
+    assert resolve() == resolve({"trainer.epochs": 9, "models": "mlp"})
+    assert leaves("fetch", "--print-settings") == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_help_lists_every_setting_with_unit_and_default(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaves("train", "--help") == 0
+    text = capsys.readouterr().out
+    one_line = " ".join(text.split())
+    for name, field in all_fields():
+        assert f"--{name} {name.rsplit('.', 1)[-1].upper()}" in text
+        default = field.get_default(call_default_factory=True)
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        unit = f" [{field.json_schema_extra['unit']}]" if field.json_schema_extra["unit"] else ""
+        assert f"{field.description}{unit} (default: {shown})" in one_line
+    assert "a training job that takes longer is killed and said so [s] (default: 3600.0)" in one_line
+
+
+def test_without_a_stage_the_stages_are_listed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaves() == 2
+    assert leaves("--help") == 0
+    text = capsys.readouterr().out
+    assert re.search(r"\n  normalize +raw files to checked tables\n", text)
+    assert "train-job" not in text  # only a run starts it
+
+
+def test_an_entry_reads_its_own_arguments_beside_the_settings(project: Path) -> None:
+    argv = ["3", "--trainer.epochs", "7", "--to", "there", "--models", "mlp"]
+    given = read("checkout", ENTRIES["checkout"], argv)
+    assert vars(given.own) == {"model_version": "3", "to": Path("there")}
+    assert given.overrides == {"trainer.epochs": "7", "models": "mlp"}
+    assert given.settings({"trainer.epochs": 8}).trainer.epochs == 8
+    assert vars(read("inspect", ENTRIES["inspect"], ["--seed", "1"]).own) == {"folder": None}
+    assert vars(read("simulate", ENTRIES["simulate"], ["x"]).own) == {"folder": Path("x"), "seed": 0, "workers": 1}
+
+
+def test_help_says_what_is_in_force_where_that_is_not_the_default(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "params.yaml").write_text("trainer: {epochs: 140}\nmodels: [kernel, mlp]\nseed: 0\n")
+    monkeypatch.setenv("BATTERY__LOSS__NAME", "huber")
+    assert leaves("train", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 200; in force: 140)" in text
+    assert "models to train, by name (default: lgbm,mlp; in force: kernel,mlp)" in text
+    assert "(default: mse; in force: huber)" in text
+    assert text.count("in force") == 3
+
+
+def test_help_is_there_also_with_an_error_in_the_settings_file(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "params.yaml").write_text("trainer: {epochs: 100 %}\n")
+    assert leaves("train", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 200)" in text
+    assert "What is in force cannot be said: setting 'trainer.epochs': " in text
+    assert "got '100 %'" in text
+
+
+def test_own_arguments_are_in_the_help(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaves("checkout", "--help") == 0
+    one_line = " ".join(capsys.readouterr().out.split())
+    assert "usage: python -m battery_core checkout MODEL_VERSION [--section.key value ...]" in one_line
+    assert "--to: restore below this folder" in one_line
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy(project: Path) -> None:
+    heavy = {"torch", "mlflow", "prefect", "lightgbm", "matplotlib", "pandas"}
+    code = (
+        "import sys, battery_core.__main__ as m\n"
+        "try: m.main(['train', '--help'])\n"
+        f"except SystemExit: print('heavy:', sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+
+
+def test_the_real_command_has_no_traceback(project: Path) -> None:
+    wrong = run(project, "fetch", "--data.sourc", "xjtu")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert wrong.stderr.startswith("error: unknown option '--data.sourc': did you mean '--data.source'")
+    wrong = run(project, "fetch", BATTERY__TRAINERS__EPOCHS="5")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "environment variable BATTERY__TRAINERS__EPOCHS" in wrong.stderr
+    wrong = run(project, "fetch", "--data.source", "xjtu", BATTERY__DATA__REFERENCE_ROOT=str(project / "nowhere"))
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert wrong.stderr.startswith("error: source 'xjtu': no folder")
