@@ -26,11 +26,11 @@ def test_lists_are_written_with_commas_everywhere(project: Path, monkeypatch: py
     monkeypatch.setenv("BATTERY__MODELS", "mlp")
     monkeypatch.setenv("BATTERY__MLP__HIDDEN_DIMS", "16, 8")
     (project / "params.yaml").write_text("split: {test_temps_degC: '10,40'}\n")
-    settings = resolve({"features.sets": "summary,first_checkups"})
+    settings = resolve({"features.sets": "summary,initial_relative"})
     assert settings.models == ("mlp",)
     assert settings.mlp.hidden_dims == (16, 8)
     assert settings.split.test_temps_degC == (10.0, 40.0)
-    assert settings.features.sets == ("summary", "first_checkups")
+    assert settings.features.sets == ("summary", "initial_relative")
     assert resolve({"models": "lgbm,mlp,lgbm"}).models == ("lgbm", "mlp")  # a model is trained once
 
 

@@ -38,13 +38,16 @@ class FeatureSet(ABC):
         """
 
 
-def feature_names(settings: FeatureSettings, source: Source | type[Source], past: bool = False) -> tuple[str, ...]:
-    """The feature sets in force: for ``auto`` those that suit the source."""
+def feature_names(
+    settings: FeatureSettings, source: Source | type[Source], with_history: bool = False
+) -> tuple[str, ...]:
+    """Return the feature sets of a model: those of the settings, or for ``auto`` those of the source."""
     if settings.sets != ("auto",):
         return settings.sets
-    if not past:
-        return source.default_features
-    return (*source.default_features, *(source.default_past if settings.past == ("auto",) else settings.past))
+    if not with_history:
+        return source.default_feature_sets
+    history_sets = source.default_history_sets if settings.history_sets == ("auto",) else settings.history_sets
+    return (*source.default_feature_sets, *history_sets)
 
 
 def build_features(

@@ -13,24 +13,28 @@ class FeatureSettings(SectionSettings):
     """Which feature sets a model sees and their constants.
 
     Example:
-        >>> FeatureSettings(sets=["summary", "first_checkups"]).sets
-        ('summary', 'first_checkups')
+        >>> FeatureSettings(sets=["summary", "initial_relative"]).sets
+        ('summary', 'initial_relative')
     """
 
     sets: tuple[str, ...] = setting(("auto",), "feature sets; auto: what the source recommends", min_length=1)
-    past: tuple[str, ...] = setting(
+    history_sets: tuple[str, ...] = setting(
         ("auto",),
-        "sets of a cell's own past, for models told of it when sets is auto; auto: what the source recommends. For a "
-        "condition that no training cell had: drift",
+        "feature sets of a cell's history, for models that take them when sets is auto; auto: those of the source. For "
+        "a condition that no training cell had: early_deviation",
     )
     activation_energy_kJ_mol: float = setting(
         30.0, "activation energy of the Arrhenius term; 20 to 60 is usual", unit="kJ/mol", gt=0.0
     )
     reference_temperature_degC: float = setting(25.0, "temperature where the Arrhenius term is 1", unit="degC")
-    n_first_checkups: int = setting(5, "check-ups at a cell's start that its later ones are compared with", ge=1)
+    n_initial_checkups: int = setting(
+        5, "check-ups at a cell's start whose median is the reference of initial_relative", ge=1
+    )
     smooth_checkups: int = setting(20, "span of the exponential mean that frees measurements of noise", ge=1)
-    trend_checkups: int = setting(100, "check-ups over which the trend set looks back", ge=1)
-    drift_checkups: int = setting(50, "check-ups at a cell's start whose mean the drift set compares with", ge=1)
+    recent_change_checkups: int = setting(100, "check-ups over which the recent_change set measures a change", ge=1)
+    early_deviation_checkups: int = setting(
+        50, "check-ups at a cell's start whose mean is the reference of early_deviation", ge=1
+    )
     groups: tuple[str, ...] = setting((), "groups that the condition set tells apart; none: those of training")
     history_checkups: int = setting(
         12, "check-ups of a cell that a sequence model sees at once, evenly from its first to the one to predict", ge=1
@@ -48,7 +52,7 @@ class FeatureSettings(SectionSettings):
         lt=0.5,
     )
 
-    @field_validator("sets", "past")
+    @field_validator("sets", "history_sets")
     @classmethod
     def _are_known_sets(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         from battery_core.errors import SettingsError, unknown_name

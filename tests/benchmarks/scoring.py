@@ -33,7 +33,10 @@ from battery_core.predictors.pipeline import Pipeline
 from battery_core.uncertainty.conformal import Conformal
 from battery_core.uncertainty.training_domain import TrainingDomain
 
-SETS = {"single": ("charge", "condition"), "history": ("charge", "condition", "trend", "drift", "lifetime")}
+SETS = {
+    "single": ("charge", "condition"),
+    "history": ("charge", "condition", "recent_change", "early_deviation", "expanding_mean"),
+}
 GROUPS = ("2C", "3C", "R2.5", "R3", "RW", "Sim_satellite")
 TREES, MEMBERS, WIDTHS = 600, 5, (128, 64)
 BAR = 1.3

@@ -15,7 +15,7 @@ def test_a_source_says_what_it_is(name):
     source = SOURCES.get(name)
     assert source.name == name
     assert source.simulated == ("simulated" in source.label)
-    assert set(source.default_features) <= set(FEATURES)
+    assert set(source.default_feature_sets) <= set(FEATURES)
     SplitSettings(**source.default_split)
     assert not set(source.columns) & set(CELL_COLUMNS)
     assert set(source.columns.values()) <= set(Role)

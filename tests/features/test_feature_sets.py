@@ -97,7 +97,7 @@ def test_first_checkups_by_hand():
     rows = make_rows(("A",), n=5)
     rows["cc_charge_Ah"] = [1.0, 3.0, 2.0, 8.0, 4.0]
     rows["voltage_mean_V"] = [3.0, 4.0, 3.5, 3.6, 3.7]
-    features = build_features(rows, ["first_checkups"], FeatureSettings(n_first_checkups=3))
+    features = build_features(rows, ["initial_relative"], FeatureSettings(n_initial_checkups=3))
     assert features["cc_charge_Ah_ratio_to_start"].tolist() == [1.0, 3.0 / 2.0, 1.0, 4.0, 2.0]
     assert features["voltage_mean_V_change_from_start"].tolist() == pytest.approx([0.0, 0.5, 0.0, 0.1, 0.2])
 
@@ -142,16 +142,23 @@ def test_a_missing_resistance_is_the_last_one_of_the_same_cell_never_a_later_one
 
 def test_the_past_is_what_the_source_recommends_or_what_is_named():
     tju = SOURCES.get("tju")
-    assert feature_names(FeatureSettings(), tju, past=True) == ("charge", "condition", "drift", "lifetime")
-    drift = FeatureSettings(past=("drift",))
-    assert feature_names(drift, tju, past=True) == ("charge", "condition", "drift")
-    assert feature_names(FeatureSettings(past=()), tju, past=True) == ("charge", "condition")
-    assert feature_names(drift, tju) == ("charge", "condition")  # models that are not told of it
-    assert feature_names(FeatureSettings(sets=("charge",), past=("drift",)), tju, past=True) == ("charge",)
-    with pytest.raises(SettingsError, match=r"features.past: 'auto' stands alone, got auto, drift"):
-        FeatureSettings(past=("auto", "drift"))
-    with pytest.raises(SettingsError, match=r"unknown feature set 'drif': did you mean 'drift'"):
-        FeatureSettings(past=("drif",))
+    assert feature_names(FeatureSettings(), tju, with_history=True) == (
+        "charge",
+        "condition",
+        "early_deviation",
+        "expanding_mean",
+    )
+    early = FeatureSettings(history_sets=("early_deviation",))
+    assert feature_names(early, tju, with_history=True) == ("charge", "condition", "early_deviation")
+    assert feature_names(FeatureSettings(history_sets=()), tju, with_history=True) == ("charge", "condition")
+    assert feature_names(early, tju) == ("charge", "condition")  # models that are not told of it
+    assert feature_names(
+        FeatureSettings(sets=("charge",), history_sets=("early_deviation",)), tju, with_history=True
+    ) == ("charge",)
+    with pytest.raises(SettingsError, match=r"features.history_sets: 'auto' stands alone, got auto, early_deviation"):
+        FeatureSettings(history_sets=("auto", "early_deviation"))
+    with pytest.raises(SettingsError, match=r"unknown feature set 'early_deviatio': did you mean 'early_deviation'"):
+        FeatureSettings(history_sets=("early_deviatio",))
 
 
 def test_conditions_are_those_of_training():
@@ -169,7 +176,7 @@ def test_conditions_are_those_of_training():
 
 def test_absent_and_empty_columns_are_left_out_with_a_note():
     rows = make_rows().drop(columns="time_days").assign(resistance_ohm=np.nan)
-    features = build_features(rows, ["summary", "first_checkups"])
+    features = build_features(rows, ["summary", "initial_relative"])
     assert not {"time_days", "sqrt_time_days", "resistance_ohm", "resistance_ohm_ratio_to_start"} & set(features)
     assert not features.isna().all().any()
     assert "summary: time_days left out, not in this source" in features.attrs["notes"]
@@ -179,7 +186,7 @@ def test_absent_and_empty_columns_are_left_out_with_a_note():
 def test_single_missing_values_stay_missing_for_the_imputer():
     rows = make_rows()
     rows.loc[3, "resistance_ohm"] = np.nan
-    features = build_features(rows, ["summary", "first_checkups"])
+    features = build_features(rows, ["summary", "initial_relative"])
     assert features["resistance_ohm"].isna().sum() == 1
     assert features["resistance_ohm_ratio_to_start"].isna().sum() == 1
 
@@ -234,7 +241,7 @@ def test_nothing_left_says_so():
 def test_a_repeating_index_is_kept():
     rows = make_rows()
     rows.index = [0] * len(rows)
-    assert list(build_features(rows, ["charge", "first_checkups"]).index) == [0] * len(rows)
+    assert list(build_features(rows, ["charge", "initial_relative"]).index) == [0] * len(rows)
 
 
 def test_rows_in_order_and_in_any_order_give_the_same_features() -> None:
@@ -247,7 +254,7 @@ def test_rows_in_order_and_in_any_order_give_the_same_features() -> None:
         for cell in ("Z", "A", "M")
     ]
     rows = pd.concat(parts, ignore_index=True)
-    names = ("charge", "trend", "drift", "lifetime", "first_checkups")
+    names = ("charge", "recent_change", "early_deviation", "expanding_mean", "initial_relative")
     in_order = build_features(rows, names)
     shuffled = build_features(rows.sample(frac=1, random_state=1), names)
     pd.testing.assert_frame_equal(shuffled.sort_index(), in_order, rtol=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.features import running_stats as so_far
+from battery_core.features import running_stats
 from battery_core.features.base import build_features
 from battery_core.features.running_stats import running_mean, smoothed
 from tests.benchmarks.scoring import made_up
@@ -15,15 +15,17 @@ RNG = np.random.default_rng(2)
 LENGTHS = RNG.integers(1, 60, size=80)
 CELL = np.repeat(np.arange(80), LENGTHS)
 VALUES = np.where(CELL[:, None] == 7, 0.1, RNG.normal(3.0, 1.0, (len(CELL), 3)))  # cell 7 stands still
-SETS = ["charge", "trend", "drift", "lifetime"]
+SETS = ["charge", "recent_change", "early_deviation", "expanding_mean"]
 
 
 @pytest.fixture
 def by_frame(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts how often pandas was asked."""
     asked: list[int] = []
-    original = so_far._by_frame
-    monkeypatch.setattr(so_far, "_by_frame", lambda values, cell: asked.append(len(cell)) or original(values, cell))
+    original = running_stats._by_frame
+    monkeypatch.setattr(
+        running_stats, "_by_frame", lambda values, cell: asked.append(len(cell)) or original(values, cell)
+    )
     return asked
 
 

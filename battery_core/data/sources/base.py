@@ -106,13 +106,13 @@ class Source(ABC):
     """True where no cell was measured; said wherever the data appear."""
     columns: ClassVar[Mapping[str, Role]] = {}
     """The source's own check-up columns beyond the canonical ones, each with its role."""
-    default_features: ClassVar[tuple[str, ...]] = ("summary",)
+    default_feature_sets: ClassVar[tuple[str, ...]] = ("summary",)
     """Feature sets that suit this source, for ``features.sets = auto``: what a check-up itself shows."""
     text_files: ClassVar[bool] = False
     """Whether its files are texts with one header each: those are read once, to be hashed and parsed as one text."""
     settings_sections: ClassVar[tuple[str, ...]] = ()
     """Sections of the data settings that reading depends on; the others are not shown to it (``own_settings``)."""
-    default_past: ClassVar[tuple[str, ...]] = ("first_checkups",)
+    default_history_sets: ClassVar[tuple[str, ...]] = ("initial_relative",)
     """Feature sets of a cell's own past, added for models that read no history themselves."""
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
     """Split settings that suit this source, for ``split.strategy = auto``."""

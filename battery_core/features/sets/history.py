@@ -20,60 +20,60 @@ _MEASURED = (*CHARGE_STATISTICS, "resistance_ohm")
 _FEWEST_SMOOTHED = 5  # a slope is not taken between single noisy check-ups
 
 
-@FEATURES.register("trend")
+@FEATURES.register("recent_change")
 class RecentChangeFeatures(FeatureSet):
-    """Each measurement freed of noise, and how far it moved in the last ``trend_checkups`` check-ups.
+    """Each measurement freed of noise, and how far it moved in the last ``recent_change_checkups`` check-ups.
 
     Two cells of the same capacity can look alike at one check-up and differ in how fast they got there; which policy a
     cell is used with shows in its slopes. A younger cell is compared with its first check-up. Needs the cell's rows
     from its beginning.
     """
 
-    name = "trend"
+    name = "recent_change"
     uses = _MEASURED
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself and earlier rows of its cell."""
         cell, values, names = _measured(rows, self.uses)
         level = smoothed(values, cell, settings.smooth_checkups)
-        slow = smoothed(values, cell, max(_FEWEST_SMOOTHED, settings.trend_checkups // 4))
-        before = slow[np.maximum(np.arange(len(rows)) - settings.trend_checkups, first_rows(cell))]
+        slow = smoothed(values, cell, max(_FEWEST_SMOOTHED, settings.recent_change_checkups // 4))
+        before = slow[np.maximum(np.arange(len(rows)) - settings.recent_change_checkups, first_rows(cell))]
         if (unknown := np.isnan(before)).any():  # not measured by then: since the first time it was
             before[unknown] = pd.DataFrame(slow).groupby(cell).transform("first").to_numpy()[unknown]
         columns = [f"{c}_smooth" for c in names] + [f"{c}_recent_change" for c in names]
         return pd.DataFrame(np.hstack([level, slow - before]), rows.index, columns, copy=False)
 
 
-@FEATURES.register("drift")
+@FEATURES.register("early_deviation")
 class EarlyDeviationFeatures(FeatureSet):
-    """How far each measurement, freed of noise, is from the mean of the cell's first ``drift_checkups`` check-ups.
+    """How far each measurement, freed of noise, is from the mean of the first ``early_deviation_checkups`` of its cell.
 
     The start is what exists of it by then: check-up 1 is compared with check-ups 0 and 1.
     """
 
-    name = "drift"
+    name = "early_deviation"
     uses = _MEASURED
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself and earlier rows of its cell."""
         cell, values, names = _measured(rows, self.uses)
-        early = np.arange(len(rows)) - first_rows(cell) < settings.drift_checkups
+        early = np.arange(len(rows)) - first_rows(cell) < settings.early_deviation_checkups
         start = running_mean(values[early], cell[early])[np.cumsum(early) - 1]  # later rows repeat the last of them
-        drift = smoothed(values, cell, settings.smooth_checkups) - start
-        return pd.DataFrame(drift, rows.index, [f"{c}_drift" for c in names], copy=False)
+        deviation = smoothed(values, cell, settings.smooth_checkups) - start
+        return pd.DataFrame(deviation, rows.index, [f"{c}_early_deviation" for c in names], copy=False)
 
 
-@FEATURES.register("lifetime")
+@FEATURES.register("expanding_mean")
 class ExpandingMeanFeatures(FeatureSet):
     """Mean of each measurement over all check-ups of the cell so far: how it was treated until now."""
 
-    name = "lifetime"
+    name = "expanding_mean"
     uses = _MEASURED
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself and earlier rows of its cell."""
         cell, values, names = _measured(rows, self.uses)
-        return pd.DataFrame(running_mean(values, cell), rows.index, [f"{c}_mean_so_far" for c in names], copy=False)
+        return pd.DataFrame(running_mean(values, cell), rows.index, [f"{c}_expanding_mean" for c in names], copy=False)
 
 
 def _measured(

@@ -27,21 +27,21 @@ _RATIOS = (
 _DIFFERENCES = tuple(c for c in CHARGE_STATISTICS if c not in _RATIOS)
 
 
-@FEATURES.register("first_checkups")
+@FEATURES.register("initial_relative")
 class InitialRelativeFeatures(FeatureSet):
     """Ratio or difference of each measurement to the median of the cell's own first check-ups.
 
-    The start is the first ``n_first_checkups`` check-ups *that exist by then*: check-up 1 is compared with check-ups 0
-    and 1, not with check-ups still to come. Needs the cell's rows from its beginning.
+    The start is the first ``n_initial_checkups`` check-ups *that exist by then*: check-up 1 is compared with check-ups
+    0 and 1, not with check-ups still to come. Needs the cell's rows from its beginning.
     """
 
-    name = "first_checkups"
+    name = "initial_relative"
     uses = (*_RATIOS, *_DIFFERENCES)
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Each row from itself and the first rows of its cell."""
         ratios, differences = usable(rows, _RATIOS), usable(rows, _DIFFERENCES)
-        start = _start(rows, [*ratios, *differences], settings.n_first_checkups)
+        start = _start(rows, [*ratios, *differences], settings.n_initial_checkups)
         features = {f"{c}_ratio_to_start": rows[c] / start[c].where(start[c].abs() > 0) for c in ratios}
         features |= {f"{c}_change_from_start": rows[c] - start[c] for c in differences}
         return pd.DataFrame(features, index=rows.index)

@@ -110,8 +110,8 @@ def leaderboard(settings: Settings, boards: Sequence[Benchmark], say: Callable[[
 def prepare(settings: Settings, board: Benchmark) -> Place:
     """Bring the board's cells and divide them; a held-out temperature gets a split file of its own."""
     source, features = settings.data.model_copy(update={"source": board.source}), settings.features
-    if board.past and features.past == ("auto",):
-        features = features.model_copy(update={"past": board.past})
+    if board.history_sets and features.history_sets == ("auto",):
+        features = features.model_copy(update={"history_sets": board.history_sets})
     own = settings.model_copy(update={"data": source, "features": features})
     tables = data.normalize(own, data.fetch(own))
     return Place(

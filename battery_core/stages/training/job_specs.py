@@ -18,7 +18,7 @@ from battery_core.training.fitting import FITTERS
 def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> list[JobSpec]:
     """A spec for each model the settings name; sections a model does not read play no part in its key."""
     everything = settings.model_dump(mode="json")
-    del everything["features"]["past"]  # it is in the sets of the models that are told of it
+    del everything["features"]["history_sets"]  # it is in the sets of the models that are told of it
     single = {name: value for name, value in everything["features"].items() if not name.startswith("history_")}
     code = code_version(train)
     data = {"source": settings.data.source, "soh_reference": settings.data.soh_reference}

@@ -136,12 +136,17 @@ def test_a_held_out_temperature_is_asked_of_the_drift_alone(tju, tmp_path, xjtu_
         for name, board in (("35", BENCHMARKS["tju-35"]), ("all", Benchmark("all", "tju", "", (), (35.0,))))
     }
     sets = {name: specs["kernel_ridge"].settings["features"]["sets"] for name, specs in told.items()}
-    assert sets == {"35": ["charge", "condition", "drift"], "all": ["charge", "condition", "drift", "lifetime"]}
+    assert sets == {
+        "35": ["charge", "condition", "early_deviation"],
+        "all": ["charge", "condition", "early_deviation", "expanding_mean"],
+    }
     assert told["35"]["mlp"].settings == told["all"]["mlp"].settings  # it is not told of the past: nothing changes
-    named = settings.model_copy(update={"features": settings.features.model_copy(update={"past": ("trend",)})})
+    named = settings.model_copy(
+        update={"features": settings.features.model_copy(update={"history_sets": ("recent_change",)})}
+    )
     (kernel, _) = stage.prepare(named, BENCHMARKS["tju-35"]).seat(0).specs
-    assert kernel.settings["features"]["sets"] == ["charge", "condition", "trend"]
-    assert {board.name for board in BENCHMARKS.values() if board.past} == {"tju-35", "tju-35-nca", "tju-35-ncm"}
+    assert kernel.settings["features"]["sets"] == ["charge", "condition", "recent_change"]
+    assert {board.name for board in BENCHMARKS.values() if board.history_sets} == {"tju-35", "tju-35-nca", "tju-35-ncm"}
 
 
 def test_a_leaking_fit_stands_and_is_never_among_the_honest(prepared, tmp_path, monkeypatch) -> None:

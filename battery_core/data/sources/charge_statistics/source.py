@@ -28,7 +28,7 @@ class ChargeStatistics(Source):
     """One set: what its file names say of a cell, and what holds for all its cells."""
 
     columns: ClassVar[Mapping[str, Role]] = dict.fromkeys(CHARGE_STATISTICS, Role.MEASUREMENT)
-    default_features: ClassVar[tuple[str, ...]] = ("charge", "condition")
+    default_feature_sets: ClassVar[tuple[str, ...]] = ("charge", "condition")
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "published"}
     text_files = True
 
@@ -113,7 +113,7 @@ class XJTU(ChargeStatistics):
 
     name = "xjtu"
     label = "XJTU charge statistics (55 NCM cells, measured)"
-    default_past = ("trend", "drift", "lifetime")
+    default_history_sets = ("recent_change", "early_deviation", "expanding_mean")
     folder = "XJTU data"
     file_pattern = r"(?P<group>.+)_battery-\d+\.csv"
     facts: ClassVar[Mapping[str, object]] = {"chemistry": "NCM", "nominal_capacity_Ah": 2.0}
@@ -132,7 +132,7 @@ class TJU(ChargeStatistics):
 
     name = "tju"
     label = "TJU charge statistics (130 NCA, NCM and NCM+NCA cells, measured)"
-    default_past = ("drift", "lifetime")
+    default_history_sets = ("early_deviation", "expanding_mean")
     folder = "TJU data"
     file_pattern = (
         r"Dataset_\d+_(?P<group>.+)_battery/CY(?P<temperature>\d+)-(?P<charge>\d+)_(?P<discharge>\d+)-#\d+\.csv"
@@ -166,7 +166,7 @@ class HUST(ChargeStatistics):
 
     name = "hust"
     label = "HUST charge statistics (77 LFP cells, measured)"
-    default_past = ("trend", "lifetime")
+    default_history_sets = ("recent_change", "expanding_mean")
     folder = "HUST data"
     file_pattern = r"(?P<number>\d+-\d+)\.csv"
     facts: ClassVar[Mapping[str, object]] = {

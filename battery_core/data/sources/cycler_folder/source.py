@@ -35,7 +35,7 @@ class CyclerFolder(Source):
     label = "own cycler data"
     settings_sections = ("cycler", "extraction")
     columns: ClassVar[Mapping[str, Role]] = {"temperature_degC": Role.USAGE, **ROLES}
-    default_features = ("summary", "charge")
+    default_feature_sets = ("summary", "charge")
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
 
     def origin_key(self, settings: DataSettings) -> str:

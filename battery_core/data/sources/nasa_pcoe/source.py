@@ -40,7 +40,7 @@ class NasaPcoe(Source):
     label = "NASA PCoE 18650 cells at 4, 24 and 43 degC (measured, raw records)"
     settings_sections = ("extraction",)
     columns: ClassVar[Mapping[str, Role]] = {**_OWN_COLUMNS, **ROLES}
-    default_features = ("charge", "resistance", "ica")
+    default_feature_sets = ("charge", "resistance", "ica")
     # cells of one temperature went through the same plan side by side: only another temperature is a new condition
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "temperature", "test_temps_degC": (43.0,)}
 
