@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BaseCallback": "callbacks",
-    "BaseLoss": "losses",
-    "History": "history",
+    "BaseLoss": "losses.basic",
+    "History": "loop.history",
     "LossRegistry": "loss_registry",
     "LossSettings": "settings",
-    "StopReason": "history",
+    "StopReason": "loop.history",
     "Trainer": "trainer",
     "TrainerSettings": "settings",
 }
