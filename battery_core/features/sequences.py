@@ -62,7 +62,7 @@ def sequence_index(rows: pd.DataFrame, settings: FeatureSettings) -> SequenceInd
         >>> import pandas as pd
         >>> from battery_core.features.settings import FeatureSettings
         >>> rows = pd.DataFrame({"cell_id": "A", "checkup_index": [3, 0, 1, 2], "time_days": [90.0, 0, 10, 20]})
-        >>> histories = history_index(rows, FeatureSettings(history_checkups=3, history_time="time_days"))
+        >>> histories = sequence_index(rows, FeatureSettings(history_checkups=3, history_time="time_days"))
         >>> histories.t[0].tolist(), histories.mask[2].tolist()
         ([0.0, 10.0, 90.0], [True, True, False])
     """

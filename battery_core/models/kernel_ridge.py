@@ -39,7 +39,7 @@ class KernelRidgeModel:
 
     Example:
         >>> x = np.linspace(0, 3, 60).reshape(-1, 1)
-        >>> model = KernelModel(length_scales=[0.5]).fit(x, 1 - 0.1 * np.sin(x), ["A"] * 60)
+        >>> model = KernelRidgeModel(length_scales=[0.5]).fit(x, 1 - 0.1 * np.sin(x), ["A"] * 60)
         >>> float(np.abs(model.predict(x) - (1 - 0.1 * np.sin(x))).max()) < 0.005
         True
     """

@@ -38,7 +38,7 @@ def weights_by_error(
         J. M. Bates, C. W. J. Granger, The combination of forecasts (1969), equation 1 without correlation.
 
     Example:
-        >>> shares_by_error([1.0, 0.5], ["A", "B"], {"near": [1.1, 0.55], "far": [0.7, 0.35], "none": [1.0, np.nan]})
+        >>> weights_by_error([1.0, 0.5], ["A", "B"], {"near": [1.1, 0.55], "far": [0.7, 0.35], "none": [1.0, np.nan]})
         {'near': 0.9, 'far': 0.1}
     """
     _, cell = np.unique(np.asarray(cell_ids), return_inverse=True)
@@ -59,7 +59,7 @@ def leave_cell_out_mean(
 
     Example:
         >>> says = {"high": [1.1, 0.7], "right": [1.0, 0.7]}
-        >>> mixed_by_others([1.0, 0.7], ["A", "B"], says).tolist()
+        >>> leave_cell_out_mean([1.0, 0.7], ["A", "B"], says).tolist()
         [1.05, 0.7]
     """
     truth = np.asarray(soh, dtype=np.float64)

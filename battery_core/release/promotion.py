@@ -62,7 +62,8 @@ def decide(contest: ComparisonInputs, policy: ReleaseSettings) -> Decision:
     Example:
         >>> errors = {"A": 0.8, "B": 1.6, "C": 0.4, "D": 1.2, "E": 0.6}
         >>> twice = {cell: 2 * error for cell, error in errors.items()}
-        >>> decide(Contest(errors, twice, "version 3", {"train_mean": 4, "linear_throughput": 3}, 5, 5), ReleaseSettings())
+        >>> baselines = {"train_mean": 4, "linear_throughput": 3}
+        >>> decide(ComparisonInputs(errors, twice, "version 3", baselines, 5, 5), ReleaseSettings())
         Decision(promote=True, reason='0.92 % is 50.0 % below version 3 (1.84 %) on 5 test cells; at least 50.0 % with \
 95 % confidence, 2.0 % needed')
     """  # noqa: E501

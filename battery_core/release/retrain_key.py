@@ -28,10 +28,10 @@ def retrain_key(
         dirty: code that is not committed may not serve: once committed, the same code gets its night.
 
     Example:
-        >>> given = ReleaseSettings(), BlendSettings(), False
-        >>> night_key("8c90", ["a", "b"], *given) == night_key("8c90", ["b", "a"], *given)
+        >>> given = ReleaseSettings(), EnsembleSettings(), False
+        >>> retrain_key("8c90", ["a", "b"], *given) == retrain_key("8c90", ["b", "a"], *given)
         True
-        >>> night_key("8c90", ["a", "b"], *given) == night_key("8c90", ["a"], *given)
+        >>> retrain_key("8c90", ["a", "b"], *given) == retrain_key("8c90", ["a"], *given)
         False
     """
     rule = policy.model_dump(mode="json", exclude=_NO_PART)

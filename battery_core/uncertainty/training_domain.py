@@ -34,7 +34,7 @@ class TrainingDomain:
     Example:
         >>> import pandas as pd
         >>> rows = pd.DataFrame({"group": ["NCM"] * 3, "cc_time_s": [1000.0, 1100.0, 1200.0]})
-        >>> seen = TrainingRange.of(rows, ["group", "cc_time_s"], quantile=0.0, margin=0.1)
+        >>> seen = TrainingDomain.of(rows, ["group", "cc_time_s"], quantile=0.0, margin=0.1)
         >>> seen.limits
         {'cc_time_s': (980.0, 1220.0)}
         >>> seen.outside(pd.DataFrame({"group": ["NCM", "NCM", "LFP"], "cc_time_s": [1000.0, 1600.0, 1000.0]})).tolist()

@@ -27,7 +27,7 @@ class CellSplit:
         SplitError: a part is empty, or a cell is in two parts.
 
     Example:
-        >>> CellSplit(("A", "B"), ("C",), ("D",), "fixed").part_of("C")
+        >>> CellSplit(("A", "B"), ("C",), ("D",), "fixed").subset_of("C")
         'val'
     """
 

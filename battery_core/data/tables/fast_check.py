@@ -38,7 +38,7 @@ def surely_passes(frame: pd.DataFrame, schema: Any, rows: CellRows | None = None
         >>> import pandas as pd
         >>> import pandera.pandas as pa
         >>> schema = pa.DataFrameSchema({"time_s": pa.Column("float64", pa.Check.ge(0.0))})
-        >>> [is_plainly_right(pd.DataFrame({"time_s": [x, 1.0]}), schema) for x in (0.0, -1.0)]
+        >>> [surely_passes(pd.DataFrame({"time_s": [x, 1.0]}), schema) for x in (0.0, -1.0)]
         [True, False]
     """
     if frame.empty or sorted(frame.columns) != sorted(schema.columns):

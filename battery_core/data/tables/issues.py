@@ -29,7 +29,7 @@ class Issue:
         reason: one sentence for people.
 
     Example:
-        >>> Finding("A1", 3, "non_finite", "voltage_entropy", "-inf", "quarantined", "not a number").action
+        >>> Issue("A1", 3, "non_finite", "voltage_entropy", "-inf", "quarantined", "not a number").action
         'quarantined'
     """
 

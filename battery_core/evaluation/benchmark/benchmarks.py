@@ -64,7 +64,7 @@ def chosen_benchmarks(names: Sequence[str]) -> list[Benchmark]:
         UnknownNameError: there is no such board; the text has the nearest.
 
     Example:
-        >>> [board.source for board in chosen_boards(["tju-35", "hust"])]
+        >>> [board.source for board in chosen_benchmarks(["tju-35", "hust"])]
         ['tju', 'hust']
     """
     for name in names:

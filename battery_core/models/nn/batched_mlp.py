@@ -20,7 +20,7 @@ class BatchedMLP(nn.Module):
 
     Example:
         >>> members = [nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1)) for _ in range(4)]
-        >>> StackedMLP(members)(torch.zeros(5, 3)).shape
+        >>> BatchedMLP(members)(torch.zeros(5, 3)).shape
         torch.Size([4, 5, 1])
     """
 

@@ -26,7 +26,7 @@ class ParallelMembers(nn.Module):
         >>> class Last(nn.Linear):
         ...     def forward(self, x, mask=None, t=None):
         ...         return super().forward(x[:, -1])
-        >>> Members([Last(3, 1) for _ in range(4)])(torch.zeros(5, 2, 3)).shape
+        >>> ParallelMembers([Last(3, 1) for _ in range(4)])(torch.zeros(5, 2, 3)).shape
         torch.Size([4, 5, 1])
     """
 

@@ -50,7 +50,7 @@ def log_pipeline(pipeline_folder: Path) -> str:
         warnings.filterwarnings("ignore", ".*An input example was not provided")  # the signature is given in full
         logged = mlflow.pyfunc.log_model(
             name="soh",
-            python_model=str(source / "release" / "pyfunc_model.py"),
+            python_model=str(source / "release" / "package" / "pyfunc_model.py"),
             artifacts={"pipeline": str(pipeline_folder)},
             code_paths=[str(package)],
             signature=signature_of(pipeline),
