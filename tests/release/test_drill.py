@@ -23,6 +23,7 @@ from battery_core.release.locking import one_at_a_time
 from battery_core.release.model_registry import CHAMPION, PREVIOUS, ModelRegistry
 from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
+from battery_core.stages import registry as run_registry
 from battery_core.stages.data import fetch as data
 from battery_core.stages.evaluation import evaluate as evaluation
 from battery_core.stages.release import compare as judging
@@ -209,7 +210,7 @@ def a_version_of_choice_comes_back(settings: Settings, registry: ModelRegistry) 
 
 @pytest.mark.parametrize("champion_asked", ["in this process", pytest.param("as packed", marks=pytest.mark.e2e)])
 def test_the_drill(settings: Settings, reference: Path, leaky_set: str, champion_asked: str) -> None:
-    registry = ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu")
+    registry = ModelRegistry(run_registry.tracking_uri(settings), "soh-xjtu")
     before_the_first_night(settings)
     night_1_promotes_over_baselines(settings)
     night_2_on_the_same_data_does_not(settings)
@@ -224,13 +225,13 @@ def test_the_drill(settings: Settings, reference: Path, leaky_set: str, champion
 @pytest.mark.e2e
 def test_two_nights_at_once_move_the_alias_once(settings: Settings) -> None:
     def one(name: str) -> Outcome:
-        with one_at_a_time(releasing.lock_file(settings), name, print):
+        with one_at_a_time(run_registry.lock_file(settings), name, print):
             return night(settings, name)
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = sorted(pool.map(one, ["twin-a", "twin-b"]), key=lambda outcome: outcome.version)
     assert [(o.version, o.promoted, o.champion) for o in outcomes] == [(1, True, 1), (2, False, 1)]
-    assert len(ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu").promotion_events()) == 1
+    assert len(ModelRegistry(run_registry.tracking_uri(settings), "soh-xjtu").promotion_events()) == 1
 
 
 def test_a_night_that_is_tried_again_has_one_version(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,11 +240,11 @@ def test_a_night_that_is_tried_again_has_one_version(settings: Settings, monkeyp
     def cut_off(*_: Any) -> None:
         raise OSError("cut off")
 
-    monkeypatch.setattr(ModelRegistry, "crown", cut_off)
+    monkeypatch.setattr(ModelRegistry, "promote", cut_off)
     with pytest.raises(OSError, match="cut off"):
         night(settings, "night-1")
-    monkeypatch.setattr(ModelRegistry, "crown", promote)
+    monkeypatch.setattr(ModelRegistry, "promote", promote)
     outcome = night(settings, "night-1")
     assert (outcome.version, outcome.promoted, outcome.champion) == (1, True, 1)
     assert night(settings, "night-1").promoted
-    assert len(ModelRegistry(releasing.tracking_uri(settings), "soh-xjtu").promotion_events()) == 1
+    assert len(ModelRegistry(run_registry.tracking_uri(settings), "soh-xjtu").promotion_events()) == 1

@@ -24,7 +24,7 @@ HOLD = (
 
 
 @pytest.fixture
-def version_by_alias(tmp_path: Path):
+def holder(tmp_path: Path):
     """Another process that holds the lock for some seconds."""
     started: list[subprocess.Popen[str]] = []
 

@@ -41,8 +41,8 @@ USUAL = ComparisonInputs(errors(1.0), errors(1.25), "version 3", BASELINES, unse
         ({"challenger": errors(NAN), "champion": None}, {}, False, "the challenger's error is nan"),
         ({"challenger": errors(NAN), "champion": errors(NAN)}, {}, False, "the challenger's error is nan"),
         # what the leak tests found
-        ({"objection": "predictions change"}, {}, False, "predictions change"),
-        ({"objection": "predictions change", "champion": None}, {}, False, "predictions change"),
+        ({"blocking_reason": "predictions change"}, {}, False, "predictions change"),
+        ({"blocking_reason": "predictions change", "champion": None}, {}, False, "predictions change"),
         # baselines
         ({"challenger": errors(4.5)}, {}, False, "4.50 % does not beat the baseline train_mean (4.00 %)"),
         ({"challenger": errors(3.0)}, {}, False, "3.00 % does not beat the baseline linear_throughput (2.00 %)"),

@@ -29,7 +29,7 @@ def rows() -> pd.DataFrame:
         life = np.linspace(0, 1, n)
         table = pd.DataFrame({name: generator.normal(size=n).clip(-2, 2) for name in CHARGE_STATISTICS})
         part = "test" if cell in "EF" else "val" if cell == "D" else "train"
-        table = table.assign(cell_id=cell, group="g", part=part, checkup_index=np.arange(n), cycle_count=np.arange(n))
+        table = table.assign(cell_id=cell, group="g", subset=part, checkup_index=np.arange(n), cycle_count=np.arange(n))
         parts.append(table.assign(soh=1 - 0.2 * life, capacity_Ah=2 * (1 - 0.2 * life)))
     return pd.concat(parts, ignore_index=True)
 

@@ -147,7 +147,7 @@ def test_a_model_of_histories_serves_the_rows_of_a_cell_in_any_order(
         served = mlflow.pyfunc.load_model(log_pipeline(spec.folder / PIPELINE_FOLDER))
     shuffled = packed.rows.sample(frac=1, random_state=3)
     answer = served.predict(shuffled[[column.name for column in served.metadata.get_input_schema()]])
-    scored = pd.read_parquet(spec.folder / PREDICTIONS_FILE).query("part == 'test'")["prediction"].to_numpy()
+    scored = pd.read_parquet(spec.folder / PREDICTIONS_FILE).query("subset == 'test'")["prediction"].to_numpy()
     np.testing.assert_allclose(answer["soh"].reindex(packed.rows.index), scored, atol=1e-6, rtol=0)
     alone = served.predict(packed.rows.iloc[[-1]])["soh"]
     assert abs(alone.iloc[0] - scored[-1]) > 1e-6  # a late check-up: its history was read

@@ -32,7 +32,7 @@ def rows() -> pd.DataFrame:
         chemistry="NMC",
         nominal_capacity_Ah=5.0,
         throughput_Ah=100.0 * rows["checkup_index"],
-        part=number.map({0: "train", 1: "train", 2: "val", 3: "test", 4: "test", 5: "test"}),
+        subset=number.map({0: "train", 1: "train", 2: "val", 3: "test", 4: "test", 5: "test"}),
     )
 
 

@@ -74,7 +74,7 @@ def house(
     folder = tmp_path_factory.mktemp("versions")
     reference = write_xjtu(folder / "reference")
     settings = xjtu_settings(
-        folder / "project", reference, models=("lgbm",), release__allow_dirty=True, release__must_beat=(),
+        folder / "project", reference, models=("lgbm",), release__allow_dirty=True, release__required_baselines=(),
         tracking__mlflow_uri=new_store(folder / "registry"), data__remote=str(folder / "second"),
     )  # fmt: skip
     (folder / "second").mkdir()

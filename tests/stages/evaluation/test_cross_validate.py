@@ -26,7 +26,7 @@ def changed(prepared: Any, tmp_path: Any, **validation: Any) -> Any:
     return settings.model_copy(
         update={
             "ensemble": settings.ensemble.model_copy(update={"enabled": False}),
-            "validation": settings.cross_validation.model_copy(update=validation),
+            "cross_validation": settings.cross_validation.model_copy(update=validation),
             "paths": settings.paths.model_copy(update={"artifacts": tmp_path / "artifacts"}),
         }
     )

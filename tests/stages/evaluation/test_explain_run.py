@@ -206,7 +206,7 @@ def test_the_command_hands_over_what_was_said(
         given.extend([settings.data.source, *rest])
         return ["done"]
 
-    monkeypatch.setattr("battery_core.stages.explain_run.explain_run", explain_run)
+    monkeypatch.setattr("battery_core.stages.evaluation.explain_run.explain_run", explain_run)
     argv = ["explain", "night-1", "--cells", "a,b", "--rows", "9", "--to", "there", "--data.source", "tju"]
     assert main(argv) == 0
     assert given == ["tju", "night-1", ("a", "b"), 9, Path("there")]

@@ -21,6 +21,7 @@ from battery_core.release.model_registry import ModelRegistry, Version
 from battery_core.release.package.mlflow_model import log_pipeline
 from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
+from battery_core.stages import registry as run_registry
 from battery_core.stages.evaluation import evaluate as evaluation
 from battery_core.stages.release import promote as releasing
 from battery_core.stages.release.compare import NONE_SERVES, Champion, asking
@@ -60,7 +61,7 @@ def test_the_first_wins_the_second_is_no_better(
     second = releasing.release(settings, prepared.tables, prepared.split, again, "night-2")
     assert (second.version, second.champion, second.promoted) == (2, 1, False)
     assert "is equal to version 1" in second.reason
-    client = releasing.mlflow_client(releasing.tracking_uri(settings))
+    client = releasing.mlflow_client(run_registry.tracking_uri(settings))
     version = client.get_model_version("soh-xjtu", "2")
     assert version.tags["git_commit"] == "c0ffee"
     assert version.tags["promoted"] == "False"
@@ -232,11 +233,11 @@ def test_a_perceptron_lies_beside_the_package_as_onnx(night, prepared, packed, t
 
 def test_runs_on_one_registry_share_one_lock(night, prepared, tmp_path: Path) -> None:
     settings, _ = night
-    database = Path(releasing.tracking_uri(settings).removeprefix("sqlite:///"))
-    assert releasing.lock_file(settings) == database.parent / "train.lock"
-    own = releasing.lock_file(prepared.settings)
+    database = Path(run_registry.tracking_uri(settings).removeprefix("sqlite:///"))
+    assert run_registry.lock_file(settings) == database.parent / "train.lock"
+    own = run_registry.lock_file(prepared.settings)
     assert own == prepared.settings.folder("artifacts").resolve() / "train.lock"
     server = settings.model_copy(
         update={"tracking": settings.tracking.model_copy(update={"mlflow_uri": "http://localhost:1"})}
     )
-    assert releasing.lock_file(server) == settings.folder("artifacts") / "train.lock"
+    assert run_registry.lock_file(server) == settings.folder("artifacts") / "train.lock"

@@ -43,7 +43,7 @@ def test_the_result_says_what_came_out(specs: dict[str, JobSpec], results: dict[
     assert result["precision"] == {"lgbm": "float32, sums float64", "mlp": "float32"}[model]
     assert {*CHARGE_STATISTICS, "cycle_count"} <= set(result["features"])
     assert not {"capacity_Ah", "soh"} & set(result["features"])
-    validation = pd.read_parquet(specs[model].folder / PREDICTIONS_FILE).query("part == 'val'")
+    validation = pd.read_parquet(specs[model].folder / PREDICTIONS_FILE).query("subset == 'val'")
     by_hand = [100 * (c["prediction"] / c["soh"] - 1).abs().mean() for _, c in validation.groupby("cell_id")]
     assert len(by_hand) == 2
     assert result["val_mean_cell_mape"] == pytest.approx(sum(by_hand) / 2)
@@ -86,7 +86,7 @@ def test_only_what_shapes_a_model_is_in_its_key(
 
     before = {model: spec.key for model, spec in specs.items()}
     assert keys() == before
-    assert keys(jobs__timeout_s=5.0, release__min_gain=0.5) == before
+    assert keys(jobs__timeout_s=5.0, release__min_improvement=0.5) == before
     longer = keys(trainer__epochs=5)
     assert (longer["lgbm"], longer["mlp"] == before["mlp"]) == (before["lgbm"], False)
     assert not set(keys(seed=1).values()) & set(before.values())
