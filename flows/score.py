@@ -57,13 +57,13 @@ def say(scored: ScoringResult, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
     import pandas as pd
 
+    from battery_core.reporting.tables.scoring import score_flags, score_table
     from battery_core.stages.scoring.score import FIGURE_FILE, SCORES_FILE
-    from battery_core.stages.scoring.score_text import in_words, rows_for_people
     from flows.command_line import print_table
 
-    rows = rows_for_people(pd.read_parquet(scored.folder / SCORES_FILE), most=12)
-    print_table("The cells to look at first", rows)
-    print("\n".join(in_words(scored.summary)))
+    rows = score_table(pd.read_parquet(scored.folder / SCORES_FILE), most=12)
+    print_table("Cells by urgency", rows)
+    print("\n".join(score_flags(scored.summary)))
     print(f"\ntable: {scored.folder / SCORES_FILE}\nplot:  {scored.folder / FIGURE_FILE}\n{seconds:.0f} s")
 
 

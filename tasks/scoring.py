@@ -10,10 +10,10 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.reporting.tables.scoring import score_flags, score_table
 from battery_core.settings import Settings
 from battery_core.stages import StageResult
 from battery_core.stages.scoring import score as stage
-from battery_core.stages.scoring import score_text as score_words
 from battery_core.stages.scoring.score import ScoringResult
 from tasks.common import OPTIONS
 
@@ -31,9 +31,9 @@ def score(settings: Settings, tables: StageResult, folder: Path) -> ScoringResul
 def show(scored: ScoringResult, key: str) -> None:
     """What a person looks at first."""
     scores = pd.read_parquet(scored.folder / stage.SCORES_FILE)
-    create_table_artifact(table=score_words.rows_for_people(scores), key=f"scores-{key}", description=scored.message)
+    create_table_artifact(table=score_table(scores), key=f"scores-{key}", description=scored.message)
     picture = base64.b64encode((scored.folder / stage.FIGURE_FILE).read_bytes()).decode()
     create_image_artifact(
         image_url=f"data:image/png;base64,{picture}", key=f"scores-fade-{key}", description="the cells to look at first"
     )
-    create_markdown_artifact(markdown="\n".join(score_words.in_words(scored.summary)), key=f"scores-flags-{key}")
+    create_markdown_artifact(markdown="\n".join(score_flags(scored.summary)), key=f"scores-flags-{key}")

@@ -17,12 +17,12 @@ from battery_core.errors import DataError
 from battery_core.files import read_json, whole_folder, write_json
 from battery_core.release.champion_scoring import PackagePredictions, ask
 from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version
+from battery_core.reporting.figures.scoring import draw_scores
 from battery_core.settings import Settings
 from battery_core.stages import StageResult
 from battery_core.stages.common import STAGE_FILE, read_table
 from battery_core.stages.registry import open_registry, registered_name, tracking_uri
-from battery_core.stages.scoring.remaining_life import forecasts, with_use
-from battery_core.stages.scoring.score_text import draw
+from battery_core.stages.scoring.remaining_life import forecast_cells, with_usage
 from battery_core.tracking.mlflow_tracker import store_answers
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[
             )
         package = registry.package(champion)
     cells, checkups = read_table(tables.path, "cells"), read_table(tables.path, "checkups")
-    rows, unit = with_use(join_rows(cells, checkups))
+    rows, unit = with_usage(join_rows(cells, checkups))
     rows["soh"] = soh(rows, cells, settings.data.soh_reference)
     answers = ask(package, rows, f"score: version {champion.number}", settings.release.champion_timeout_s)
     rows = rows.join(_with_intervals(answers.estimates, say))
     stage = read_json(tables.path / STAGE_FILE) or {}
     stamp = {
-        "use_unit": unit,
+        "usage_unit": unit,
         "soh_reference": settings.data.soh_reference,
         "model_name": champion.name,
         "model_version": champion.number,
@@ -88,7 +88,7 @@ def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[
     with whole_folder(folder) as part:
         scores.to_parquet(part / SCORES_FILE, index=False)
         write_json(part / SUMMARY_FILE, summary)
-        draw(rows, scores, summary, settings.score.end_of_life, part / FIGURE_FILE)
+        draw_scores(rows, scores, summary, part / FIGURE_FILE)
     return ScoringResult(folder, summary["message"], summary)
 
 
@@ -105,7 +105,7 @@ def _with_intervals(said: pd.DataFrame, say: Callable[[str], None]) -> pd.DataFr
 def _newest(rows: pd.DataFrame, answers: PackagePredictions, given: ScoreSettings) -> pd.DataFrame:
     """A line for each newest check-up of each cell."""
     newest = rows.groupby("cell_id").tail(given.newest)
-    table = newest[[*_KNOWN, "use"]].assign(
+    table = newest[[*_KNOWN, "usage"]].assign(
         soh=newest["prediction"],
         soh_lower=newest["soh_lower"],
         soh_upper=newest["soh_upper"],
@@ -117,7 +117,7 @@ def _newest(rows: pd.DataFrame, answers: PackagePredictions, given: ScoreSetting
     least = np.fmin(table["soh"] - given.near, table["soh_lower"])  # fmin: a missing interval plays no part
     table["at_end_of_life"] = table["soh"] <= given.end_of_life
     table["near_end_of_life"] = least <= given.end_of_life
-    left = forecasts(rows, given)
+    left = forecast_cells(rows, given)
     return table.merge(left, on=["cell_id", "checkup_index"], how="left").reset_index(drop=True)
 
 
@@ -144,7 +144,7 @@ def _summary(scores: pd.DataFrame, champion: Version, settings: Settings, tables
         "data_version": scores["data_version"].iloc[0],
         "same_data_as_training": trained_on == scores["data_version"].iloc[0],
         "scored_at": str(scores["scored_at"].iloc[0]),
-        "use_unit": scores["use_unit"].iloc[0],
+        "usage_unit": scores["usage_unit"].iloc[0],
         "end_of_life": settings.score.end_of_life,
         "at_end_of_life": list(at["cell_id"]),
         "near_end_of_life": list(near["cell_id"]),

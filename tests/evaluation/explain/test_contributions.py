@@ -96,7 +96,7 @@ MODELS = [{"model": name, "val_mean_cell_mape": error} for name, error in (("lgb
     ("chosen", "of_vectors", "explained", "why"),
     [
         ({"model": "mlp"}, {"mlp", "lgbm"}, "mlp", "mlp, the chosen model,"),
-        (ENSEMBLE, {"mlp", "lgbm"}, "mlp", "mlp, 30 % of the chosen blend (its heaviest"),
+        (ENSEMBLE, {"mlp", "lgbm"}, "mlp", "mlp, 30 % of the chosen ensemble (its heaviest"),
         (ENSEMBLE, {"lgbm"}, "lgbm", "lgbm, 20 % of"),
         ({"model": "lstm"}, {"mlp", "lgbm"}, "mlp", "mlp, the best with a feature vector (the chosen lstm reads"),
         ({"model": "lstm"}, set(), "", ""),

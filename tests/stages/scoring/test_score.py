@@ -16,11 +16,11 @@ from battery_core.predictors.pipeline import Pipeline
 from battery_core.release.champion_scoring import PackagePredictions
 from battery_core.release.model_registry import ModelRegistry
 from battery_core.release.package.mlflow_model import log_pipeline
+from battery_core.reporting.tables.scoring import most_urgent_cells, score_flags, score_table
 from battery_core.stages.common import read_table
 from battery_core.stages.registry import registered_name
 from battery_core.stages.scoring import score as stage
-from battery_core.stages.scoring.remaining_life import CYCLES, EFC, with_use
-from battery_core.stages.scoring.score_text import in_words, rows_for_people, shown_cells
+from battery_core.stages.scoring.remaining_life import CYCLES, EFC, with_usage
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def scored(settings: Any, prepared: Any, folder: Any, **given: Any) -> tuple[sta
 def no_plot_no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ask_in_process: Any) -> None:
     """Plots and processes take most of the time; the one test that is about each has it."""
     if "people" not in request.node.name:
-        monkeypatch.setattr(stage, "draw", lambda *_: [])
+        monkeypatch.setattr(stage, "draw_scores", lambda *_: [])
     if "newest_checkup_of_every_cell" not in request.node.name:
         monkeypatch.setattr(stage, "ask", ask_in_process)
 
@@ -84,7 +84,7 @@ def test_the_table_holds_the_newest_checkup_of_every_cell(settings, prepared, ch
     assert set(table["data_version"]) == {prepared.raw.version}
     assert set(table["model_version"]) == {1}
     assert set(table["model_name"]) == {"soh-xjtu"}
-    assert set(table["use_unit"]) == {CYCLES}
+    assert set(table["usage_unit"]) == {CYCLES}
     assert abs((pd.Timestamp.now("UTC") - table["scored_at"].iloc[0]).total_seconds()) < 60
     unseen = table.loc[~table["seen_in_training"], "cell_id"]
     assert set(unseen) == set(newest.index) - set(champion.facts["seen_cells"])
@@ -99,7 +99,7 @@ def test_cells_are_flagged_by_the_end_of_life_that_is_set(settings, prepared, ch
     assert table["at_end_of_life"].tolist() == (table["soh"] <= middle).tolist()
     assert table["near_end_of_life"].tolist() == (table["soh_lower"] <= middle).tolist()
     assert found.summary["at_end_of_life"] == sorted(table.loc[table["soh"] <= middle, "cell_id"])
-    assert (table.loc[table["at_end_of_life"], "checkups_left"] == 0).all()
+    assert (table.loc[table["at_end_of_life"], "rul_checkups"] == 0).all()
     far, table = scored(settings, prepared, tmp_path / "c", end_of_life=0.01, near=0.0)
     assert not table["near_end_of_life"].any()
     assert "0 at 1% SOH or below, 0 near it" in far.message
@@ -108,7 +108,7 @@ def test_cells_are_flagged_by_the_end_of_life_that_is_set(settings, prepared, ch
 def test_more_newest_checkups_can_be_had(settings, prepared, champion: Pipeline, tmp_path) -> None:
     _, table = scored(settings, prepared, tmp_path / "scores", newest=3)
     assert set(table.groupby("cell_id").size()) == {3}
-    assert (table.groupby("cell_id")["use_left"].count() <= 1).all()  # the forecast is of the newest only
+    assert (table.groupby("cell_id")["rul"].count() <= 1).all()  # the forecast is of the newest only
 
 
 def test_a_cell_unlike_training_is_named_with_its_column(settings, prepared, champion: Pipeline, tmp_path) -> None:
@@ -124,7 +124,7 @@ def test_a_cell_unlike_training_is_named_with_its_column(settings, prepared, cha
     checkups.to_parquet(moved / "checkups.parquet", index=False)
     found = stage.score(settings, replace(prepared.tables, path=moved), tmp_path / "scores")
     assert found.summary["out_of_distribution"].get(checkups.loc[last, "cell_id"]) == column
-    assert f"({column})" in "\n".join(in_words(found.summary))
+    assert f"({column})" in "\n".join(score_flags(found.summary))
 
 
 def test_a_model_without_intervals_is_used_and_said(
@@ -153,17 +153,17 @@ def test_use_is_equivalent_full_cycles_where_throughput_is_measured() -> None:
     rows = pd.DataFrame(
         {"throughput_Ah": [0.0, 100.0], "nominal_capacity_Ah": 5.0, "cycle_count": [0, 7], "checkup_index": [0, 1]}
     )
-    found, unit = with_use(rows)
-    assert (found["use"].tolist(), unit) == ([0.0, 10.0], EFC)
-    found, unit = with_use(rows.assign(throughput_Ah=[0.0, np.nan]))
-    assert (found["use"].tolist(), unit) == ([0.0, 7.0], CYCLES)
+    found, unit = with_usage(rows)
+    assert (found["usage"].tolist(), unit) == ([0.0, 10.0], EFC)
+    found, unit = with_usage(rows.assign(throughput_Ah=[0.0, np.nan]))
+    assert (found["usage"].tolist(), unit) == ([0.0, 7.0], CYCLES)
 
 
 def test_people_see_the_most_urgent_cells_first(settings, prepared, champion: Pipeline, tmp_path) -> None:
     _, table = scored(settings, prepared, tmp_path / "scores", end_of_life=0.9)
-    lines = rows_for_people(table, most=5)
-    assert [line["cell"] for line in lines] == shown_cells(table, 5)
-    order = table.set_index("cell_id")["at_end_of_life"].loc[shown_cells(table, 12)].tolist()
+    lines = score_table(table, most=5)
+    assert [line["cell"] for line in lines] == most_urgent_cells(table, 5)
+    order = table.set_index("cell_id")["at_end_of_life"].loc[most_urgent_cells(table, 12)].tolist()
     assert order == sorted(order)
-    assert {"cell", "check-up", "SOH", "measured", "cycles left", "check-ups left", "note"} == set(lines[0])
+    assert {"cell", "check-up", "SOH", "measured", "RUL / cycles", "RUL / check-ups", "note"} == set(lines[0])
     assert (tmp_path / "scores" / stage.FIGURE_FILE).stat().st_size > 10_000
