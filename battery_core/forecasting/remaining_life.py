@@ -36,7 +36,7 @@ class ReferenceCell:
 
 
 @dataclass(frozen=True)
-class Trend:
+class FadeTrend:
     """Present state and fade rate of a cell.
 
     Args:
@@ -133,14 +133,14 @@ def forecast_rul(
     return Forecast(rul, least / -now.steepest, slowest, 0, "linear fade of this cell alone; a knee is not included")
 
 
-def fit_trend(usage: Array, soh: Array, coverage: float = 0.9) -> Trend:
+def fit_trend(usage: Array, soh: Array, coverage: float = 0.9) -> FadeTrend:
     """Return the present state and the fade rate of a cell, from at least two check-ups in the order of usage."""
     x, y = _thin(usage, soh)
     end: Any = theilslopes(y[-_NEWEST_POINTS:], x[-_NEWEST_POINTS:])
     whole: Any = theilslopes(y, x, alpha=coverage)
     soh_now = float(end.intercept + end.slope * usage[-1])
     slope, steepest, flattest = (float(value) for value in (whole.slope, whole.low_slope, whole.high_slope))
-    return Trend(float(usage[-1]), soh_now, slope, min(steepest, slope), max(flattest, slope))
+    return FadeTrend(float(usage[-1]), soh_now, slope, min(steepest, slope), max(flattest, slope))
 
 
 def usage_at_soh(usage: Array, soh: Array, level: float) -> float:
@@ -163,12 +163,12 @@ def usage_at_soh(usage: Array, soh: Array, level: float) -> float:
     return float(usage[i - 1] + share * (usage[i] - usage[i - 1]))
 
 
-def _linear_rul(now: Trend, end_of_life: float) -> float:
+def _linear_rul(now: FadeTrend, end_of_life: float) -> float:
     return (now.soh - end_of_life) / -now.slope
 
 
 def _from_reference_cells(
-    reference_cells: Sequence[ReferenceCell], conditions: Sequence[str], now: Trend, end_of_life: float
+    reference_cells: Sequence[ReferenceCell], conditions: Sequence[str], now: FadeTrend, end_of_life: float
 ) -> tuple[Array, str]:
     """Return the RUL by the example of each reference cell, shape (C,), and the basis in words."""
     for condition in (*conditions, ""):
