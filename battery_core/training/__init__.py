@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from battery_core.training.settings import LossSettings, TrainerSettings
     from battery_core.training.trainer import Trainer
 
-_HOMES = {
+_MODULES = {
     "BaseCallback": "callbacks",
     "BaseLoss": "losses.basic",
     "History": "loop.history",
@@ -39,6 +39,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
