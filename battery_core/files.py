@@ -35,7 +35,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 def _sweep(target: Path) -> None:
     """Remove what killed runs left behind; a folder that is still being filled is younger than a day."""
-    for suffix in ("subset", "old"):
+    for suffix in ("part", "old"):
         for left in target.parent.glob(f".{target.name}.*.{suffix}"):
             if time.time() - left.stat().st_mtime > _STALE_AFTER_S:
                 shutil.rmtree(left, ignore_errors=True)
