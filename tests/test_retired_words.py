@@ -54,7 +54,7 @@ RETIRED_NAMES = {
 ALLOWED: dict[tuple[str, str], str] = {
     ("battery_core/artifacts.py", "correction"): "a JSON key of packed models",
     ("battery_core/models/kernel_ridge.py", "_kernel"): "the kernel function, not the model",
-    ("battery_core/reporting/figures/drift.py", "drift"): "data drift, the field term",
+    ("battery_core/reporting/figures/data_drift.py", "drift"): "data drift, the field term",
     ("battery_core/training/fast/manual_layers.py", "keep"): "the probability that dropout keeps a unit",
     ("tasks/evaluation.py", "drift"): "data drift, the field term",
 }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
-from matplotlib.figure import Figure  # without pyplot: no screen is needed
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure  # without pyplot: no screen is needed
 
 from battery_core.reporting.formats import temperature
 
-Colour = str | tuple[float, ...]
+Colour = str | tuple[float, float, float, float]
 BLUE, SKY, GREEN, ORANGE, VERMILLION = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00"
 PURPLE, BLACK, GREY = "#CC79A7", "0.15", "0.55"
 SERIES = (BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, BLACK, GREY)
@@ -25,7 +28,8 @@ _DPI, _CHARACTERS_PER_INCH = 110, 12
 
 def colour_scale(n: int) -> list[Colour]:
     """Return n colours of one scale, from dark to bright."""
-    return [tuple(colour) for colour in colormaps["cividis"](np.linspace(0.0, 0.95, n))]
+    colours = colormaps["cividis"](np.linspace(0.0, 0.95, n))
+    return [(float(red), float(green), float(blue), float(alpha)) for red, green, blue, alpha in colours]
 
 
 def group_colours(names: Sequence[str]) -> dict[str, Colour]:
@@ -40,6 +44,21 @@ def temperature_colours(values: pd.Series[float]) -> dict[str, Colour]:
     scale: Sequence[Colour] = _TEMPERATURES.get(len(stated)) or colour_scale(len(stated))
     colours = {temperature(value): colour for value, colour in zip(stated, scale, strict=False)}
     return colours | ({temperature(None): GREY} if values.isna().any() else {})
+
+
+def make_panels(figure: Figure | SubFigure, count: int, columns: int, **options: Any) -> list[Axes]:
+    """Return the axes of a grid of panels, line by line; those beyond ``count`` are hidden.
+
+    Args:
+        figure: to draw in.
+        count: panels that are used.
+        columns: panels side by side.
+        options: of ``Figure.subplots``, such as ``sharey``.
+    """
+    grid = figure.subplots(max(1, math.ceil(count / columns)), columns, squeeze=False, **options).ravel()
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return list(grid)
 
 
 def save_figure(figure: Figure, title: str, file: Path) -> Path:

@@ -19,7 +19,7 @@ from battery_core.data.sources.cycler_folder.tables import as_tables
 from battery_core.data.tables.issues import Issue
 from battery_core.data.tables.labels import soh
 from battery_core.errors import DataError
-from battery_core.reporting.figures.cycler import CellPicture, draw_cells
+from battery_core.reporting.figures.cycler import CellCurves, draw_cycler_cells
 from battery_core.settings import Settings
 
 _COLUMNS = ("time_s", "voltage_V", "current_A", "temperature_degC")
@@ -103,7 +103,7 @@ def inspect(settings: Settings) -> Inspection:
     if pictures:
         folder = settings.data.cycler.folder or Path()
         file = settings.folder("artifacts") / "inspect" / f"{folder.resolve().name}.png"
-        figure = draw_cells(pictures, f"'{folder.resolve().name}': {len(pictures)} cell(s) with check-ups", file)
+        figure = draw_cycler_cells(pictures, f"'{folder.resolve().name}': {len(pictures)} cell(s) with check-ups", file)
     return Inspection(views, refused, issues, figure)
 
 
@@ -128,12 +128,12 @@ def _view(found: Understood, part: SourceTables, settings: DataSettings) -> Cell
     )
 
 
-def _picture(found: Understood, part: SourceTables, view: CellView) -> CellPicture:
+def _picture(found: Understood, part: SourceTables, view: CellView) -> CellCurves:
     last = next(c for c, broken in zip(found.checkups[::-1], found.broken[::-1], strict=True) if not broken)
     cut = slice(last.begins, last.discharge.stop + 1)
     time_h = (found.record.time_s[cut] - found.record.time_s[last.begins]) / _SECONDS_PER_HOUR
     cycles = part.checkups["cycle_count"].to_numpy(dtype=float)
-    return CellPicture(
+    return CellCurves(
         view.cell, cycles, np.array(view.soh), time_h, found.record.voltage_V[cut], found.record.current_A[cut]
     )
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from battery_core.evaluation.data_drift import measure_drift
 from battery_core.features.base import build_features, feature_names
 from battery_core.features.sets.condition import with_known_groups
+from battery_core.reporting.figures.data import draw_checkup_spacing, draw_fade_curves, draw_quality_issues
+from battery_core.reporting.figures.data_drift import draw_drift
 from battery_core.settings import Settings
 from battery_core.stages.common import source_of
 
@@ -33,19 +36,16 @@ def draw_data(settings: Settings, tables: Path, rows: pd.DataFrame, label: str, 
     Returns:
         The distance of test from training cells, feature by feature, for the report.
     """
-    from battery_core.reporting.figures import data as data_figures
-    from battery_core.reporting.figures import drift as drift_figures
-
     files = [folder / f"{name}.png" for name in DATA_FIGURES]
     titles = [f"{label}: {what}" for what in DATA_FIGURES.values()]
     compared = rows[rows["subset"].isin(["train", "test"])]
-    features, part = _features(settings, compared), compared["subset"]
-    table = drift_figures.drift(features, part)
-    data_figures.fade_curves(rows, titles[0], files[0])
-    data_figures.spacing(rows, titles[1], files[1])
-    drift_figures.distributions(features, part, table, titles[2], files[2])
-    data_figures.quarantine_map(rows, pd.read_csv(tables / "issues.csv"), titles[3], files[3])
-    return table
+    features, subset = _features(settings, compared), compared["subset"]
+    drift = measure_drift(features, subset)
+    draw_fade_curves(rows, titles[0], files[0])
+    draw_checkup_spacing(rows, titles[1], files[1])
+    draw_drift(features, subset, drift, titles[2], files[2])
+    draw_quality_issues(rows, pd.read_csv(tables / "issues.csv"), titles[3], files[3])
+    return drift
 
 
 def _features(settings: Settings, rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from battery_core.evaluation.metrics.coverage import score_intervals
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC, probe_verdict, score, score_baselines
 from battery_core.files import read_json, write_json
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
+from battery_core.reporting.figures.models import draw_calibration, draw_learning_curves
+from battery_core.reporting.figures.predictions import draw_fade, draw_parity, draw_residuals
 from battery_core.reporting.model_card import scope
 from battery_core.reporting.tables.report import percent
 from battery_core.settings import Settings
@@ -133,18 +135,15 @@ def draw(
     folder: Path, test: pd.DataFrame, challenger: Mapping[str, Any], report: Mapping[str, Any], runs: Path
 ) -> None:
     """The challenger on the test cells, how each model learnt, and whether its intervals hold."""
-    from battery_core.reporting.figures import models as model_figures
-    from battery_core.reporting.figures import predictions as figures
-
     rows = test.assign(prediction=predictions_for(runs / challenger["run_id"], test))
     truth, label = "simulated" if report["simulated"] else "measured", report["label"]
     title = f"{challenger['model']} on {label}: {percent(challenger['test'][PRIMARY_METRIC])} mean per-cell MAPE"
     order = [cell["cell_id"] for cell in sorted(challenger["test"]["per_cell"], key=lambda cell: cell["mape"])]
-    figures.parity(rows, title, folder / "parity.png", truth)
-    figures.residuals(rows, title, folder / "residuals.png", truth)
-    figures.fade(rows, order, title, folder / "fade.png", truth)
+    draw_parity(rows, title, folder / "parity.png", truth)
+    draw_residuals(rows, title, folder / "residuals.png", truth)
+    draw_fade(rows, order, title, folder / "fade.png", truth)
     models = report["models"]
     levels = {model["model"]: model["intervals"]["calibration"] for model in models}
     histories = {model["model"]: read_json(runs / model["run_id"] / HISTORY_FILE) or {} for model in models}
-    model_figures.calibration(levels, f"{label}: intervals", folder / "calibration.png")
-    model_figures.learning(histories, f"{label}: training", folder / "learning.png")
+    draw_calibration(levels, f"{label}: intervals", folder / "calibration.png")
+    draw_learning_curves(histories, f"{label}: training", folder / "learning.png")

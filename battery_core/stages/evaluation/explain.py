@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from battery_core.cell_errors import as_worst
+from battery_core.evaluation.explain import contributions as explaining
+from battery_core.evaluation.explain import importance
+from battery_core.evaluation.explain.contributions import Contributions, FeatureRows, is_exact
+from battery_core.evaluation.explain.importance import permutation
 from battery_core.predictors.pipeline import PIPELINE_FILE, Pipeline
+from battery_core.reporting.figures.explain import draw_shap_summary, draw_waterfall
+from battery_core.reporting.figures.models import draw_importance
+from battery_core.reporting.figures.sequences import draw_attention, draw_latent_paths
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
-
-if TYPE_CHECKING:
-    from battery_core.evaluation.explain.contributions import Contributions, FeatureRows
 
 _SUMMARY_ROWS, _SUMMARY_BACKGROUND, _SINGLE_BACKGROUND = 100, 12, 64
 _ESTIMATES, _KERNEL_ESTIMATES = 150_000, 40_000  # for a summary: seconds; the kernel model is many times slower
@@ -34,10 +38,6 @@ def explain(folder: Path, report: Mapping[str, Any], runs: Path, train: pd.DataF
         train: labelled check-ups of the training cells.
         test: labelled check-ups of the test cells.
     """
-    from battery_core.evaluation.explain.contributions import FeatureRows, is_exact
-    from battery_core.evaluation.explain.importance import permutation
-    from battery_core.reporting.figures import models as model_figures
-
     label = str(report["label"])
     loaded = {m["model"]: pipeline for m in report["models"] if (pipeline := load(runs / m["run_id"]))}
     of_vectors = {name: pipeline for name, pipeline in loaded.items() if not pipeline.histories}
@@ -54,7 +54,7 @@ def explain(folder: Path, report: Mapping[str, Any], runs: Path, train: pd.DataF
             _of_candidate(folder, pipeline, told, FeatureRows.of(pipeline, train), cells, f"{why} on {label}")
     if swapped:
         unit = "error grows by, SOH points"
-        model_figures.importance(swapped, f"{label}: without knowing a feature", unit, folder / "importance.png")
+        draw_importance(swapped, f"{label}: without knowing a feature", unit, folder / "importance.png")
     for model in report["models"]:
         if model["model"] in loaded.keys() - of_vectors.keys():
             _of_histories(folder, model, loaded[model["model"]], test, label)
@@ -100,12 +100,9 @@ def last_checkups(rows: pd.DataFrame, cells: Mapping[str, str]) -> dict[str, int
 def _of_trees(
     folder: Path, pipeline: Pipeline, told: FeatureRows, cells: Mapping[str, str], who: str, label: str
 ) -> None:
-    from battery_core.evaluation.explain import contributions as explaining
-    from battery_core.evaluation.explain import importance
-    from battery_core.reporting.figures import models as model_figures
 
     gains = {pipeline.model_name: importance.gain(pipeline)}
-    model_figures.importance(gains, f"{who} on {label}", "share of the gain, %", folder / "gain.png")
+    draw_importance(gains, f"{who} on {label}", "share of the gain, %", folder / "gain.png")
     many = explaining.of_trees(pipeline, told.sample(_TREE_ROWS, 0))
     shown = last_checkups(told.rows, cells)
     few = explaining.of_trees(pipeline, told.take(list(shown.values())))
@@ -116,8 +113,6 @@ def _of_candidate(
     folder: Path, pipeline: Pipeline, told: FeatureRows, train: FeatureRows, cells: Mapping[str, str], title: str
 ) -> None:
     """Sampled Shapley values: many check-ups roughly, three well."""
-    from battery_core.evaluation.explain import contributions as explaining
-
     budget = _KERNEL_ESTIMATES if pipeline.model_name == "kernel_ridge" else _ESTIMATES
     rows = min(_SUMMARY_ROWS, budget // (2 * _SUMMARY_BACKGROUND * len(pipeline.feature_names)))
     rough = explaining.background_of(pipeline, train, _SUMMARY_BACKGROUND)
@@ -132,26 +127,22 @@ def draw(
     folder: Path, prefix: str, many: Contributions, few: Contributions, shown: Sequence[str], title: str
 ) -> list[Path]:
     """Which way features move the many estimates, and how each of the few, named by ``shown``, came about."""
-    from battery_core.reporting.figures import explain as explain_figures
-
     named = {what: position for position, what in enumerate(shown)}
     return [
-        explain_figures.summary(many, title, folder / f"{prefix}shap.png"),
-        explain_figures.waterfall(few, named, title, folder / f"{prefix}waterfall.png"),
+        draw_shap_summary(many, title, folder / f"{prefix}shap.png"),
+        draw_waterfall(few, named, title, folder / f"{prefix}waterfall.png"),
     ]
 
 
 def _of_histories(folder: Path, model: Mapping[str, Any], pipeline: Pipeline, test: pd.DataFrame, label: str) -> None:
     """What a model of histories made of the test cells, the worst first."""
-    from battery_core.reporting.figures import sequences as history_figures
-
     title = f"{model['model']} on {label}"
     order = [c["cell_id"] for c in sorted(model["test"]["per_cell"], key=lambda c: -as_worst(c["mape"]))]
     test = test.sort_values(["cell_id", "checkup_index"])
     if model["model"] == "lstm":
         worst = test[test["cell_id"] == order[0]].reset_index(drop=True)
-        history_figures.attention(pipeline, worst, f"{title}: cell {order[0]}", folder / "attention.png")
+        draw_attention(pipeline, worst, f"{title}: cell {order[0]}", folder / "attention.png")
     if model["model"] == "neural_ode":
         chosen = pd.concat([test[test["cell_id"] == cell] for cell in (order[0], *order[-2:])])
         chosen = chosen.drop_duplicates(["cell_id", "checkup_index"]).reset_index(drop=True)
-        history_figures.latent(pipeline, chosen, title, folder / "latent.png")
+        draw_latent_paths(pipeline, chosen, title, folder / "latent.png")

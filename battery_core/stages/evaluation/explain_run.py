@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from battery_core.errors import SettingsError
+from battery_core.evaluation.explain import contributions as explain
+from battery_core.evaluation.explain.contributions import Contributions
 from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble
+from battery_core.reporting.figures.explain import draw_shap_summary, draw_waterfall
+from battery_core.reporting.figures.sequences import draw_attention, draw_latent_paths
 from battery_core.settings import Settings
 from battery_core.stages.evaluation.explain_subject import known_cells, model_of, notes_on, rows_of
-
-if TYPE_CHECKING:
-    from battery_core.evaluation.explain.contributions import Contributions
 
 VALUES_FILE = "values.parquet"
 _BACKGROUND = 64
@@ -81,8 +81,6 @@ def _three(rows: pd.DataFrame, model: Pipeline | WeightedEnsemble) -> list[str]:
 def _of_vectors(
     folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str], most: int
 ) -> tuple[Contributions, list[Path]]:
-    from battery_core.evaluation.explain import contributions as explain
-    from battery_core.reporting.figures import explain as explain_figures
 
     told = explain.FeatureRows.of(part, rows[rows["cell_id"].isin(cells)].reset_index(drop=True))
     error = np.abs(explain.estimates(part, told.x) - told.rows["soh"].to_numpy())
@@ -103,13 +101,13 @@ def _of_vectors(
         found = explain.sampled(part, some, explain.background_of(part, train, _BACKGROUND))
     name = part.model_name
     title = f"{name} on {part.facts['label']}"
-    made = [explain_figures.summary(found, f"{title}: {len(chosen)} check-ups", folder / f"{name}-shap.png")]
+    made = [draw_shap_summary(found, f"{title}: {len(chosen)} check-ups", folder / f"{name}-shap.png")]
     for cell, of_cell in special.items():
         shown = {what: int(np.searchsorted(chosen, at)) for what, at in of_cell.items()}
         if shown["last check-up"] == shown["worst estimate"]:
             shown = {"last check-up, its worst estimate": shown["last check-up"]}
         file = folder / f"{name}-waterfall-{_file_name(cell)}.png"
-        made.append(explain_figures.waterfall(found, shown, f"{title}: cell {cell}", file))
+        made.append(draw_waterfall(found, shown, f"{title}: cell {cell}", file))
     return found, made
 
 
@@ -128,20 +126,17 @@ def _as_table(part: Pipeline, found: Contributions) -> pd.DataFrame:
 
 
 def _of_histories(folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str]) -> list[Path]:
-    from battery_core.reporting.figures import sequences as history_figures
 
     title = f"{part.model_name} on {part.facts['label']}"
     ordered = rows.sort_values(["cell_id", "checkup_index"])
     own = {cell: ordered[ordered["cell_id"] == cell].reset_index(drop=True) for cell in cells}
     if part.model_name == "lstm":
         return [
-            history_figures.attention(
-                part, of_cell, f"{title}: cell {cell}", folder / f"lstm-attention-{_file_name(cell)}.png"
-            )
+            draw_attention(part, of_cell, f"{title}: cell {cell}", folder / f"lstm-attention-{_file_name(cell)}.png")
             for cell, of_cell in own.items()
         ]
     together = pd.concat(own.values(), ignore_index=True)
-    return [history_figures.latent(part, together, title, folder / f"{part.model_name}-latent.png")]
+    return [draw_latent_paths(part, together, title, folder / f"{part.model_name}-latent.png")]
 
 
 def _file_name(name: str) -> str:

@@ -143,7 +143,7 @@ def test_a_waterfalls_bars_lead_from_the_mean_estimate_to_this_one() -> None:
     rows = pd.DataFrame({"cell_id": ["a"], "checkup_index": [3], "soh": [0.5], "prediction": [0.9 - 0.07]})
     found = explain.Contributions(names, 0.9, values, 0 * values, np.full((1, 14), 2.5), rows)
     axes = Figure().subplots()
-    explain_figures._panel(axes, found, 0)
+    explain_figures._draw_panel(axes, found, 0)
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["feature_13 = 2.5", "feature_12 = 2.5"]
     bars = axes.patches
     assert len(bars) == 11  # the ten largest, and one for the four others

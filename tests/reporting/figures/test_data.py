@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from battery_core.evaluation.data_drift import measure_drift
 from battery_core.reporting.figures import data as data_figures
-from battery_core.reporting.figures.drift import distributions, drift
+from battery_core.reporting.figures.data_drift import draw_drift
+from battery_core.reporting.figures.style import temperature_colours
 
 
 def make_rows(cells: int, checkups: int, groups: int = 1, temperatures: tuple[float, ...] = (25.0,)) -> pd.DataFrame:
@@ -29,7 +31,7 @@ def make_rows(cells: int, checkups: int, groups: int = 1, temperatures: tuple[fl
     )
 
 
-NO_FINDINGS = pd.DataFrame({"cell_id": pd.Series(dtype=str), "row": pd.Series(dtype=float), "action": []})
+NO_ISSUES = pd.DataFrame({"cell_id": pd.Series(dtype=str), "row": pd.Series(dtype=float), "action": []})
 
 
 def size_of(png: Path) -> tuple[int, int]:
@@ -50,12 +52,12 @@ def size_of(png: Path) -> tuple[int, int]:
     ids=["one point", "small", "130 cells", "a group a cell, no use", "dense"],
 )
 def test_figures_are_readable_in_size(rows: pd.DataFrame, tmp_path: Path) -> None:
-    found = pd.DataFrame({"cell_id": ["c0", "c0"], "row": [0, 3], "action": ["flagged", "quarantined"]})
+    issues = pd.DataFrame({"cell_id": ["c0", "c0"], "row": [0, 3], "action": ["flagged", "quarantined"]})
     for file in (
-        data_figures.fade_curves(rows, "fade", tmp_path / "fade.png"),
-        data_figures.spacing(rows, "spacing", tmp_path / "spacing.png"),
-        data_figures.quarantine_map(rows, found, "map", tmp_path / "map.png"),
-        data_figures.quarantine_map(rows, NO_FINDINGS, "map", tmp_path / "none.png"),
+        data_figures.draw_fade_curves(rows, "fade", tmp_path / "fade.png"),
+        data_figures.draw_checkup_spacing(rows, "spacing", tmp_path / "spacing.png"),
+        data_figures.draw_quality_issues(rows, issues, "map", tmp_path / "map.png"),
+        data_figures.draw_quality_issues(rows, NO_ISSUES, "map", tmp_path / "none.png"),
     ):
         width, height = size_of(file)
         assert 600 <= width <= 1300
@@ -65,16 +67,16 @@ def test_figures_are_readable_in_size(rows: pd.DataFrame, tmp_path: Path) -> Non
 
 def test_use_is_in_full_cycles_where_throughput_is_known() -> None:
     rows = make_rows(1, 3)
-    values, unit = data_figures.use_of(rows)
+    values, unit = data_figures.usage_of(rows)
     assert values.tolist() == [0.0, 10.0, 20.0]  # 100 Ah through a 5 Ah cell are ten full cycles
     assert unit == "equivalent full cycles"
-    assert data_figures.use_of(rows.assign(throughput_Ah=np.nan, cycle_count=7.0))[1] == "cycles"
-    assert data_figures.use_of(rows.assign(throughput_Ah=np.nan))[1] == "check-ups"
+    assert data_figures.usage_of(rows.assign(throughput_Ah=np.nan, cycle_count=7.0))[1] == "cycles"
+    assert data_figures.usage_of(rows.assign(throughput_Ah=np.nan))[1] == "check-ups"
     assert data_figures.time_of(rows.assign(time_days=1.0))[1] == "days"
 
 
 def test_warm_and_cold_have_colours_of_their_own() -> None:
-    colours = data_figures.temperature_colours(pd.Series([45.0, 25.0, 25.0, np.nan]))
+    colours = temperature_colours(pd.Series([45.0, 25.0, 25.0, np.nan]))
     assert list(colours) == ["25 °C", "45 °C", "temperature not stated"]
     assert len(set(colours.values())) == 3
 
@@ -91,7 +93,7 @@ def test_the_distance_equals_one_computed_by_hand() -> None:
     far[70:110] += 1.0
     far[110:] = 50.0  # validation cells play no part
     near[5] = np.nan
-    table = drift(pd.DataFrame({"near": near, "far": far, "empty": np.nan}), part)
+    table = measure_drift(pd.DataFrame({"near": near, "far": far, "empty": np.nan}), part)
     assert table["feature"].tolist() == ["far", "near"]
     assert table["ks"][0] == pytest.approx(by_hand(far[:70], far[70:110]))
     assert table["ks"][1] == pytest.approx(by_hand(near[:70][np.isfinite(near[:70])], near[70:110]))
@@ -106,7 +108,7 @@ def test_distributions_have_a_panel_a_feature(features: int, tmp_path: Path) -> 
     values[:, 0] = 3.0  # stands still
     frame = pd.DataFrame(values, columns=[f"feature_{i}" for i in range(features)])
     part = pd.Series(["train", "test"] * 30, index=range(100, 160))  # as rows that were picked have it
-    file = distributions(frame, part, drift(frame, part), "drift", tmp_path / "drift.png")
+    file = draw_drift(frame, part, measure_drift(frame, part), "drift", tmp_path / "drift.png")
     width, height = size_of(file)
     assert width == 1210
     assert 200 < height < 1000

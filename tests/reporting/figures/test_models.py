@@ -25,7 +25,9 @@ def size_of(png: Path) -> tuple[int, int]:
 
 
 def test_calibration_of_many_models(tmp_path: Path) -> None:
-    file = model_figures.calibration({f"m{i}": LEVELS for i in range(7)}, "intervals", tmp_path / "calibration.png")
+    file = model_figures.draw_calibration(
+        {f"m{i}": LEVELS for i in range(7)}, "intervals", tmp_path / "calibration.png"
+    )
     assert size_of(file)[0] > 2 * size_of(file)[1]
 
 
@@ -39,13 +41,15 @@ def test_calibration_of_many_models(tmp_path: Path) -> None:
     ],
 )
 def test_learning_curves_of_models_that_have_some(histories: dict[str, Any], lines: int, tmp_path: Path) -> None:
-    _, height = size_of(model_figures.learning(histories, "training", tmp_path / "learning.png"))
+    _, height = size_of(model_figures.draw_learning_curves(histories, "training", tmp_path / "learning.png"))
     assert height == pytest.approx(110 * (2.8 * lines + 0.4), abs=2)
 
 
 def test_importance_shows_the_largest_features_only(tmp_path: Path) -> None:
     found = {f"feature_{i}": float(i) for i in range(60)}
-    file = model_figures.importance({"lgbm": found, "mlp": found}, "importance", "gain, %", tmp_path / "importance.png")
+    file = model_figures.draw_importance(
+        {"lgbm": found, "mlp": found}, "importance", "gain, %", tmp_path / "importance.png"
+    )
     assert size_of(file)[1] < 110 * 6
 
 
@@ -55,4 +59,4 @@ def test_residuals_are_drawn_whatever_the_predictions(broken: float | None, tmp_
     rows = rows.assign(prediction=rows["soh"] + 0.01, ambient_temperature_degC=np.nan)
     if broken is not None:
         rows["prediction"] = broken
-    assert size_of(figures.residuals(rows, "mlp", tmp_path / "residuals.png"))[0] == 616
+    assert size_of(figures.draw_residuals(rows, "mlp", tmp_path / "residuals.png"))[0] == 616

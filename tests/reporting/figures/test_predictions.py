@@ -43,8 +43,8 @@ def size_of(png: Path) -> tuple[int, int]:
 def test_figures_have_a_sane_size_and_are_not_empty(rows: pd.DataFrame, tmp_path: Path) -> None:
     order = sorted(rows["cell_id"].unique())
     for file, wide in (
-        (figures.parity(rows, "lgbm on simulated LG M50T", tmp_path / "new" / "parity.png"), 1.0),
-        (figures.fade(rows, order, "lgbm on simulated LG M50T", tmp_path / "new" / "fade.png"), 2.9),
+        (figures.draw_parity(rows, "lgbm on simulated LG M50T", tmp_path / "new" / "parity.png"), 1.0),
+        (figures.draw_fade(rows, order, "lgbm on simulated LG M50T", tmp_path / "new" / "fade.png"), 2.9),
     ):
         width, height = size_of(file)
         assert 350 <= height <= 1000
@@ -57,5 +57,5 @@ def test_figures_have_a_sane_size_and_are_not_empty(rows: pd.DataFrame, tmp_path
 def test_predictions_that_are_not_finite_still_give_figures(tmp_path: Path, broken: float, share: int | None) -> None:
     rows = make_rows(3, 6)
     rows.loc[: share or len(rows), "prediction"] = broken
-    assert size_of(figures.parity(rows, "broken", tmp_path / "parity.png"))[0] > 300
-    assert size_of(figures.fade(rows, ["c0", "c1", "c2"], "broken", tmp_path / "fade.png"))[0] > 300
+    assert size_of(figures.draw_parity(rows, "broken", tmp_path / "parity.png"))[0] > 300
+    assert size_of(figures.draw_fade(rows, ["c0", "c1", "c2"], "broken", tmp_path / "fade.png"))[0] > 300

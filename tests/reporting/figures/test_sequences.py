@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
+from battery_core.evaluation.explain.sequences import attention_weights
 from battery_core.models.lstm_attention import LSTMAttentionModel
 from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.predictors.pipeline import Pipeline
-from battery_core.reporting.figures import sequences as history_figures
 from battery_core.stages.evaluation.explain import explain
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
 
@@ -36,7 +36,7 @@ def test_attention_is_shared_among_the_past_of_the_cell(
     of_histories: dict[str, Pipeline], test_rows: pd.DataFrame
 ) -> None:
     cell = test_rows[test_rows["cell_id"] == test_rows["cell_id"].iloc[0]].reset_index(drop=True)
-    weights = history_figures.attention_of(of_histories["lstm"], cell, np.arange(len(cell)))
+    weights = attention_weights(of_histories["lstm"], cell, np.arange(len(cell)))
     np.testing.assert_allclose(weights.sum(axis=1), 1.0, atol=1e-5)
     assert np.triu(weights, 1).max() == 0.0  # nothing later than the check-up that is estimated
     assert weights[0, 0] == pytest.approx(1.0)

@@ -15,7 +15,7 @@ from battery_core.evaluation.metrics.coverage import score_intervals
 from battery_core.evaluation.metrics.scores import probe_verdict, score, score_baselines
 from battery_core.files import read_json, write_json
 from battery_core.reporting import model_card as card
-from battery_core.reporting.figures.predictions import parity
+from battery_core.reporting.figures.predictions import draw_parity
 from battery_core.reporting.html.report import Figure, Section, render
 from battery_core.uncertainty.conformal import Conformal
 
@@ -78,7 +78,7 @@ class Resources(HTMLParser):
 
 
 def test_the_page_needs_no_network(report: dict[str, Any], rows: pd.DataFrame, tmp_path: Path) -> None:
-    picture = parity(rows.assign(prediction=rows["soh"]), "mlp", tmp_path / "parity.png")
+    picture = draw_parity(rows.assign(prediction=rows["soh"]), "mlp", tmp_path / "parity.png")
     page = render(report, None, [Section("Figures", (Figure("Parity", "On the line.", picture),))])
     resources = Resources()
     resources.feed(page)

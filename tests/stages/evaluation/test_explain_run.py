@@ -15,10 +15,9 @@ from battery_core.files import write_json
 from battery_core.models.lstm_attention import LSTMAttentionModel
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble
-from battery_core.reporting.figures import explain as explain_figures
-from battery_core.reporting.figures import sequences as history_figures
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE
+from battery_core.stages.evaluation import explain_run as stage
 from battery_core.stages.evaluation import explain_subject
 from battery_core.stages.evaluation.explain_run import VALUES_FILE, explain_run
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
@@ -59,9 +58,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         seen.append((given[-1].name, None))
         return Path(given[-1])
 
-    monkeypatch.setattr(explain_figures, "waterfall", waterfall)
-    monkeypatch.setattr(explain_figures, "summary", other)
-    monkeypatch.setattr(history_figures, "attention", other)
+    monkeypatch.setattr(stage, "draw_waterfall", waterfall)
+    monkeypatch.setattr(stage, "draw_shap_summary", other)
+    monkeypatch.setattr(stage, "draw_attention", other)
     return seen
 
 
@@ -76,7 +75,7 @@ def test_the_parts_of_a_reports_chosen_model_are_explained_on_the_cells_that_are
     said: list[str] = []
     lines = explain_run(settings, "xjtu-night", cells, rows=5, to=tmp_path / "there", say=said.append)
     assert said == ["explain: lgbm: 2 cells", "explain: mlp: 2 cells", "explain: lstm: 2 cells"]
-    assert lines[0] == "explain: xjtu-night: blend of XJTU charge statistics (55 NCM cells, measured)"
+    assert lines[0] == "explain: xjtu-night: ensemble of XJTU charge statistics (55 NCM cells, measured)"
     figures = dict(drawn)
     per_cell = {f"{model}-{what}-{cell}.png" for cell in cells for model, what in
                 (("lgbm", "waterfall"), ("mlp", "waterfall"), ("lstm", "attention"))}  # fmt: skip
