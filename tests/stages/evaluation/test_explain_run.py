@@ -186,7 +186,7 @@ def test_wrong_asks_and_lost_data_are_one_line(settings: Settings) -> None:
     other = pd.read_parquet(file := settings.folder("data") / "normalized" / "xjtu" / "checkups.parquet")
     other.query("cell_id == '2C_battery-4'").to_parquet(file)
     with pytest.raises(
-        DataError, match=r"has none of the 8 cells that blend was trained on - bring its data back with"
+        DataError, match=r"has none of the 8 cells that ensemble was trained on - bring its data back with"
     ):
         explain_run(settings, "xjtu-night")
     shutil.rmtree(settings.folder("artifacts") / "runs" / "xjtu-blend-1")
