@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from battery_core.data.tables.fast_check import surely_passes
+from battery_core.data.tables.fast_check import passes_fast_check
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from pandera.pandas import Column, DataFrameSchema
 
     from battery_core.data.tables.cell_rows import CellRows
 
@@ -35,7 +36,7 @@ def check_cells(cells: pd.DataFrame) -> pd.DataFrame:
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
     """
-    return _check("cells", cells, _cells_schema())
+    return check_table("cells", cells, cells_schema())
 
 
 def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = (), rows: CellRows | None = None) -> pd.DataFrame:
@@ -49,7 +50,7 @@ def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = (), rows: Cell
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
     """
-    return _check("checkups", checkups, _checkups_schema(tuple(extra)), rows)
+    return check_table("checkups", checkups, checkups_schema(tuple(extra)), rows)
 
 
 def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +59,7 @@ def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
     """
-    return _check("curves", curves, _curves_schema())
+    return check_table("curves", curves, curves_schema())
 
 
 def cells_arrow() -> pa.Schema:
@@ -118,36 +119,56 @@ def join_rows(cells: pd.DataFrame, checkups: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["cell_id", "checkup_index"], kind="stable").reset_index(drop=True)
 
 
-def _check(table: str, frame: pd.DataFrame, schema: Any, rows: CellRows | None = None) -> pd.DataFrame:
-    """Run a pandera schema and turn its report into one line; a table that is plainly right is spared it."""
+def check_table(
+    table: str,
+    frame: pd.DataFrame,
+    schema: DataFrameSchema,
+    rows: CellRows | None = None,
+    remedy: str = "mend the source's reader or its raw file",
+) -> pd.DataFrame:
+    """Validate a table against a pandera schema; pandera itself runs only where the fast check cannot decide.
+
+    Args:
+        table: its name, for the error.
+        frame: the table.
+        schema: its columns and their checks.
+        rows: its numbers, where they are at hand: their ranges are computed already.
+        remedy: what to do about a failure, for the error.
+
+    Raises:
+        DataError: the first failure, and how many more there are.
+    """
     import pandera.errors
 
-    if surely_passes(frame, schema, rows):
+    if passes_fast_check(frame, schema, rows):
         return frame
     try:
         checked: pd.DataFrame = schema.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as err:
-        raise DataError(_one_line(table, frame, err.failure_cases)) from None  # pandera's own text is pages long
+        line = _describe_failures(table, frame, err.failure_cases)
+        raise DataError(f"{line} - {remedy}") from None  # pandera's own text is pages long
     return checked
 
 
-def _one_line(table: str, frame: pd.DataFrame, failures: pd.DataFrame) -> str:
+def _describe_failures(table: str, frame: pd.DataFrame, failures: pd.DataFrame) -> str:
     first = failures.iloc[0]
     column, check, case, row = first["column"], first["check"], first["failure_case"], first["index"]
     if check == "column_in_dataframe":
-        what = f"no column '{case}'; found {', '.join(map(str, frame.columns))}"
+        problem = f"no column '{case}'; found {', '.join(map(str, frame.columns))}"
     elif check == "column_in_schema":
-        what = f"column '{case}' is not expected; declare it with its role in the source"
+        problem = f"column '{case}' is not expected; declare it with its role in the source"
     elif row is not None and row == row and "cell_id" in frame and row in frame.index:  # row == row: not NaN
-        what = f"cell '{frame.loc[row, 'cell_id']}', row {int(row)}: {column} is {case}, expected {_in_words(check)}"
+        problem = (
+            f"cell '{frame.loc[row, 'cell_id']}', row {int(row)}: {column} is {case}, expected {_describe_check(check)}"
+        )
     else:
-        what = f"column '{column}': expected {_in_words(check)}, got {case}"
+        problem = f"column '{column}': expected {_describe_check(check)}, got {case}"
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-    return f"{table}: {what}{more} - mend the source's reader or its raw file"
+    return f"{table}: {problem}{more}"
 
 
-def _in_words(check: str) -> str:
-    """Pandera's name of a check as a person would say it."""
+def _describe_check(check: str) -> str:
+    """Return a pandera check in plain words."""
     words = {
         "not_nullable": "a value",
         "field_uniqueness": "each one once",
@@ -159,7 +180,8 @@ def _in_words(check: str) -> str:
 
 
 @cache
-def _cells_schema() -> Any:
+def cells_schema() -> DataFrameSchema:
+    """Return the pandera schema of the table of cells."""
     import pandera.pandas as pa
 
     text = {name: pa.Column(str, coerce=True) for name in ("source", "group", "chemistry", "protocol")}
@@ -167,27 +189,28 @@ def _cells_schema() -> Any:
         {
             "cell_id": pa.Column(str, pa.Check.str_length(min_value=1), unique=True, coerce=True),
             **text,
-            "nominal_capacity_Ah": _number(above=0.0, nullable=False),
-            "ambient_temperature_degC": _number(at_least=-50.0, at_most=100.0),
+            "nominal_capacity_Ah": number_column(above=0.0, nullable=False),
+            "ambient_temperature_degC": number_column(at_least=-50.0, at_most=100.0),
         },
         strict=True,
     )
 
 
 @cache
-def _checkups_schema(extra: tuple[str, ...]) -> Any:
+def checkups_schema(extra: tuple[str, ...]) -> DataFrameSchema:
+    """Return the pandera schema of the table of check-ups with the columns of a source."""
     import pandera.pandas as pa
 
     return pa.DataFrameSchema(
         {
             "cell_id": pa.Column(str, coerce=True),
             "checkup_index": pa.Column("int64", pa.Check.ge(0)),
-            "cycle_count": _number(at_least=0.0),
-            "time_days": _number(at_least=0.0),
-            "throughput_Ah": _number(at_least=0.0),
-            "capacity_Ah": _number(above=0.0, nullable=False),
-            "resistance_ohm": _number(above=0.0),
-            **{name: _number() for name in extra},
+            "cycle_count": number_column(at_least=0.0),
+            "time_days": number_column(at_least=0.0),
+            "throughput_Ah": number_column(at_least=0.0),
+            "capacity_Ah": number_column(above=0.0, nullable=False),
+            "resistance_ohm": number_column(above=0.0),
+            **{name: number_column() for name in extra},
         },
         strict=True,
         unique=["cell_id", "checkup_index"],
@@ -195,7 +218,8 @@ def _checkups_schema(extra: tuple[str, ...]) -> Any:
 
 
 @cache
-def _curves_schema() -> Any:
+def curves_schema() -> DataFrameSchema:
+    """Return the pandera schema of the time series."""
     import pandera.pandas as pa
 
     return pa.DataFrameSchema(
@@ -203,24 +227,24 @@ def _curves_schema() -> Any:
             "cell_id": pa.Column(str, coerce=True),
             "checkup_index": pa.Column("int64", pa.Check.ge(0)),
             "half_cycle": pa.Column(str, pa.Check.isin(["charge", "discharge"]), coerce=True),
-            "time_s": _number(at_least=0.0, nullable=False),
-            "voltage_V": _number(above=0.0, at_most=10.0, nullable=False),
-            "current_A": _number(nullable=False),
-            "capacity_Ah": _number(),
-            "temperature_degC": _number(at_least=-50.0, at_most=150.0),
+            "time_s": number_column(at_least=0.0, nullable=False),
+            "voltage_V": number_column(above=0.0, at_most=10.0, nullable=False),
+            "current_A": number_column(nullable=False),
+            "capacity_Ah": number_column(),
+            "temperature_degC": number_column(at_least=-50.0, at_most=150.0),
         },
         strict=True,
     )
 
 
-def _number(
+def number_column(
     *,
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
     nullable: bool = True,
-) -> Any:
-    """A float column: finite (or missing, where that is allowed) and within its range."""
+) -> Column:
+    """Return a float column: finite (or missing, where that is allowed) and within its range."""
     import numpy as np
     import pandera.pandas as pa
 

@@ -11,7 +11,7 @@ import pytest
 
 from battery_core.data.tables import schema
 from battery_core.data.tables.cell_rows import CellRows
-from battery_core.data.tables.fast_check import surely_passes
+from battery_core.data.tables.fast_check import passes_fast_check
 
 CHECKUPS = pd.DataFrame({
     "cell_id": ["A", "A", "B"], "checkup_index": [0, 2, 1], "cycle_count": [0.0, 2.0, 1.0], "time_days": np.nan,
@@ -25,9 +25,9 @@ CELLS = pd.DataFrame(
     [["A", "s", "g", "NMC", 5.0, 25.0, "1C"], ["B", "s", "g", "NMC", 5.0, np.nan, ""]], columns=schema.CELL_COLUMNS
 )
 SCHEMAS = {
-    "checkups": (CHECKUPS, schema._checkups_schema(("extra_V",))),
-    "curves": (CURVES, schema._curves_schema()),
-    "cells": (CELLS, schema._cells_schema()),
+    "checkups": (CHECKUPS, schema.checkups_schema(("extra_V",))),
+    "curves": (CURVES, schema.curves_schema()),
+    "cells": (CELLS, schema.cells_schema()),
 }
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 CHANGES: list[tuple[str, Change]] = [
@@ -58,7 +58,7 @@ CHANGES: list[tuple[str, Change]] = [
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_right_tables_are_told_at_a_glance_and_pandera_agrees(table: str) -> None:
     frame, wanted = SCHEMAS[table]
-    assert surely_passes(frame, wanted)
+    assert passes_fast_check(frame, wanted)
     pd.testing.assert_frame_equal(wanted.validate(frame), frame)
 
 
@@ -71,17 +71,17 @@ def test_whatever_pandera_refuses_or_converts_is_not_plainly_right(table: str, c
     except pandera.errors.SchemaErrors:
         is_unchanged = False
     assert not is_unchanged or changed.dtypes.astype(str).eq("object").any()
-    assert not surely_passes(changed, wanted)
+    assert not passes_fast_check(changed, wanted)
     if table == "checkups" and "checkup_index" in changed and changed["checkup_index"].dtype != float:
-        assert not surely_passes(changed, wanted, CellRows.of(changed))
+        assert not passes_fast_check(changed, wanted, CellRows.of(changed))
 
 
 def test_numbers_at_hand_say_the_same() -> None:
     frame, wanted = SCHEMAS["checkups"]
-    assert surely_passes(frame, wanted, CellRows.of(frame))
+    assert passes_fast_check(frame, wanted, CellRows.of(frame))
 
 
 def test_an_order_that_cannot_be_told_at_a_glance_is_left_to_pandera() -> None:
     mixed = CHECKUPS.iloc[[2, 1, 0]]
-    assert not surely_passes(mixed, SCHEMAS["checkups"][1])
+    assert not passes_fast_check(mixed, SCHEMAS["checkups"][1])
     assert len(schema.check_checkups(mixed, ["extra_V"])) == 3
