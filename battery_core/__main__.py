@@ -8,6 +8,7 @@ from pathlib import Path
 
 from battery_core.cli.commands import PROG, Entry, Given, Own, read
 from battery_core.cli.options import guarded
+from battery_core.deprecated_names import current_command
 from battery_core.errors import SettingsError, unknown_name
 
 
@@ -102,10 +103,10 @@ ENTRIES = {
     "fetch": Entry("bring the raw files of the source", _stage),
     "normalize": Entry("raw files to checked tables", _stage),
     "split": Entry("cells into training, validation and test", _stage),
-    "keep": Entry(
+    "snapshot": Entry(
         "put the data as they are now into the version store, and send to the remote what it has not", _stage
     ),
-    "checkout": Entry(
+    "restore": Entry(
         "restore the data a model version was trained on",
         _checkout,
         (
@@ -166,7 +167,7 @@ def main(argv: Sequence[str]) -> int:
         print("\n".join(f"  {name:<{width}} {what}" for name, what in shown.items()))
         print(f"\n'{PROG} STAGE --help' lists every setting.")
         return 0 if argv else 2
-    name, *rest = argv
+    name, rest = current_command(argv[0]), argv[1:]
     if name not in ENTRIES:
         raise SettingsError(str(unknown_name("stage", name, shown)))
     return ENTRIES[name].run(read(name, ENTRIES[name], rest))

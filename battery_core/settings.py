@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from battery_core import deprecated_names
 from battery_core.base_settings import SectionSettings, list_from_text, setting
 from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.errors import SettingsError, nearest, unknown_name
@@ -56,25 +53,10 @@ class PathSettings(SectionSettings):
     artifacts: Path = setting(Path("artifacts"), "runs, reports, the MLflow database")
 
 
-class _SettingsFile(YamlConfigSettingsSource):
-    """params.yaml, which has to be sections and values."""
-
-    def _read_file(self, file_path: Any) -> dict[str, Any]:
-        content: Any = super()._read_file(file_path)
-        if not isinstance(content, dict):
-            raise SettingsError(
-                f"{SETTINGS_FILE}: expected sections such as 'trainer:', found a {type(content).__name__} - "
-                "see --print-settings for the whole"
-            )
-        return content
-
-
 class Settings(BaseSettings):
     """The whole, frozen. A name it does not know is refused with the nearest right ones."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", enable_decoding=False
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
 
     models: tuple[str, ...] = setting(("lgbm", "mlp"), "models to train, by name", min_length=1)
     seed: int = setting(0, "the one seed every random choice derives from", ge=0)
@@ -128,9 +110,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Earlier wins: what is given in code or on the command line, the environment, params.yaml."""
-        file = project_root() / SETTINGS_FILE
-        return init_settings, env_settings, _SettingsFile(settings_cls, yaml_file=file)
+        """Return the sources, the first one wins: code or command line, environment, params.yaml."""
+        return (
+            init_settings,
+            InitSettingsSource(settings_cls, environment_settings()),
+            InitSettingsSource(settings_cls, file_settings()),
+        )
 
     def folder(self, name: str) -> Path:
         """Absolute folder of ``paths.<name>``."""
@@ -164,15 +149,97 @@ def resolve(overrides: Mapping[str, Any] | None = None) -> Settings:
         ...
         battery_core.errors.SettingsError: unknown setting 'trainer.epoch': did you mean 'trainer.epochs'?
     """
-    _refuse_unknown_environment()
     try:
-        return Settings(**nested(overrides or {}))
+        return Settings(**_nested_settings(flat(overrides or {}), "'{}'".format))
     except ValidationError as err:
         raise SettingsError("; ".join(_in_words(problem) for problem in err.errors())) from None
+
+
+def file_settings() -> dict[str, Any]:
+    """Return what params.yaml sets, as nested sections; empty where there is no such file.
+
+    Raises:
+        SettingsError: the file is not sections and values in UTF-8, or names a setting twice.
+    """
+    file = project_root() / SETTINGS_FILE
+    if not file.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as err:
         raise SettingsError(f"{SETTINGS_FILE} is not valid YAML: {' '.join(str(err).split())}") from None
     except UnicodeDecodeError as err:
         raise SettingsError(f"{SETTINGS_FILE} cannot be read as UTF-8 text ({err}): save it again as UTF-8") from None
+    if not isinstance(content, dict):
+        raise SettingsError(
+            f"{SETTINGS_FILE}: expected sections such as 'trainer:', found a {type(content).__name__} - "
+            "see --print-settings for the whole"
+        )
+    return _nested_settings(flat(content), "'{}'".format)
+
+
+def environment_settings() -> dict[str, Any]:
+    """Return what variables such as BATTERY__TRAINER__EPOCHS set, as nested sections; their case does not matter.
+
+    Raises:
+        SettingsError: a variable names no setting, or a setting twice.
+    """
+    names = {name.lower(): name for name in [*(name for name, _ in all_fields()), *sections()]}
+    values = {}
+    for variable, value in os.environ.items():
+        if variable.upper().startswith(ENV_PREFIX):
+            name = variable[len(ENV_PREFIX) :].lower().replace("__", ".")
+            if deprecated_names.current_name(name) not in names:
+                raise SettingsError(f"environment variable {variable}: {unknown_setting(name)}")
+            values[names.get(name, name)] = value
+    return _nested_settings(values, lambda name: ENV_PREFIX + name.upper().replace(".", "__"))
+
+
+def _nested_settings(values: Mapping[str, Any], spell: Callable[[str], str]) -> dict[str, Any]:
+    """Return dotted settings of one source as nested sections, by their current names.
+
+    Args:
+        values: the settings; a whole section may be a JSON object in a text.
+        spell: how the source writes the name of a setting.
+    """
+    texts = {name: value for name, value in values.items() if isinstance(value, str) and _is_section(name)}
+    single = {name: value for name, value in values.items() if name not in texts}
+    for name, text in texts.items():
+        single = {**flat({name: _json_object(text, name)}), **single}  # one setting by its name wins
+    current = deprecated_names.rename_names(single, spell)
+    return nested(deprecated_names.rename_values({current[name]: value for name, value in single.items()}, spell))
+
+
+def _is_section(name: str) -> bool:
+    return deprecated_names.current_name(name) in sections()
+
+
+def _json_object(text: str, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        example = '{"name": "value"}'
+        raise SettingsError(f"setting '{name}': expected a JSON object such as {example}; got {text!r}")
+    return value
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return settings by their dotted names; the inverse of ``nested``.
+
+    Example:
+        >>> flat({"loss": {"name": "huber"}, "seed": 1})
+        {'loss.name': 'huber', 'seed': 1}
+    """
+    dotted: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            dotted |= flat(value, f"{name}.")
+        else:
+            dotted[name] = value
+    return dotted
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,6 +274,15 @@ def all_fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[
             yield f"{prefix}{name}", field
 
 
+def sections(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every section."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield f"{prefix}{name}"
+            yield from sections(kind, f"{prefix}{name}.")
+
+
 def _in_words(problem: ErrorDetails) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -221,16 +297,6 @@ def unknown_setting(name: str) -> str:
     """The line for a setting that does not exist."""
     near = nearest(name, [known for known, _ in all_fields()] + list(Settings.model_fields))
     return f"unknown setting '{name}': " + (f"did you mean {near}?" if near else "see --help for all names")
-
-
-def _refuse_unknown_environment() -> None:
-    """A mistyped name in the environment would otherwise be passed over in silence."""
-    known = {name.lower() for name, _ in all_fields()} | set(Settings.model_fields)
-    for variable in os.environ:
-        if variable.upper().startswith(ENV_PREFIX):
-            name = variable[len(ENV_PREFIX) :].lower().replace("__", ".")
-            if name not in known:
-                raise SettingsError(f"environment variable {variable}: {unknown_setting(name)}")
 
 
 def as_yaml(settings: Settings) -> str:

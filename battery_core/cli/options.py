@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from pydantic_settings import CliSettingsSource
 
+from battery_core import deprecated_names
 from battery_core import settings as house
 from battery_core.errors import BatteryError, SettingsError, nearest
 
@@ -74,13 +75,28 @@ def parse_overrides(argv: Sequence[str], prog: str, description: str) -> dict[st
         house.Settings, root_parser=parser, cli_avoid_json=True, cli_hide_none_type=True, cli_implicit_flags=False
     )
     _describe(parser, argv)
-    given = vars(parser.parse_args(list(argv)))
+    given = vars(parser.parse_args(_current_options(argv)))
     show = given.pop("print_settings")
     overrides = {name: _joined(value) for name, value in given.items() if value is not None}
     if show:
         print(house.as_yaml(house.resolve(overrides)), end="")
         raise SystemExit(0)
     return overrides
+
+
+def _current_options(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with the current names of settings.
+
+    Raises:
+        SettingsError: an old name and its new name are both there.
+    """
+    options = [word.partition("=") for word in argv]
+    names = [name.removeprefix("--") for name, _, _ in options if name.startswith("--")]
+    current = deprecated_names.rename_names(names, "--{}".format)
+    return [
+        f"--{current[name[2:]]}{equals}{value}" if name.startswith("--") else word
+        for word, (name, equals, value) in zip(argv, options, strict=True)
+    ]
 
 
 def _joined(value: Any) -> Any:

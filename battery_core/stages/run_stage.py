@@ -31,10 +31,10 @@ def run_stage(name: str, settings: Settings) -> Iterator[str]:
     if name in ("fetch", "normalize", "split"):
         yield getattr(data, name)(settings).message
         return
-    if name == "keep":
+    if name == "snapshot":
         yield from (kept := _keep(settings)).lines
         if kept.problem:
-            raise DataError(f"keep: {kept.problem}")
+            raise DataError(f"snapshot: {kept.problem}")
         return
     tables, cells = data.normalize(settings), data.split(settings)
     yield from (tables.message, cells.message)
@@ -62,7 +62,7 @@ def _keep(settings: Settings) -> _Kept:
     """The data as they stand now: raw files corrected by hand become a version that can be restored."""
     folder = settings.folder("data") / "raw" / settings.data.source
     if not folder.is_dir():
-        raise DataError(f"keep: no raw data of '{settings.data.source}' in '{folder}' - run the stage fetch first")
+        raise DataError(f"snapshot: no raw data of '{settings.data.source}' in '{folder}' - run the stage fetch first")
     raw = StageResult(folder, content_version(folder), True, "")
     tables = data.normalize(settings, raw)
     cells = data.split(settings, tables)

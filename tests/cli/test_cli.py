@@ -68,7 +68,7 @@ def test_only_what_is_given_overrides(project: Path, monkeypatch: pytest.MonkeyP
         (["split", "--models", "lgbm,mpl"], "error: setting 'models': unknown model 'mpl': did you mean 'mlp'"),
         (["spilt"], "error: unknown stage 'spilt': did you mean 'split'"),
         (["split", "--trainer.ep", "5"], "error: unknown option '--trainer.ep'"),  # no guessing from beginnings
-        (["checkout", "--to", "x"], "error: checkout: expected MODEL_VERSION (number, alias such as champion, or NAME"),
+        (["restore", "--to", "x"], "error: restore: expected MODEL_VERSION (number, alias such as champion, or NAME"),
         (["rollback", "--to", "x"], "error: argument --to: invalid int value: 'x'"),
         (["history", "x"], "error: unknown option 'x': see --help"),
         (["simulate", "--seed", "1"], "error: the following arguments are required: FOLDER"),
@@ -146,7 +146,7 @@ def test_without_a_stage_the_stages_are_listed(project: Path, capsys: pytest.Cap
 
 def test_an_entry_reads_its_own_arguments_beside_the_settings(project: Path) -> None:
     argv = ["3", "--trainer.epochs", "7", "--to", "there", "--models", "mlp"]
-    given = read("checkout", ENTRIES["checkout"], argv)
+    given = read("restore", ENTRIES["restore"], argv)
     assert vars(given.own) == {"model_version": "3", "to": Path("there")}
     assert given.overrides == {"trainer.epochs": "7", "models": "mlp"}
     assert given.settings({"trainer.epochs": 8}).trainer.epochs == 8
@@ -157,12 +157,12 @@ def test_an_entry_reads_its_own_arguments_beside_the_settings(project: Path) -> 
 def test_help_says_what_is_in_force_where_that_is_not_the_default(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / "params.yaml").write_text("trainer: {epochs: 140}\nmodels: [kernel, mlp]\nseed: 0\n")
+    (project / "params.yaml").write_text("trainer: {epochs: 140}\nmodels: [kernel_ridge, mlp]\nseed: 0\n")
     monkeypatch.setenv("BATTERY__LOSS__NAME", "huber")
     assert leaves("train", "--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "(default: 200; in force: 140)" in text
-    assert "models to train, by name (default: lgbm,mlp; in force: kernel,mlp)" in text
+    assert "models to train, by name (default: lgbm,mlp; in force: kernel_ridge,mlp)" in text
     assert "(default: mse; in force: huber)" in text
     assert text.count("in force") == 3
 
@@ -179,9 +179,9 @@ def test_help_is_there_also_with_an_error_in_the_settings_file(
 
 
 def test_own_arguments_are_in_the_help(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert leaves("checkout", "--help") == 0
+    assert leaves("restore", "--help") == 0
     one_line = " ".join(capsys.readouterr().out.split())
-    assert "usage: python -m battery_core checkout MODEL_VERSION [--section.key value ...]" in one_line
+    assert "usage: python -m battery_core restore MODEL_VERSION [--section.key value ...]" in one_line
     assert "--to: restore below this folder" in one_line
 
 

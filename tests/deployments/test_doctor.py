@@ -21,4 +21,4 @@ def test_versions_that_wait_for_the_remote_are_seen(project: Path, monkeypatch: 
     check = doctor._data_remote()
     assert not check.well
     assert check.seen == "'/mnt/nas': 1 version(s) not there yet"
-    assert check.do.startswith("python -m battery_core keep")
+    assert check.do.startswith("python -m battery_core snapshot")

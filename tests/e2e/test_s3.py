@@ -124,10 +124,10 @@ def test_a_night_sends_its_data_and_they_come_back(house: Any, server: str) -> N
     shutil.rmtree(house.root / ".dvc" / "cache")
     shutil.rmtree(data / "raw")
     shutil.rmtree(data / "normalized")
-    said = command(house, "-m", "battery_core", "checkout", "1", "--data.remote", "s3://cells/nights", remote=server)
+    said = command(house, "-m", "battery_core", "restore", "1", "--data.remote", "s3://cells/nights", remote=server)
     assert "files restored" in said, said
     assert {path: content_version(data / path / "simulated") for path in ("raw", "normalized")} == before
-    said = command(house, "-m", "battery_core", "checkout", "1", "--data.remote", "s3://cells/nights", remote=server)
+    said = command(house, "-m", "battery_core", "restore", "1", "--data.remote", "s3://cells/nights", remote=server)
     assert said.count("stands already") == 3, said
 
 

@@ -96,7 +96,7 @@ def keep(
     )
 
 
-COMMAND = "python -m battery_core keep"
+COMMAND = "python -m battery_core snapshot"
 
 
 def send(settings: Settings, store: VersionStore, say: Callable[[str], None]) -> int:

@@ -78,7 +78,7 @@ def rows_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> pd.DataFr
     if not (rows["subset"] == "train").any():
         raise DataError(
             f"explain: '{folder}' has none of the {len(seen)} cells that {model.model_name} was trained on - bring its "
-            "data back with: python -m battery_core checkout MODEL_VERSION"
+            "data back with: python -m battery_core restore MODEL_VERSION"
         )
     return rows
 
