@@ -93,7 +93,7 @@ def test_summary_by_hand():
     assert features["arrhenius"].iloc[0] == pytest.approx(np.exp(-50000 / 8.314462618 * (1 / 318.15 - 1 / 298.15)))
 
 
-def test_first_checkups_by_hand():
+def test_initial_relative_by_hand():
     rows = make_rows(("A",), n=5)
     rows["cc_charge_Ah"] = [1.0, 3.0, 2.0, 8.0, 4.0]
     rows["voltage_mean_V"] = [3.0, 4.0, 3.5, 3.6, 3.7]
