@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from battery_core.errors import SettingsError, unknown_name
 
@@ -54,8 +54,7 @@ class Registry(Generic[T]):
         if entry is None:
             raise unknown_name(self.kind, name, self._entries)
         if isinstance(entry, str):
-            module, _, attribute = entry.partition(":")
-            self._entries[name] = entry = getattr(importlib.import_module(module), attribute)
+            self._entries[name] = entry = cast(type[T], import_address(entry))
         return entry
 
     def get(self, name: str, *args: Any, **kwargs: Any) -> T:
@@ -76,6 +75,17 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+
+def import_address(address: str) -> Any:
+    """Import what an address such as ``package.module:Class`` names.
+
+    Example:
+        >>> import_address("fractions:Fraction").__name__
+        'Fraction'
+    """
+    module, _, attribute = address.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _address(cls: type) -> str:

@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -19,19 +19,12 @@ from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.errors import SettingsError, nearest, unknown_name
 from battery_core.evaluation.settings import CrossValidationSettings, LeaderboardSettings, ScoreSettings
 from battery_core.features.settings import FeatureSettings
-from battery_core.models.base import MODELS
-from battery_core.models.settings import (
-    EnsembleSettings,
-    KernelRidgeSettings,
-    LGBMSettings,
-    LSTMSettings,
-    MLPSettings,
-    NeuralODESettings,
-    UncertaintySettings,
-)
+from battery_core.models.registry import MODELS, settings_sections
+from battery_core.predictors.settings import EnsembleSettings
 from battery_core.release.settings import ReleaseSettings
 from battery_core.tracking.settings import TrackingSettings
 from battery_core.training.settings import LossSettings, TrainerSettings
+from battery_core.uncertainty.settings import UncertaintySettings
 
 ENV_PREFIX = "BATTERY__"
 SETTINGS_FILE = "params.yaml"
@@ -53,23 +46,40 @@ class PathSettings(SectionSettings):
     artifacts: Path = setting(Path("artifacts"), "runs, reports, the MLflow database")
 
 
-class Settings(BaseSettings):
-    """The whole, frozen. A name it does not know is refused with the nearest right ones."""
+class _DataAndFeatures(BaseSettings):
+    """The sections before those of the models, so that the order of the whole is that of the workflow."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
-
-    models: tuple[str, ...] = setting(("lgbm", "mlp"), "models to train, by name", min_length=1)
+    models: tuple[str, ...] = setting(
+        tuple(name for name, spec in MODELS.items() if spec.is_default), "models to train, by name", min_length=1
+    )
     seed: int = setting(0, "the one seed every random choice derives from", ge=0)
     data: DataSettings = Field(default_factory=DataSettings, description="what is measured and where it comes from")
     split: SplitSettings = Field(default_factory=SplitSettings, description="which cells train, validate and test")
     features: FeatureSettings = Field(default_factory=FeatureSettings, description="what a model sees of a check-up")
-    lgbm: LGBMSettings = Field(default_factory=LGBMSettings, description="the LightGBM model")
-    mlp: MLPSettings = Field(default_factory=MLPSettings, description="the multi-layer perceptron")
-    kernel_ridge: KernelRidgeSettings = Field(
-        default_factory=KernelRidgeSettings, description="kernel ridge regression"
+
+
+if TYPE_CHECKING:
+    _WithModels = _DataAndFeatures
+else:
+    _WithModels = create_model(
+        "_WithModels",
+        __base__=_DataAndFeatures,
+        **{
+            section: (cls, Field(default_factory=cls, description=spec.description))
+            for section, spec in settings_sections().items()
+            for cls in [spec.load_settings()]
+        },
     )
-    lstm: LSTMSettings = Field(default_factory=LSTMSettings, description="the LSTM with attention over a history")
-    neural_ode: NeuralODESettings = Field(default_factory=NeuralODESettings, description="the latent neural ODE")
+
+
+class Settings(_WithModels):
+    """All settings of the project, frozen; each model of ``models.registry`` has its section.
+
+    An unknown name is refused with the nearest right ones.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
     ensemble: EnsembleSettings = Field(default_factory=EnsembleSettings, description="the mean of the run's models")
     uncertainty: UncertaintySettings = Field(
         default_factory=UncertaintySettings, description="intervals of predictions, and what counts as known"

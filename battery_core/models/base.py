@@ -1,26 +1,32 @@
-"""What every SOH model offers, and the models by name; nothing here imports torch or LightGBM."""
+"""The contract of a regressor, and what their folders share; nothing here imports torch or LightGBM."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from battery_core.errors import DataError
-from battery_core.registry import Registry
 
-#: Beside the weights: which model it is and how it was made.
 METADATA_FILE = "model.json"
+"""Beside the weights: the kind of model and how it was made."""
 
 
-class Model(Protocol):
-    """A fitted model: features in, SOH out; kept on disk without pickle."""
+class Regressor(Protocol):
+    """A fitted model: features of check-ups in, SOH out; written to disk without pickle."""
 
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Estimates, shape (N, D), of rows, shape (N, F)."""
+        """Return estimates, shape (N, D), of rows, shape (N, F)."""
+        ...
+
+    def predict_members(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return estimates of each of K members, shape (K, N, D); K is 1 for a model that is no ensemble."""
         ...
 
     def save(self, folder: Path | str) -> None:
@@ -33,27 +39,75 @@ class Model(Protocol):
         ...
 
 
-MODELS: Registry[Any] = Registry[Any](
-    "model",
-    {
-        "lgbm": "battery_core.models.lgbm:LGBMModel",
-        "mlp": "battery_core.models.mlp:MLPModel",
-        "mlp_history": "battery_core.models.mlp:MLPModel",
-        "kernel_ridge": "battery_core.models.kernel_ridge:KernelRidgeModel",
-        "lstm": "battery_core.models.lstm_attention:LSTMAttentionModel",
-        "neural_ode": "battery_core.models.neural_ode:NeuralODEModel",
-    },
-)
+class SequenceRegressor(Regressor, Protocol):
+    """A regressor that reads a cell's check-ups in order, up to the one to predict."""
+
+    def predict_members(
+        self, x: npt.NDArray[Any], mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """Return estimates, shape (K, N, D), of sequences x (N, T, F) with mask (N, T) and time t (N, T)."""
+        ...
 
 
-def write_metadata(folder: Path, about: dict[str, Any]) -> None:
-    """Write how the model was made."""
+class ArrayRegressor(ABC):
+    """A regressor that fits itself to arrays; a network is fitted by the ``Trainer`` instead."""
+
+    precision: ClassVar[str] = "float64"
+    """Number format of the fit."""
+    history: Mapping[str, Sequence[float]] = MappingProxyType({})
+    """Series of the fit, such as ``val_mape``; those of validation cells start with ``val_`` and are logged."""
+
+    @abstractmethod
+    def __init__(self, **params: Any) -> None:
+        """Take the settings of the model by name."""
+
+    @property
+    def summary(self) -> Mapping[str, float]:
+        """Figures of the fit for a report, such as the best number of trees."""
+        return {}
+
+    @abstractmethod
+    def fit(
+        self,
+        X_train: npt.NDArray[Any],
+        y_train: npt.NDArray[Any],
+        X_val: npt.NDArray[Any] | None = None,
+        y_val: npt.NDArray[Any] | None = None,
+        *,
+        train_cells: Sequence[str] = (),
+        val_cells: Sequence[str] = (),
+    ) -> Self:
+        """Fit to scaled rows of training cells, shapes (N, F) and (N, D); validation rows are of other cells.
+
+        ``train_cells`` and ``val_cells`` have the cell of each row, for a model that weighs cells, not rows.
+        """
+
+    @abstractmethod
+    def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return estimates, shape (N, D), of rows, shape (N, F)."""
+
+    def predict_members(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the estimates as those of a single member, shape (1, N, D)."""
+        return self.predict(x)[None]
+
+    @abstractmethod
+    def save(self, folder: Path | str) -> None:
+        """Write the model into a folder, without pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read what ``save`` wrote."""
+
+
+def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
+    """Write the kind of a model and how it was made into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METADATA_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
 
 
 def read_metadata(folder: Path | str, kind: str) -> dict[str, Any]:
-    """Read how the model was made.
+    """Read the kind of a model and how it was made.
 
     Raises:
         DataError: the folder has no model, or one of another kind.
@@ -63,12 +117,12 @@ def read_metadata(folder: Path | str, kind: str) -> dict[str, Any]:
         raise DataError(
             f"model folder '{folder}': expected '{METADATA_FILE}' in it, found none - save a model there first"
         )
-    about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if about.get("kind") != kind:
+    metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if metadata.get("kind") != kind:
         raise DataError(
-            f"model folder '{folder}': expected a {kind}, found a {about.get('kind')} - load it with that class"
+            f"model folder '{folder}': expected a {kind}, found a {metadata.get('kind')} - load it with that class"
         )
-    return about
+    return metadata
 
 
 def check_features(x: npt.NDArray[Any], expected: int, model: str) -> None:

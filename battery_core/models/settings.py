@@ -102,31 +102,3 @@ class NeuralODESettings(SectionSettings):
     time_scale_days: float = setting(100.0, "Time in which the latent state moves by about itself", unit="days", gt=0)
     init: Init = setting("torch", "Initial weights: torch's own, Xavier or He")
     n_members: int = setting(1, "Networks trained at once from different seeds; their mean is the estimate", ge=1)
-
-
-class EnsembleSettings(SectionSettings):
-    """The mean of the run's models, each weighted by one over the square of its error on validation cells."""
-
-    enabled: bool = setting(True, "Whether the mean of the models is one more candidate")
-    min_weight: float = setting(
-        0.05, "A model that would count for less in the mean is left out", unit="fraction", ge=0, lt=1
-    )
-    confidence: float = setting(
-        0.95, "A single model serves instead if it errs less on validation cells, with this confidence",
-        unit="fraction", gt=0.5, lt=1,
-    )  # fmt: skip
-    compare_cells: bool = setting(
-        True, "Whether its intervals allow for how hard validation cells are among all, as the kernel model finds them"
-    )
-
-
-class UncertaintySettings(SectionSettings):
-    """What a prediction says of itself: its interval, and whether the model knows such a cell."""
-
-    coverage: float = setting(0.9, "Share of check-ups that the interval is meant to hold", unit="fraction", gt=0, lt=1)
-    range_quantile: float = setting(
-        0.001, "Share of training check-ups beyond each end of a training range", unit="fraction", ge=0, lt=0.5
-    )
-    range_margin: float = setting(
-        0.1, "How far beyond its training range a value still counts as known, in widths of the range", ge=0
-    )

@@ -34,7 +34,7 @@ def out_of_fold_scores(kernel: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
     Length scale and noise stay those that were chosen; nothing is searched for again. Scaling is that of the pipeline.
 
     Args:
-        kernel: a fitted pipeline around a ``KernelModel``.
+        kernel: a fitted pipeline around a ``KernelRidgeModel``.
         rows: labelled rows of training and validation cells.
 
     Returns:
@@ -42,7 +42,7 @@ def out_of_fold_scores(kernel: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
     """
     x = kernel.scaler.transform(kernel.features(rows).to_numpy(dtype=np.float64))
     cells, soh = rows["cell_id"].to_numpy(dtype=str), rows["soh"].to_numpy(dtype=np.float64)
-    chosen = {"length_scales": (kernel.model.length_scale,), "alphas": (kernel.model.noise,)}
+    chosen = {"length_scales": (kernel.model.length_scale,), "alphas": (kernel.model.alpha,)}
     settings = kernel.model.settings.model_dump() | chosen
     asked = np.zeros(len(rows), dtype=bool)
     asked[spread_over_cells(list(cells), _ROWS)] = True
@@ -50,7 +50,7 @@ def out_of_fold_scores(kernel: Pipeline, rows: pd.DataFrame) -> pd.DataFrame:
     said = np.full(len(rows), np.nan)
     for number in np.unique(fold):
         out = fold == number
-        model = KernelRidgeModel(**settings).fit(x[~out], soh[~out], list(cells[~out]))
+        model = KernelRidgeModel(**settings).fit(x[~out], soh[~out], train_cells=list(cells[~out]))
         said[out & asked] = model.predict(x[out & asked])[:, 0]
     scored = rows.loc[asked, ["cell_id", "checkup_index"]]
     return scored.assign(score=np.abs(soh - said)[asked] / fade_scale(said[asked]))

@@ -17,7 +17,7 @@ from battery_core.features.base import build_features, pieces_of_cells
 from battery_core.features.scaling import Scaler
 from battery_core.features.sequences import sequence_index
 from battery_core.features.settings import FeatureSettings
-from battery_core.models.base import MODELS
+from battery_core.models.registry import model_spec
 from battery_core.predictors.base import SohPredictor, reading
 from battery_core.predictors.input_validation import check_columns
 from battery_core.uncertainty.conformal import Conformal
@@ -135,7 +135,7 @@ class Pipeline(SohPredictor):
         conformal, seen = about.get("conformal"), about.get("training_range")  # older pipelines have neither
         return cls(
             model_name=about["model_name"],
-            model=MODELS[about["model_name"]].load(folder / "model"),
+            model=model_spec(about["model_name"]).load_regressor().load(folder / "model"),
             feature_settings=FeatureSettings(**about["features"]),
             feature_names=tuple(about["feature_names"]),
             scaler=Scaler.from_json(about["scaler"]),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 
 from battery_core.code_version import code_version
-from battery_core.models.settings import EnsembleSettings
+from battery_core.predictors.settings import EnsembleSettings
 from battery_core.release.settings import ReleaseSettings
 
 RETRAIN_KEY_TAG = "night_key"

@@ -1,26 +1,24 @@
-"""How each kind of model is fitted from the settings of a run."""
+"""Fit any model from the settings of a run: the entry of training jobs, and the fitter of array regressors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-from battery_core.base_settings import SectionSettings
 from battery_core.data.samples.sample import Samples
-from battery_core.models.base import MODELS
-from battery_core.models.settings import KernelRidgeSettings, LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
-from battery_core.registry import Registry
+from battery_core.models.base import ArrayRegressor, Regressor
+from battery_core.models.registry import ModelSpec, model_spec
 from battery_core.tracking.base import Tracker
-from battery_core.training.settings import LossSettings, TrainerSettings
 
 Sections = Mapping[str, Any]
+SEEDS = 2**31
+"""Seeds are below this number: LightGBM takes no larger ones."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Mean and spread of the training SOH: what a network learns is the SOH in units of its spread.
+    """Mean and spread of the training SOH: a network predicts the SOH in units of its spread.
 
     Example:
         >>> from battery_core.data.samples.sample import SampleMeta
@@ -34,11 +32,11 @@ class Target:
 
     @classmethod
     def of(cls, train: Samples) -> Target:
-        """Measured on training cells only."""
+        """Measure training samples; never give it samples of validation or test cells."""
         return cls(float(train.y.mean()), float(train.y.std()) or 1.0)
 
     def scaled(self, samples: Samples) -> Samples:
-        """The same samples with scaled labels."""
+        """Return the same samples with scaled labels."""
         return Samples(samples.x, (samples.y - self.mean) / self.scale, samples.meta, samples.mask, samples.t)
 
 
@@ -48,15 +46,15 @@ class FitResult:
 
     Args:
         model: ready to predict.
-        history: what the fitting went through, as plain values.
+        history: series of the fit, as plain values.
         summary: a few figures for people: best epoch or tree, why it stopped.
         device: where it was fitted, such as ``cpu`` or ``cuda:0 NVIDIA H100``.
-        precision: the numbers it was fitted with, such as ``float64`` or ``amp bfloat16``.
+        precision: number format of the fit, such as ``float64`` or ``amp bfloat16``.
         problem: empty, or why the model must not be used.
         target: how the model's output becomes SOH.
     """
 
-    model: Any
+    model: Regressor
     history: Mapping[str, Any]
     summary: Mapping[str, Any]
     device: str
@@ -66,138 +64,45 @@ class FitResult:
 
 
 class Fitter(Protocol):
-    """Fits one kind of model."""
+    """A function that fits one kind of model; ``ModelSpec.fitter`` has its address."""
 
-    sections: tuple[str, ...]
-    """Settings sections that shape the model; others play no part in its result."""
-    takes_sequences: bool
-    """Whether its samples are histories: check-ups of a cell up to the one to predict."""
-    takes_history_features: bool
-    """Whether the features that suit a source tell it of the cell's past."""
-
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
-        """A model fitted on training cells and stopped early on validation cells."""
+    def __call__(
+        self, spec: ModelSpec, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker
+    ) -> FitResult:
+        """Fit to training cells and stop early on validation cells."""
         ...
 
 
-class FitLGBM:
-    """LightGBM on features as they are: trees need no imputed values."""
+def fit_model(name: str, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
+    """Fit a model to training cells and stop early on validation cells.
 
-    sections = ("lgbm",)
-    takes_sequences, takes_history_features = False, True
+    Args:
+        name: of the model.
+        train: scaled samples of training cells; sequences for a model that takes them.
+        val: those of validation cells.
+        settings: sections as plain values; those of ``ModelSpec.sections`` are read.
+        seed: of this model.
+        tracker: takes the curves of the fit.
 
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
-        """Boost until the validation cells stop improving."""
-        from battery_core.models.lgbm import LGBMModel
-
-        given = LGBMSettings(**settings["lgbm"])
-        model = LGBMModel(**given.model_copy(update={"seed": (seed + given.seed) % _SEEDS}).model_dump())
-        model.fit(train.x, train.y, val.x, val.y)
-        for name, values in model.history.items():
-            for tree, value in enumerate(values):
-                tracker.log_metrics({name: value}, step=tree)
-        # LightGBM has gradients in float32 and adds them up in float64
-        return FitResult(model, model.history, {"best_epoch": model.best_iteration}, "cpu", "float32, sums float64")
-
-
-class FitKernelRidge:
-    """Kernel ridge regression: a closed form for each length scale and noise, the best on validation cells stay."""
-
-    sections = ("kernel_ridge",)
-    takes_sequences, takes_history_features = False, True
-
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
-        """Solve; nothing in it is random."""
-        from battery_core.models.kernel_ridge import KernelRidgeModel
-
-        model = KernelRidgeModel(**KernelRidgeSettings(**settings["kernel_ridge"]).model_dump())
-        model.fit(train.x, train.y, train.cell_ids, val.x, val.y, val.cell_ids)
-        for step, error in enumerate(model.history.get("val_mape", [])):
-            tracker.log_metrics({"val_mape": error}, step=step)
-        summary = {"length_scale": model.length_scale, "noise": model.noise}
-        return FitResult(model, model.history, summary, "cpu", "float64")
+    Raises:
+        UnknownNameError: there is no such model.
+    """
+    spec = model_spec(name)
+    fitter: Fitter = spec.load_fitter()
+    return fitter(spec, train, val, settings, seed, tracker)
 
 
-class FitNetwork:
-    """A network by its name, trained by the Trainer; a killed job goes on from its last checkpoint."""
-
-    model: ClassVar[str]
-    settings: ClassVar[type[SectionSettings]]
-    takes_sequences: bool = False
-    takes_history_features: bool = False
-    sections: tuple[str, ...] = ("trainer", "loss")
-
-    def __init_subclass__(cls) -> None:
-        cls.sections = (cls.model, *FitNetwork.sections)
-
-    def fit(self, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker) -> FitResult:
-        """Train until the validation cells stop improving."""
-        from battery_core.seeding import seed_everything
-        from battery_core.training.checkpoint import LAST
-        from battery_core.training.device import device_name
-        from battery_core.training.loop.history import StopReason
-        from battery_core.training.trainer import Trainer
-
-        loss = LossSettings(**settings["loss"])
-        config = TrainerSettings(**settings["trainer"])
-        batch = min(config.batch_size, max(_SMALLEST_BATCH, len(train) // _FEWEST_STEPS))
-        seed = (seed + config.seed) % _SEEDS
-        config = config.model_copy(update={"seed": seed, "batch_size": batch})
-        target = Target() if loss.name == "mape" else Target.of(train)  # a relative loss needs the SOH itself
-        seed_everything(seed)  # the initial weights too
-        model = MODELS.get(self.model, train.feature_dim, **self.settings(**settings[self.model]).model_dump())
-        trainer = Trainer(model, config, tracker, loss)
-        last = _checkpoint(tracker.run_dir, LAST)
-        history = trainer.fit(target.scaled(train), target.scaled(val), resume=last)
-        problem = history.stop_detail if history.stop_reason is StopReason.NON_FINITE else ""
-        summary = {"best_epoch": history.best_epoch, "stop_reason": str(history.stop_reason), "batch_size": batch}
-        where, numbers = device_name(trainer.device), trainer.precision.name
-        return FitResult(model, history.to_dict(), summary, where, numbers, problem, target)
-
-
-class FitMLP(FitNetwork):
-    """The multi-layer perceptron on single check-ups."""
-
-    model, settings = "mlp", MLPSettings
-
-
-class FitMLPHistory(FitMLP):
-    """The same perceptron, told of the cell's past: the two err differently, and their mean errs least."""
-
-    takes_history_features = True
-
-
-class FitLSTM(FitNetwork):
-    """The LSTM with attention over histories."""
-
-    model, settings, takes_sequences = "lstm", LSTMSettings, True
-
-
-class FitNeuralODE(FitNetwork):
-    """The latent neural ODE over histories."""
-
-    model, settings, takes_sequences = "neural_ode", NeuralODESettings, True
-
-
-_SEEDS = 2**31
-_SMALLEST_BATCH = 16
-_FEWEST_STEPS = 16  # an epoch over a small set still takes this many optimizer steps
-
-
-def _checkpoint(run_dir: Path | None, name: str) -> Path | None:
-    file = run_dir / "checkpoints" / name if run_dir else None
-    return file if file is not None and file.is_file() else None
-
-
-FITTERS: Registry[Fitter] = Registry(
-    "model",
-    {
-        "lgbm": "battery_core.training.fitting:FitLGBM",
-        "mlp": "battery_core.training.fitting:FitMLP",
-        "mlp_history": "battery_core.training.fitting:FitMLPHistory",
-        "kernel_ridge": "battery_core.training.fitting:FitKernelRidge",
-        "lstm": "battery_core.training.fitting:FitLSTM",
-        "neural_ode": "battery_core.training.fitting:FitNeuralODE",
-    },
-)
-"""Beside ``MODELS``: the same names, and how each is fitted."""
+def fit_regressor(
+    spec: ModelSpec, train: Samples, val: Samples, settings: Sections, seed: int, tracker: Tracker
+) -> FitResult:
+    """Fit an array regressor; a ``seed`` among its settings becomes that of the run plus its own."""
+    regressor = spec.load_regressor()
+    assert issubclass(regressor, ArrayRegressor), f"{spec.regressor}: expected an ArrayRegressor"
+    params = spec.load_settings()(**settings[spec.settings_section]).model_dump()
+    if "seed" in params:
+        params["seed"] = (seed + params["seed"]) % SEEDS
+    model = regressor(**params).fit(train.x, train.y, val.x, val.y, train_cells=train.cell_ids, val_cells=val.cell_ids)
+    for name, values in model.history.items():
+        for step, value in enumerate(values if name.startswith("val_") else ()):
+            tracker.log_metrics({name: value}, step=step)
+    return FitResult(model, model.history, model.summary, "cpu", model.precision)

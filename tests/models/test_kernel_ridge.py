@@ -1,4 +1,4 @@
-"""Kernel ridge regression against the same solution found another way, and what it promises beyond it."""
+"""Kernel ridge regression loadedst the same solution found another way, and what it promises beyond it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scipy.linalg import cho_factor, cho_solve
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern
 
 from battery_core.errors import DataError, SettingsError, TrainingError
-from battery_core.models.base import MODELS
 from battery_core.models.kernel_ridge import WEIGHTS_FILE, KernelRidgeModel, spread_over_cells
+from battery_core.models.registry import MODELS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -24,7 +24,9 @@ TRAIN, VAL = slice(0, 200), slice(200, None)
 
 def fitted(**params: Any) -> KernelRidgeModel:
     given = {"clip_quantile": 0.0, "alphas": [0.02], **params}
-    return KernelRidgeModel(**given).fit(X[TRAIN], Y[TRAIN], CELLS[TRAIN], X[VAL], Y[VAL], CELLS[VAL])
+    return KernelRidgeModel(**given).fit(
+        X[TRAIN], Y[TRAIN], X[VAL], Y[VAL], train_cells=CELLS[TRAIN], val_cells=CELLS[VAL]
+    )
 
 
 def test_predictions_are_those_of_the_textbook_kernels() -> None:
@@ -38,10 +40,10 @@ def test_predictions_are_those_of_the_textbook_kernels() -> None:
     np.testing.assert_allclose(model.predict(X[VAL]), expected, rtol=1e-9)
 
 
-def test_validation_cells_choose_the_length_scale_and_the_noise() -> None:
-    pairs = [(scale, noise) for scale in (0.05, 1.0, 50.0) for noise in (0.02, 5.0)]
+def test_validation_cells_choose_the_length_scale_and_alpha() -> None:
+    pairs = [(scale, alpha) for scale in (0.05, 1.0, 50.0) for alpha in (0.02, 5.0)]
     model = fitted(length_scales=[0.05, 1.0, 50.0], alphas=[0.02, 5.0])
-    alone = [fitted(length_scales=[scale], alphas=[noise]) for scale, noise in pairs]
+    alone = [fitted(length_scales=[scale], alphas=[alpha]) for scale, alpha in pairs]
     rows = np.array(CELLS[VAL])
     errors = []
     for one in alone:
@@ -49,8 +51,8 @@ def test_validation_cells_choose_the_length_scale_and_the_noise() -> None:
         errors.append(np.mean([relative[rows == name].mean() for name in np.unique(rows)]))
     assert model.history["val_mape"] == pytest.approx(errors)
     best = int(np.argmin(errors))
-    assert pairs[best] == (model.length_scale, model.noise) == (1.0, 0.02)
-    assert list(zip(model.history["length_scale"], model.history["noise"], strict=True)) == pairs
+    assert pairs[best] == (model.length_scale, model.alpha) == (1.0, 0.02)
+    assert list(zip(model.history["length_scale"], model.history["alpha"], strict=True)) == pairs
     assert np.array_equal(model.predict(X), alone[best].predict(X))
 
 
@@ -73,13 +75,13 @@ def test_it_learns_what_there_is_to_learn() -> None:
     assert error.mean() < 0.005 < 0.025 < np.abs(Y[VAL] - Y[TRAIN].mean()).mean()
 
 
-def test_every_cell_gives_the_same_number_of_anchors() -> None:
+def test_every_cell_gives_the_same_number_of_landmarks() -> None:
     cells = ["long"] * 1000 + ["short"] * 10 + ["middle"] * 100
     chosen = np.array(cells)[spread_over_cells(cells, 60)]
     assert {name: int((chosen == name).sum()) for name in set(cells)} == {"long": 20, "short": 10, "middle": 20}
     rows = spread_over_cells(["long"] * 1000, 5)
     assert rows.tolist() == [0, 250, 500, 749, 999]  # even over the life, both ends included
-    assert fitted(n_landmarks=20)._anchors.shape == (14, 4)  # 7 training cells, two each
+    assert fitted(n_landmarks=20)._landmarks.shape == (14, 4)  # 7 training cells, two each
 
 
 def test_a_feature_far_outside_training_changes_nothing_beyond_the_limits() -> None:
@@ -95,8 +97,8 @@ def test_a_feature_far_outside_training_changes_nothing_beyond_the_limits() -> N
 
 
 def test_without_validation_cells_the_first_length_scale_stays() -> None:
-    model = KernelRidgeModel(length_scales=[2.0, 1.0]).fit(X, Y, CELLS)
-    assert (model.length_scale, model.noise, model.history) == (2.0, model.settings.alphas[0], {})
+    model = KernelRidgeModel(length_scales=[2.0, 1.0]).fit(X, Y, train_cells=CELLS)
+    assert (model.length_scale, model.alpha, model.history) == (2.0, model.settings.alphas[0], {})
 
 
 def test_long_tables_are_predicted_in_parts() -> None:
@@ -107,7 +109,7 @@ def test_long_tables_are_predicted_in_parts() -> None:
 
 
 def test_several_targets() -> None:
-    both = KernelRidgeModel(clip_quantile=0.0).fit(X[TRAIN], np.hstack([Y, 2 * Y])[TRAIN], CELLS[TRAIN])
+    both = KernelRidgeModel(clip_quantile=0.0).fit(X[TRAIN], np.hstack([Y, 2 * Y])[TRAIN], train_cells=CELLS[TRAIN])
     assert both.predict(X[VAL]).shape == (100, 2)
     np.testing.assert_allclose(both.predict(X)[:, 1], 2 * both.predict(X)[:, 0], rtol=1e-9)
 
@@ -115,30 +117,30 @@ def test_several_targets() -> None:
 def test_a_saved_model_predicts_the_same(tmp_path: Path) -> None:
     model = fitted(n_landmarks=100)
     model.save(tmp_path)
-    again = MODELS["kernel_ridge"].load(tmp_path)
-    assert np.array_equal(again.predict(X), model.predict(X))
-    assert (again.settings, again.history) == (model.settings, model.history)
-    assert (again.length_scale, again.noise) == (model.length_scale, model.noise)
+    loaded = MODELS["kernel_ridge"].load_regressor().load(tmp_path)
+    assert np.array_equal(loaded.predict(X), model.predict(X))
+    assert (loaded.settings, loaded.history) == (model.settings, model.history)
+    assert (loaded.length_scale, loaded.alpha) == (model.length_scale, model.alpha)
     assert json.loads((tmp_path / "model.json").read_text())["kind"] == "KernelRidgeModel"
     (tmp_path / WEIGHTS_FILE).unlink()
-    with pytest.raises(DataError, match=r"expected 'kernel\.npz' in it, found none - save the model again"):
+    with pytest.raises(DataError, match=r"expected 'kernel_ridge\.npz' in it, found none - save the model again"):
         KernelRidgeModel.load(tmp_path)
 
 
 def test_misuse() -> None:
     with pytest.raises(SettingsError, match="length_scale"):
         KernelRidgeModel(length_scales=[1.0, 0.0])
-    with pytest.raises(SettingsError, match="noise"):
+    with pytest.raises(SettingsError, match="alphas"):
         KernelRidgeModel(alphas=[-1.0])
     with pytest.raises(TrainingError, match=r"not fitted: call fit"):
         KernelRidgeModel().predict(X)
     with pytest.raises(TrainingError, match=r"nothing to save"):
         KernelRidgeModel().save("nowhere")
     with pytest.raises(DataError, match=r"train rows: expected features \(N, F\).*\(300, 4\), \(300, 1\) and 2"):
-        KernelRidgeModel().fit(X, Y, CELLS[:2])
+        KernelRidgeModel().fit(X, Y, train_cells=CELLS[:2])
     with pytest.raises(DataError, match="train rows: expected at least one, got none"):
-        KernelRidgeModel().fit(X[:0], Y[:0], [])
+        KernelRidgeModel().fit(X[:0], Y[:0])
     with pytest.raises(DataError, match="train rows: expected finite numbers, found NaN"):
-        KernelRidgeModel().fit(np.where(X > 2, np.nan, X), Y, CELLS)
-    with pytest.raises(DataError, match=r"KernelModel: expected 4 features, got 3"):
+        KernelRidgeModel().fit(np.where(X > 2, np.nan, X), Y, train_cells=CELLS)
+    with pytest.raises(DataError, match=r"KernelRidgeModel: expected 4 features, got 3"):
         fitted().predict(X[:, :3])

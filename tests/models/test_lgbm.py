@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from battery_core.errors import DataError, SettingsError, TrainingError
-from battery_core.models.base import MODELS
 from battery_core.models.lgbm import LGBMModel
+from battery_core.models.registry import MODELS
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 5)).astype(np.float32)
@@ -76,7 +76,7 @@ def test_categories_are_not_ordered_numbers() -> None:
 def test_save_and_load_give_the_same_predictions(tmp_path: Path) -> None:
     model = fitted(np.hstack([Y, 2 * Y]), categorical_features=(), learning_rate=0.1)
     model.save(tmp_path / "model")
-    loaded = MODELS["lgbm"].load(tmp_path / "model")
+    loaded = MODELS["lgbm"].load_regressor().load(tmp_path / "model")
     assert np.array_equal(loaded.predict(X), model.predict(X))
     assert loaded.settings == model.settings
     assert loaded.history == model.history

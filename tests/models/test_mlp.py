@@ -11,16 +11,19 @@ import torch
 from torch import nn
 
 from battery_core.errors import DataError, SettingsError
-from battery_core.models.base import MODELS
+from battery_core.models.lgbm import LGBMModel
 from battery_core.models.mlp import MLPModel
 from battery_core.models.nn import base as torch_base
+from battery_core.models.registry import MODELS
 from battery_core.models.settings import MLPSettings
 
 X = np.random.default_rng(0).normal(size=(50, 5))
 
 
 def test_settings_make_the_model() -> None:
-    model = MODELS.get("mlp", input_dim=5, **MLPSettings(hidden_dims="8,4", activation="gelu").model_dump())
+    model = MODELS["mlp"].load_regressor()(
+        input_dim=5, **MLPSettings(hidden_dims="8,4", activation="gelu").model_dump()
+    )
     widths = [(layer.in_features, layer.out_features) for layer in model.modules() if isinstance(layer, nn.Linear)]
     assert widths == [(5, 8), (8, 4), (4, 1)]
     assert sum(isinstance(layer, nn.Dropout) for layer in model.modules()) == 2
@@ -77,7 +80,7 @@ def test_wrong_folders_and_rows_are_named(tmp_path: Path) -> None:
         MLPModel(5).predict(X[:, :4])
     with pytest.raises(DataError, match=r"expected 'model.json' in it, found none"):
         MLPModel.load(tmp_path)
-    MODELS["lgbm"](n_estimators=2).fit(X, X[:, 0]).save(tmp_path)
+    LGBMModel(n_estimators=2).fit(X, X[:, 0]).save(tmp_path)
     with pytest.raises(DataError, match=r"expected a MLPModel, found a LGBMModel"):
         MLPModel.load(tmp_path)
     MLPModel(5).save(tmp_path)

@@ -22,7 +22,7 @@ from battery_core.features.registry import FEATURES
 from battery_core.features.sets.dva import DVA_PEAKS
 from battery_core.features.sets.ica import PEAK
 from battery_core.jobs import JobSpec
-from battery_core.models.base import MODELS
+from battery_core.models.registry import MODELS
 from battery_core.predictors.pipeline import PIPELINE_FILE, Pipeline
 from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 from battery_core.stages.training.job_specs import job_specs

@@ -39,8 +39,8 @@ def kernel(rows: pd.DataFrame) -> Pipeline:
     x = rows[["voltage_V"]].to_numpy()
     scaler = Scaler.fit(x)
     model = KernelRidgeModel(length_scales=[1.0, 2.0], alphas=[0.1, 0.5])
-    model.fit(scaler.transform(x), rows["soh"], list(rows["cell_id"]))
-    model.length_scale, model.noise = 2.0, 0.5  # as if validation cells had chosen the last
+    model.fit(scaler.transform(x), rows["soh"], train_cells=list(rows["cell_id"]))
+    model.length_scale, model.alpha = 2.0, 0.5  # as if validation cells had chosen the last
     return _OneColumn("kernel_ridge", model, FeatureSettings(sets=("charge",)), ("voltage_V",), scaler, ("voltage_V",))
 
 
@@ -50,7 +50,7 @@ def test_scores_are_those_of_a_kernel_that_did_not_see_the_cell(kernel: Pipeline
     out = rows["cell_id"].isin(fold)
     x = kernel.scaler.transform(rows[["voltage_V"]].to_numpy())
     model = KernelRidgeModel(length_scales=[2.0], alphas=[0.5]).fit(
-        x[~out], rows["soh"][~out], list(rows["cell_id"][~out])
+        x[~out], rows["soh"][~out], train_cells=list(rows["cell_id"][~out])
     )
     said = model.predict(x[out])[:, 0]
     by_hand = np.abs(rows["soh"][out] - said) / fade_scale(said)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from battery_core.data.samples.sample import SampleMeta, Samples
-from battery_core.models.base import MODELS
+from battery_core.models.registry import MODELS
 from battery_core.models.settings import LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
 from battery_core.tracking.local_tracker import LocalTracker
-from battery_core.training.fitting import FITTERS, Target
+from battery_core.training.fitting import Target, fit_model
 from battery_core.training.settings import LossSettings, TrainerSettings
 
 SETTINGS = {
@@ -36,7 +36,7 @@ def estimates(tmp_path: Path, name: str, **changes: Any) -> np.ndarray:
     settings = {section: values | changes.get(section, {}) for section, values in SETTINGS.items()}
     tracker = LocalTracker(tmp_path, use_tensorboard=False)
     tracker.start_run(name)
-    fitted = FITTERS.get(name).fit(cells(0), cells(1), settings, seed=7, tracker=tracker)
+    fitted = fit_model(name, cells(0), cells(1), settings, seed=7, tracker=tracker)
     tracker.end_run()
     return fitted.model.predict(cells(2).x) * fitted.target.scale + fitted.target.mean
 
@@ -54,12 +54,12 @@ def test_a_relative_loss_is_given_the_soh_itself_others_its_spread(tmp_path: Pat
     tracker = LocalTracker(tmp_path, use_tensorboard=False)
     tracker.start_run("mape")
     settings = SETTINGS | {"loss": LossSettings(name="mape").model_dump()}
-    fitted = FITTERS.get("mlp").fit(cells(0), cells(1), settings, seed=0, tracker=tracker)
+    fitted = fit_model("mlp", cells(0), cells(1), settings, seed=0, tracker=tracker)
     assert fitted.target == Target(0.0, 1.0)
     assert Target.of(cells(0)).mean == pytest.approx(float(cells(0).y.mean()))
 
 
-HISTORY_MODELS = [name for name in FITTERS if FITTERS[name].takes_sequences]
+HISTORY_MODELS = [name for name, spec in MODELS.items() if spec.takes_sequences]
 
 
 def histories(seed: int) -> Samples:
@@ -74,12 +74,11 @@ def histories(seed: int) -> Samples:
 def fit(name: str, tracker: LocalTracker, epochs: int) -> Any:
     trainer = TrainerSettings(epochs=epochs, learning_rate=0.01, scheduler_T0=30, device="cpu", progress=False)
     settings = SETTINGS | {"trainer": trainer.model_dump()}
-    return FITTERS.get(name).fit(histories(0), histories(1), settings, seed=0, tracker=tracker)
+    return fit_model(name, histories(0), histories(1), settings, seed=0, tracker=tracker)
 
 
 def test_models_that_read_histories_are_known_by_name() -> None:
     assert HISTORY_MODELS == ["lstm", "neural_ode"]
-    assert list(FITTERS) == list(MODELS)
 
 
 @pytest.mark.parametrize("name", HISTORY_MODELS)

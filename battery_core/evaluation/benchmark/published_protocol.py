@@ -21,7 +21,7 @@ from battery_core.errors import TrainingError
 from battery_core.evaluation.benchmark.aggregate import cell_errors
 from battery_core.seeding import derive_seed
 from battery_core.tracking.local_tracker import LocalTracker
-from battery_core.training.fitting import FITTERS
+from battery_core.training.fitting import fit_model
 
 PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     source: {group: dict(zip(("PINN", "MLP", "CNN"), figures, strict=True)) for group, figures in groups.items()}
@@ -81,11 +81,10 @@ def judge(rows: pd.DataFrame, model: str, settings: Mapping[str, Any], seed: int
         features = features[[_CYCLE]]
     samples = make_samples(features, kept["soh"], kept)
     train, val, test = (samples.take((kept["subset"] == part).to_numpy()) for part in ("train", "val", "test"))
-    fitter = FITTERS.get(LEAKING_MODELS[model])
     with tempfile.TemporaryDirectory() as folder:
         tracker = LocalTracker(folder, use_tensorboard=False)
         tracker.start_run(model)
-        fitted = fitter.fit(train, val, settings, derive_seed(seed, model) % 2**31, tracker)
+        fitted = fit_model(LEAKING_MODELS[model], train, val, settings, derive_seed(seed, model) % 2**31, tracker)
         tracker.end_run()
     if fitted.problem:
         raise TrainingError(f"published protocol, {model}: {fitted.problem}")

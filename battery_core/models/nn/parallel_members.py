@@ -13,7 +13,7 @@ from torch.func import functional_call
 class ParallelMembers(nn.Module):
     """K networks as one, each weight of all of them a single tensor (K, ...).
 
-    A recurrent layer of K members is no batched product as that of a perceptron is (``StackedMLP``); so each member
+    A recurrent layer of K members is no batched product as that of a perceptron is (``BatchedMLP``); so each member
     reads its own rows in turn.
 
     Args:

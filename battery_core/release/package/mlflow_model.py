@@ -11,18 +11,11 @@ from typing import Any
 
 import battery_core
 from battery_core.data.tables.schema import TEXT_COLUMNS
+from battery_core.models.registry import model_spec
 from battery_core.predictors.base import SohPredictor
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble, load_predictor
 
 _NEEDED_BY_ALL = ("mlflow", "numpy", "pandas", "pydantic")
-_NEEDED_BY = {
-    "lgbm": ("lightgbm",),
-    "mlp": ("torch",),
-    "mlp_history": ("torch",),
-    "lstm": ("torch",),
-    "neural_ode": ("torch", "torchdiffeq"),
-    "kernel_ridge": (),
-}
 _NOT_PACKED = ("__pycache__", "*.zip", "simulation", "tests")
 
 
@@ -87,7 +80,7 @@ def requirements(*model_names: str) -> list[str]:
         >>> [line.split("==")[0] for line in requirements("lgbm")]
         ['mlflow', 'numpy', 'pandas', 'pydantic', 'lightgbm']
     """
-    needed = [package for name in model_names for package in _NEEDED_BY[name]]
+    needed = [package for name in model_names for package in model_spec(name).requirements]
     names = dict.fromkeys([*_NEEDED_BY_ALL, *needed])
     return [f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in names]
 

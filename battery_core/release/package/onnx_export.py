@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from battery_core.errors import TrainingError
 from battery_core.features.sequences import sequence_index
+from battery_core.models.registry import model_spec
 from battery_core.predictors.base import SohPredictor
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble
 
-EXPORTED = ("mlp", "mlp_history", "lstm")
 OPSET = 17
 GRAPH_FILE, CONTRACT_FILE = "model.onnx", "contract.json"
 _TOLERANCE = 1e-5  # of SOH
@@ -45,7 +45,7 @@ def export_onnx(candidate: SohPredictor, rows: pd.DataFrame, folder: Path) -> li
     shares = candidate.shares if isinstance(candidate, WeightedEnsemble) else [1.0]
     written = []
     for i, (part, share) in enumerate(zip(parts, shares, strict=True)):
-        if isinstance(part, Pipeline) and part.model_name in EXPORTED:
+        if isinstance(part, Pipeline) and model_spec(part.model_name).exports_onnx:
             name = f"{i}-{part.model_name}" if isinstance(candidate, WeightedEnsemble) else part.model_name
             _export(part, rows, folder / name, share)
             written.append(name)

@@ -12,12 +12,12 @@ import pandas as pd
 
 from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
 from battery_core.files import whole_folder, write_json
-from battery_core.models.settings import UncertaintySettings
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble, load_predictor
 from battery_core.tracking.local_tracker import LocalTracker
 from battery_core.training.metrics import compute_metrics
 from battery_core.uncertainty.conformal import Conformal
+from battery_core.uncertainty.settings import UncertaintySettings
 from battery_core.uncertainty.training_domain import TrainingDomain
 
 PREDICTIONS_FILE = "predictions.parquet"

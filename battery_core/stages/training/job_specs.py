@@ -8,11 +8,11 @@ from battery_core.code_version import code_version
 from battery_core.data.registries import SOURCES
 from battery_core.features.base import feature_names
 from battery_core.jobs import JobSpec
+from battery_core.models.registry import model_spec
 from battery_core.settings import Settings
 from battery_core.stages import StageResult
 from battery_core.stages.common import stage_key
 from battery_core.stages.training.train import train
-from battery_core.training.fitting import FITTERS
 
 
 def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> list[JobSpec]:
@@ -25,9 +25,9 @@ def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> li
     source = SOURCES.get(settings.data.source)
 
     def features(name: str) -> dict[str, Any]:
-        fitter = FITTERS[name]
-        kept = everything["features"] if fitter.takes_sequences else single
-        return kept | {"sets": list(feature_names(settings.features, source, fitter.takes_history_features))}
+        spec = model_spec(name)
+        kept = everything["features"] if spec.takes_sequences else single
+        return kept | {"sets": list(feature_names(settings.features, source, spec.takes_history_features))}
 
     return [
         JobSpec(
@@ -37,7 +37,7 @@ def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> li
             data_hash=stage_key(tables.version, split.version),
             settings={"seed": settings.seed, "data": data, "uncertainty": everything["uncertainty"]}
             | {"features": features(name)}
-            | {section: everything[section] for section in FITTERS[name].sections},
+            | {section: everything[section] for section in model_spec(name).sections},
             code=code,
             runs=str(settings.folder("artifacts") / "runs"),
         )

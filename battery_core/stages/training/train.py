@@ -24,13 +24,14 @@ from battery_core.features.sets.condition import with_known_groups
 from battery_core.features.settings import FeatureSettings
 from battery_core.files import read_json
 from battery_core.jobs import JobSpec
-from battery_core.models.settings import UncertaintySettings
+from battery_core.models.registry import model_spec
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.seeding import derive_seed
 from battery_core.stages.common import STAGE_FILE, read_table
 from battery_core.stages.training.candidate import calibrated, run_record, write_candidate
 from battery_core.tracking.local_tracker import LocalTracker
-from battery_core.training.fitting import FITTERS, FitResult
+from battery_core.training.fitting import FitResult, fit_model
+from battery_core.uncertainty.settings import UncertaintySettings
 
 
 def labelled_rows(tables: Path, split: CellSplit, reference: Any) -> pd.DataFrame:
@@ -75,8 +76,8 @@ def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTrac
     in_training = rows[rows["subset"] == "train"]
     features = with_known_groups(given, in_training["group"])
     raw = _raw_columns(rows, features.sets, source.roles())
-    fitter = FITTERS.get(spec.model)
-    if fitter.takes_sequences:
+    takes_sequences = model_spec(spec.model).takes_sequences
+    if takes_sequences:
         features = with_known_time(features, in_training)
         raw += [name for name in [features.history_time] if name not in raw]
     used = rows[rows["subset"] != "unused"]
@@ -85,8 +86,9 @@ def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTrac
     table = table.loc[:, table[part == "train"].notna().any()]  # a column without a training value cannot be learnt
     scaler = Scaler.fit(table[part == "train"].to_numpy(), list(table.columns), features.clip_quantile)
     samples = make_samples(pd.DataFrame(scaler.transform(table.to_numpy())), used["soh"], used)
-    fitted = fitter.fit(
-        *_train_and_val(samples, part, used, features, fitter.takes_sequences),
+    fitted = fit_model(
+        spec.model,
+        *_train_and_val(samples, part, used, features, takes_sequences),
         spec.settings,
         seed=derive_seed(int(spec.settings["seed"]), spec.model) % 2**31,
         tracker=tracker,
@@ -108,7 +110,7 @@ def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTrac
     target = fitted.target
     return Pipeline(
         spec.model, fitted.model, features, names, scaler, tuple(raw), target.mean, target.scale,
-        fitter.takes_sequences, facts,
+        takes_sequences, facts,
     ), fitted  # fmt: skip
 
 

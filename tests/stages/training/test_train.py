@@ -17,13 +17,13 @@ from battery_core.errors import TrainingError
 from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.files import read_json
 from battery_core.jobs import JobSpec
+from battery_core.models.lgbm import LGBMModel
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.settings import Settings
 from battery_core.stages import run_stage as chain
 from battery_core.stages.training.candidate import HISTORY_FILE, PIPELINE_FOLDER, PREDICTIONS_FILE
 from battery_core.stages.training.job_specs import job_specs
 from battery_core.stages.training.train import train
-from battery_core.training.fitting import FITTERS
 from battery_core.uncertainty.training_domain import TrainingDomain
 
 MODELS = ("lgbm", "mlp")
@@ -107,7 +107,7 @@ def test_a_training_that_fails_is_written_down_as_failed(
     def fail(*_: Any, **__: Any) -> None:
         raise TrainingError("loss is nan in epoch 3")
 
-    monkeypatch.setattr(FITTERS["lgbm"], "fit", fail)
+    monkeypatch.setattr(LGBMModel, "fit", fail)
     spec = JobSpec(**(specs["lgbm"].__dict__ | {"runs": str(tmp_path)}))
     with pytest.raises(TrainingError, match="loss is nan"):
         train(spec)
