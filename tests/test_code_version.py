@@ -70,7 +70,7 @@ def test_the_closure_has_all_that_the_linter_of_imports_finds(
 
 def test_what_registries_import_by_name_is_in_the_key() -> None:
     closure = import_closure(train)
-    lazy = ("models.neural_ode", "training.losses", "training.physics", "features.dva", "data.sources.nasa_pcoe")
+    lazy = ("models.neural_ode", "training.losses.physics", "features.sets.dva", "data.sources.nasa_pcoe")
     assert {f"battery_core.{name}" for name in lazy} <= closure.keys()
     assert "battery_core.stages.training.candidate" in closure
 
@@ -112,7 +112,7 @@ EDITS = [
     ("stages/training/train.py", '"""One training job', '"""A training job', set()),
     ("stages/training/train.py", "import time\n", "# why\n\n\nimport time  # for the report\n", set()),
     ("models/mlp.py", '"""', '"""Words. ', set()),
-    ("training/fitting.py", '"""Beside', '"""Next to', set()),
+    ("training/fitting.py", '"""A fitted model', '"""The fitted model', set()),
     ("data/registries.py", '"""How cells', '"""In what way cells', set()),
     ("stages/training/candidate.py", *ADD, {TRAINS, RELEASES}),
     ("evaluation/metrics/per_cell.py", *ADD, {TRAINS, RELEASES}),
