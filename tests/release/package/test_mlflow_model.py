@@ -188,7 +188,7 @@ def test_a_large_table_goes_in_pieces_of_whole_cells(packed: Packed, monkeypatch
     for pipeline in packed.pipelines:
         whole = pipeline.predict(packed.rows)
         with monkeypatch.context() as patch:
-            patch.setattr("battery_core.models.pipeline._ROWS_AT_ONCE", 5)  # a cell has 12
+            patch.setattr("battery_core.predictors.pipeline._ROWS_AT_ONCE", 5)  # a cell has 12
             np.testing.assert_allclose(pipeline.predict(packed.rows), whole, rtol=0, atol=1e-9)
 
 
