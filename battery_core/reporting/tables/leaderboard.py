@@ -13,8 +13,8 @@ from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
 Row = dict[str, str]
 _COMMAND = "python -m battery_core leaderboard"
 _HOW = """# Leaderboard
-Every model and baseline on public cells that it never saw. Made anew by (hours on two cores; a killed run goes on where
-it was, `--leaderboard.train false` reports only what has ended):
+Error of every model and baseline on unseen public cells. Regenerate (hours on two cores; an interrupted run resumes;
+`--leaderboard.train false` reports finished seeds only):
 
 ```bash
 {command} --page docs/leaderboard.md --data.reference_root /path/to/reference
@@ -22,22 +22,22 @@ it was, `--leaderboard.train false` reports only what has ended):
 
 **How to read it.** For each test cell the mean absolute percentage error (MAPE, %) and the root mean square error
 (RMSE, points of SOH) over its check-ups, then the mean over cells, then mean ± standard deviation over seeds. Splits,
-features and settings: [accuracy](accuracy.md). Models are fitted on training cells, stopped and weighted on validation
-cells; test cells judge. *blend* is what the workflow puts forward: each seed's mean of its models, weighted by their
-error on validation cells, where no single model errs less by more than chance. *Best model* is the lowest line on the
-test cells; where it is not the blend, it was picked by the cells that judge it and is flattered. Baselines: the mean
-SOH of the training rows; a straight line over cycles; persistence, which needs the capacity measured one cycle before;
-and the leak probe, which knows only the fraction of life that has passed. The spread over seeds says nothing about
-other cells: in a group of two cells 0.2 is noise.
+features and settings: [accuracy](accuracy.md). Models are fitted on training cells; early stopping and ensemble weights
+use validation cells; errors are of test cells. *ensemble* is the challenger of each seed: the weighted ensemble, unless
+a single model is significantly better on validation cells. *Best model* has the lowest error on the test cells; where
+it is not the ensemble, it was selected on test cells and its error is optimistic. Baselines: the mean SOH of the
+training rows; a straight line over cycles; persistence, which needs the capacity measured one cycle before; and the
+leak probe, which sees only the fraction of life that has passed. The spread over seeds does not include the variation
+between cells: in a group of two cells 0.2 is noise.
 """
 _LEAKS = """
-## The published protocol: it leaks
-These figures are here only to stand beside the published ones; none of them is what a model in service would have. The
-protocol scales each cell, test cells too, by its own minimum and maximum over its whole life, cycle number included:
-the model is told the fraction of life that has passed. And it removes rows more than three standard deviations off,
-test cells and label included. *only the leak* sees nothing but that scaled cycle number. One fit a group, single
-perceptron, MAPE in %. Published: Wang et al., Nature Communications 15, 4332 (2024), 10 runs. The test
-cells of TJU are not those of the publication, which cannot be reproduced.
+## The published protocol: data leakage
+These figures are comparable with published ones only; no model in production reaches them. The protocol scales each
+cell, test cells too, by its own minimum and maximum over its whole life, cycle number included. So the inputs contain
+the fraction of life. It also removes rows more than three standard deviations off, test cells and label included.
+*only the leak* sees nothing but that scaled cycle number. One fit per group, single perceptron, MAPE in %. Published:
+Wang et al., Nature Communications 15, 4332 (2024), 10 runs. The test cells of TJU differ from those of the publication,
+which cannot be reproduced.
 """
 
 
@@ -59,7 +59,7 @@ def goals(boards: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A line a board: what is put forward, the best model, the goal, and whether it is reached."""
     return [
         {
-            "board": f"`{board['board']}`",
+            "benchmark": f"`{board['board']}`",
             "seeds": f"{board['seeds_done']} of {board['seeds']}",
             "ensemble": spread(line["mape"]) if (line := _line(board, ENSEMBLE)) else "",
             "best model": f"{best['model']} {spread(best['mape'])}" if (best := best_model(board)) else "",
@@ -78,7 +78,7 @@ def _verdict(board: Mapping[str, Any]) -> str:
         return ""
     if not holds(best, goal):
         return f"**missed** by {best['mape']['mean'] - goal:.2f}"
-    return "holds" if holds(line, goal) else "holds for the best model, not for the blend"
+    return "holds" if holds(line, goal) else "holds for the best model, not for the ensemble"
 
 
 def models(board: Mapping[str, Any]) -> list[Row]:
@@ -107,7 +107,7 @@ def beside_published(board: Mapping[str, Any], honest: Sequence[Mapping[str, Any
             "group": group,
             **{f"{name}, published (leaks)": f"{figure:.2f}" for name, figure in figures.items()},
             **{f"{name}, as published (leaks)": spread(groups[group]) for name, groups in ours.items()},
-            "honest blend, all groups in one fit": spread(line["groups"][group]) if line else "",
+            "ensemble without leak, all groups in one fit": spread(line["groups"][group]) if line else "",
         }
         for group, figures in PUBLISHED[board["source"]].items()
         if all(group in groups for groups in ours.values())
@@ -151,7 +151,7 @@ def _about(board: Mapping[str, Any]) -> str:
     seeds = f"seeds: {board['seeds_done']} of {board['seeds']}"
     counts = f"{cells['train']} training, {cells['val']} validation, {cells['test']} test cells"
     mixed = (f"{seed}: " + _shared(parts) for seed, parts in board["blend_parts"].items())
-    blend = f" Blend (seed: models and their share in %): {'; '.join(mixed)}." if board["blend_parts"] else ""
+    blend = f" Ensemble weights in % by seed: {'; '.join(mixed)}." if board["blend_parts"] else ""
     return f"{board['about']}. {counts}; {seeds}; data version `{board['data_version'][:12]}`.{blend}"
 
 

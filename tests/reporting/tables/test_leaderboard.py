@@ -30,7 +30,7 @@ def board(name: str = "hust", goal: float | None = 1.1, **more: Any) -> dict[str
 
 @pytest.mark.parametrize(
     ("goal", "verdict"),
-    [(1.1, "holds"), (0.85, "holds for the best model, not for the blend"), (0.7, "**missed** by 0.10")],
+    [(1.1, "holds"), (0.85, "holds for the best model, not for the ensemble"), (0.7, "**missed** by 0.10")],
 )
 def test_a_goal_is_held_or_missed(goal: float, verdict: str) -> None:
     (row,) = goals([board(goal=goal)])
@@ -53,15 +53,15 @@ def test_leaking_figures_are_labelled_and_stand_beside_honest_ones() -> None:
         "MLP, published (leaks)": "0.80",
         "CNN, published (leaks)": "0.74",
         "mlp, as published (leaks)": "0.60 ± 0.02",
-        "honest blend, all groups in one fit": "0.90 ± 0.02",
+        "ensemble without leak, all groups in one fit": "0.90 ± 0.02",
     }
     page = as_page({"boards": [board(), leaking]})
-    honest, leaks = page.split("## The published protocol: it leaks")
+    honest, leaks = page.split("## The published protocol: data leakage")
     assert "published (leaks)" not in honest
     assert "0.60" not in honest
     assert "| HUST | 0.78 | 0.80 | 0.74 | 0.60 ± 0.02 | 0.90 ± 0.02 |" in leaks
     assert "seeds: 2 of 5; data version `0123456789ab`." in honest
-    assert "Blend (seed: models and their share in %): 0: lstm 75, mlp 25; 1: mlp 100." in honest
+    assert "Ensemble weights in % by seed: 0: lstm 75, mlp 25; 1: mlp 100." in honest
 
 
 def test_groups_are_shown_where_there_are_several() -> None:
