@@ -33,11 +33,14 @@ class JobKilled(Exception):
 
 
 @cache
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that fit the models; torch built for another device (``2.13.0+cpu``) is the same."""
-    return {
-        name: importlib.metadata.version(name).split("+")[0] for name in ("lightgbm", "numpy", "torch", "torchdiffeq")
-    }
+def library_versions(*names: str) -> dict[str, str]:
+    """Return the versions of numpy and of further distributions, without build tags such as ``+cpu``.
+
+    Example:
+        >>> list(library_versions("lightgbm"))
+        ['lightgbm', 'numpy']
+    """
+    return {name: importlib.metadata.version(name).split("+")[0] for name in sorted({"numpy", *names})}
 
 
 @dataclass(frozen=True)

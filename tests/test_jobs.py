@@ -82,11 +82,12 @@ def test_another_content_is_another_key(job: Callable[[str], JobSpec], change: d
 def test_after_an_upgrade_of_what_trains_nothing_stands(
     job: Callable[[str], JobSpec], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    before, version = job("well"), importlib.metadata.version
+    names, version = ("lightgbm", "torch", "torchdiffeq"), importlib.metadata.version
+    before = dataclasses.replace(job("well"), libraries=jobs.library_versions(*names))
 
     def installed(as_if: str) -> JobSpec:
         monkeypatch.setattr(importlib.metadata, "version", lambda asked: as_if if asked == name else version(asked))
-        return dataclasses.replace(before, libraries=jobs.library_versions.__wrapped__())
+        return dataclasses.replace(before, libraries=jobs.library_versions.__wrapped__(*names))
 
     assert before.libraries[name] == version(name).split("+")[0]
     assert installed("99.0").key != before.key

@@ -7,7 +7,7 @@ from typing import Any
 from battery_core.code_version import code_version
 from battery_core.data.registries import SOURCES
 from battery_core.features.base import feature_names
-from battery_core.jobs import JobSpec
+from battery_core.jobs import JobSpec, library_versions
 from battery_core.models.registry import model_spec
 from battery_core.settings import Settings
 from battery_core.stages import StageResult
@@ -40,6 +40,7 @@ def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> li
             | {section: everything[section] for section in model_spec(name).sections},
             code=code,
             runs=str(settings.folder("artifacts") / "runs"),
+            libraries=library_versions(*model_spec(name).requirements),
         )
         for name in settings.models
     ]
