@@ -26,6 +26,7 @@ from battery_core.stages.training.train import train
 from battery_core.training.loss_registry import LossRegistry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "contributing"
+MODEL = Path(__file__).with_name("example_model.py")
 
 
 def example(page: str, name: str) -> str:
@@ -58,6 +59,15 @@ def trained(settings: Settings, prepared: Any) -> dict[str, Any]:
     """Return the result of the one training job of these settings."""
     (spec,) = job_specs(settings, prepared.tables, prepared.split)
     return train(spec)
+
+
+def test_the_model_of_the_page_is_the_one_that_is_trained_and_packed() -> None:
+    assert example("add-a-model.md", "ridge") == MODEL.read_text(encoding="utf-8")
+    page = (DOCS / "add-a-model.md").read_text(encoding="utf-8")
+    entry = re.search(r"<!-- entry: ridge -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert entry is not None
+    test = MODEL.with_name("test_example_model.py").read_text(encoding="utf-8")
+    assert entry[1].strip() in test
 
 
 def test_the_loss_trains_a_perceptron(prepared: Any, xjtu_settings: Callable[..., Settings], tmp_path: Path) -> None:
