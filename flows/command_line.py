@@ -11,19 +11,48 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from battery_core.cli.options import EXIT_FAILED, EXIT_WRONG_SETTING, fail, in_words, parse_overrides
+from battery_core.cli.options import (
+    EXIT_FAILED,
+    EXIT_WRONG_SETTING,
+    SettingsHelp,
+    describe_os_error,
+    fail,
+    parse_overrides,
+)
 from battery_core.errors import BatteryError, SettingsError
 from battery_core.settings import Settings, resolve
 
-DESCRIPTION = "Retrain battery State-of-Health models on the newest data and put the better one in service."
+DESCRIPTION = "Retrain battery State-of-Health models on the newest data and promote the better one."
+
+_FITTING = ("data", "split", "features", "lgbm", "mlp", "kernel_ridge", "lstm", "neural_ode", "trainer", "loss", "jobs")
+_SHOWN = {
+    "flows/train.py": SettingsHelp(
+        (
+            "models", "seed", "data.source", "data.reference_root", "trainer.epochs", "loss.name",
+            "release.min_improvement", "release.retrain_only_if_new",
+        ),
+        (*_FITTING, "ensemble", "uncertainty", "release", "tracking", "paths"),
+    ),
+    "flows/score.py": SettingsHelp(
+        ("data.source", "data.reference_root", "score.newest", "score.end_of_life", "score.near"),
+        ("data", "score", "release", "tracking", "paths"),
+    ),
+    "flows/validate.py": SettingsHelp(
+        ("models", "seed", "data.source", "data.reference_root", "cross_validation.folds", "cross_validation.seeds",
+         "cross_validation.with_test_cells", "trainer.epochs", "jobs.concurrent"),
+        (*_FITTING, "ensemble", "cross_validation", "paths"),
+    ),
+}  # fmt: skip
+"""Settings in the help of each flow."""
 
 
 def read_command_line(
     argv: Sequence[str] | None = None, program: str = "flows/train.py", description: str = DESCRIPTION
 ) -> dict[str, Any]:
     """The settings given on the command line, checked; a wrong one ends the program with one line and code 2."""
+    shown = _SHOWN.get(program, _SHOWN["flows/train.py"])
     try:
-        overrides = parse_overrides(sys.argv[1:] if argv is None else argv, program, description)
+        overrides = parse_overrides(sys.argv[1:] if argv is None else argv, program, description, shown)
         check_writable(resolve(overrides))
     except SettingsError as err:
         fail(err, EXIT_WRONG_SETTING)
@@ -86,7 +115,7 @@ def _recorded(flow: Any, overrides: dict[str, Any]) -> Any:
 
 def _failed(error: BaseException) -> None:
     if isinstance(error, OSError):
-        fail(in_words(error), EXIT_FAILED)
+        fail(describe_os_error(error), EXIT_FAILED)
     if not isinstance(error, BatteryError):
         raise error
     fail(error, EXIT_WRONG_SETTING if isinstance(error, SettingsError) else EXIT_FAILED)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from battery_core.__main__ import ENTRIES, main
-from battery_core.cli.commands import read
+from battery_core.__main__ import main
+from battery_core.cli.commands import COMMANDS, Invocation, parse
 from battery_core.cli.options import EXIT_FAILED, EXIT_WRONG_SETTING, guarded, parse_overrides
 from battery_core.errors import DataError
 from battery_core.settings import all_fields, resolve
@@ -66,12 +66,12 @@ def test_only_what_is_given_overrides(project: Path, monkeypatch: pytest.MonkeyP
         (["split", "--trainer.epochs", "many"], "error: setting 'trainer.epochs': "),
         (["split", "--data.source", "xjtuu"], "error: unknown source 'xjtuu': did you mean 'xjtu'"),
         (["split", "--models", "lgbm,mpl"], "error: setting 'models': unknown model 'mpl': did you mean 'mlp'"),
-        (["spilt"], "error: unknown stage 'spilt': did you mean 'split'"),
+        (["spilt"], "error: unknown command 'spilt': did you mean 'split'"),
         (["split", "--trainer.ep", "5"], "error: unknown option '--trainer.ep'"),  # no guessing from beginnings
         (["restore", "--to", "x"], "error: restore: expected MODEL_VERSION (number, alias such as champion, or NAME"),
         (["rollback", "--to", "x"], "error: argument --to: invalid int value: 'x'"),
         (["history", "x"], "error: unknown option 'x': see --help"),
-        (["simulate", "--seed", "1"], "error: the following arguments are required: FOLDER"),
+        (["simulate", "--seed", "1"], "error: simulate: expected FOLDER (folder to write the "),
     ],
 )  # fmt: skip
 def test_a_wrong_option_is_one_line_and_code_2(
@@ -124,7 +124,7 @@ def test_print_settings_shows_the_whole_and_runs_nothing(project: Path, capsys: 
 
 
 def test_help_lists_every_setting_with_unit_and_default(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert leaves("train", "--help") == 0
+    assert leaves("train", "--help-all") == 0
     text = capsys.readouterr().out
     one_line = " ".join(text.split())
     for name, field in all_fields():
@@ -132,7 +132,8 @@ def test_help_lists_every_setting_with_unit_and_default(project: Path, capsys: p
         default = field.get_default(call_default_factory=True)
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         unit = f" [{field.json_schema_extra['unit']}]" if field.json_schema_extra["unit"] else ""
-        assert f"{field.description}{unit} (default: {shown})" in one_line
+        assert f"{field.description}{unit}" in one_line
+        assert f"(default: {shown})" in one_line
     assert "a training job that takes longer is killed and said so [s] (default: 3600.0)" in one_line
 
 
@@ -140,18 +141,79 @@ def test_without_a_stage_the_stages_are_listed(project: Path, capsys: pytest.Cap
     assert leaves() == 2
     assert leaves("--help") == 0
     text = capsys.readouterr().out
-    assert re.search(r"\n  normalize +raw files to checked tables\n", text)
+    assert re.search(r"\n +normalize +turn raw files into checked tables\n", text)
     assert "train-job" not in text  # only a run starts it
 
 
 def test_an_entry_reads_its_own_arguments_beside_the_settings(project: Path) -> None:
     argv = ["3", "--trainer.epochs", "7", "--to", "there", "--models", "mlp"]
-    given = read("restore", ENTRIES["restore"], argv)
-    assert vars(given.own) == {"model_version": "3", "to": Path("there")}
-    assert given.overrides == {"trainer.epochs": "7", "models": "mlp"}
-    assert given.settings({"trainer.epochs": 8}).trainer.epochs == 8
-    assert vars(read("inspect", ENTRIES["inspect"], ["--seed", "1"]).own) == {"folder": None}
-    assert vars(read("simulate", ENTRIES["simulate"], ["x"]).own) == {"folder": Path("x"), "seed": 0, "workers": 1}
+    invocation = parse(["restore", *argv], "battery")
+    assert own_arguments(invocation) == {"model_version": "3", "to": Path("there")}
+    assert invocation.overrides == {"trainer.epochs": "7", "models": "mlp"}
+    assert invocation.settings({"trainer.epochs": 8}).trainer.epochs == 8
+    assert own_arguments(parse(["inspect", "--seed", "1"], "battery")) == {"folder": None}
+    expected = {"folder": Path("x"), "seed": 0, "workers": 1}
+    assert own_arguments(parse(["simulate", "x"], "battery")) == expected
+
+
+def own_arguments(invocation: Invocation) -> dict[str, object]:
+    names = [argument.name.strip("-[]").lower() for argument in COMMANDS[invocation.command].arguments]
+    return {name: getattr(invocation.arguments, name) for name in names}
+
+
+@pytest.mark.parametrize("command", [name for name, command in COMMANDS.items() if command.summary])
+def test_help_of_a_command_is_short_and_names_its_own_arguments(
+    project: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert leaves(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 60
+    for argument in COMMANDS[command].arguments:
+        assert argument.name.strip("[]") in text
+    shown = COMMANDS[command].settings
+    if shown:
+        assert set(shown.main) <= {name for name, _ in all_fields()}
+        assert set(shown.sections) <= {name.split(".")[0] for name, _ in all_fields()}
+        for name in shown.main:
+            assert f"--{name} " in text
+
+
+def test_help_lists_choices(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaves("train", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "{auto, cpu, cuda, mps}" in text
+    assert "{mse, physics_informed, huber, mape, mae}" in text
+    assert "{simulated, xjtu, " in text
+    assert "kernel_ridge n_landmarks, length_scales" in text
+    assert "leaderboard" not in text
+
+
+def test_a_section_may_be_given_as_json(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "params.yaml").write_text("data: {cycler: {columns: {time_s: a, voltage_V: b, current_A: c}}}\n")
+    monkeypatch.setenv("BATTERY__DATA__CYCLER__COLUMNS", '{"voltage_V": "v", "current_A": "i"}')
+    argv = ["--data.cycler.columns", '{"current_A": "j"}', "--data.cycler.units.current_A", "mA"]
+    cycler = resolve(parse_overrides(argv, "p", "d")).data.cycler
+    assert cycler.columns.given() == {"time_s": "a", "voltage_V": "v", "current_A": "j"}
+    assert cycler.units.current_A == "mA"
+    argv = ["--data.cycler.columns.time_s", "t", "--data.cycler.columns", '{"time_s": "u"}']
+    assert resolve(parse_overrides(argv, "p", "d")).data.cycler.columns.time_s == "t"  # one setting wins over many
+
+
+@pytest.mark.parametrize("text", ['{"time_s": "t"', "t", '["t"]', ""])
+def test_a_section_that_is_no_json_object_is_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    line = f'error: setting \'data.cycler.columns\': expected a JSON object such as {{"name": "value"}}; got {text!r}\n'
+    assert leaves("inspect", "--data.cycler.columns", text) == EXIT_WRONG_SETTING
+    assert capsys.readouterr().err == line
+    monkeypatch.setenv("BATTERY__DATA__CYCLER__COLUMNS", text)
+    assert leaves("inspect") == EXIT_WRONG_SETTING
+    assert capsys.readouterr().err == line
+
+
+def test_an_unknown_key_in_json_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaves("inspect", "--data.cycler.columns", '{"time": "t"}') == EXIT_WRONG_SETTING
+    assert "unknown setting 'data.cycler.columns.time': did you mean" in capsys.readouterr().err
 
 
 def test_help_says_what_is_in_force_where_that_is_not_the_default(
@@ -162,7 +224,7 @@ def test_help_says_what_is_in_force_where_that_is_not_the_default(
     assert leaves("train", "--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "(default: 200; in force: 140)" in text
-    assert "models to train, by name (default: lgbm,mlp; in force: kernel_ridge,mlp)" in text
+    assert "neural_ode} (default: lgbm,mlp; in force: kernel_ridge,mlp)" in text
     assert "(default: mse; in force: huber)" in text
     assert text.count("in force") == 3
 
@@ -174,15 +236,15 @@ def test_help_is_there_also_with_an_error_in_the_settings_file(
     assert leaves("train", "--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "(default: 200)" in text
-    assert "What is in force cannot be said: setting 'trainer.epochs': " in text
+    assert "Values in force are not shown: setting 'trainer.epochs': " in text
     assert "got '100 %'" in text
 
 
 def test_own_arguments_are_in_the_help(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert leaves("restore", "--help") == 0
     one_line = " ".join(capsys.readouterr().out.split())
-    assert "usage: python -m battery_core restore MODEL_VERSION [--section.key value ...]" in one_line
-    assert "--to: restore below this folder" in one_line
+    assert "usage: python -m battery_core restore MODEL_VERSION [--section.name value ...]" in one_line
+    assert "--to TO restore below this folder" in one_line
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy(project: Path) -> None:
