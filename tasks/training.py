@@ -8,7 +8,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from battery_core.jobs import JobSpec, run_job
-from battery_core.reporting.tables.report import percent
+from battery_core.reporting.formats import percent
 from battery_core.settings import Settings
 from tasks.common import OPTIONS
 

@@ -1,1 +1,1 @@
-"""How good a model is on cells it never saw, beside baselines and the leak probe."""
+"""Evaluation of models on test cells, beside baselines and the leak probe."""

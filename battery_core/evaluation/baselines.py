@@ -1,4 +1,4 @@
-"""What a model has to beat, fitted on training cells only; and the leak probe, which no model may resemble.
+"""Baselines that a model must beat, fitted on training cells only; and the leak probe.
 
 Every baseline takes the training rows and the test rows (columns cell_id, checkup_index, soh and the canonical
 checkup columns) and returns one SOH prediction for each test row.
@@ -20,7 +20,7 @@ Baseline: TypeAlias = "Callable[[pd.DataFrame, pd.DataFrame], Prediction]"
 
 
 def train_mean(train: pd.DataFrame, test: pd.DataFrame) -> Prediction:
-    """The mean SOH of the training rows, for every row.
+    """Return the mean SOH of the training rows for every row.
 
     Example:
         >>> import pandas as pd
@@ -31,9 +31,9 @@ def train_mean(train: pd.DataFrame, test: pd.DataFrame) -> Prediction:
 
 
 def persistence(train: pd.DataFrame, test: pd.DataFrame) -> Prediction:
-    """The SOH measured at the cell's previous check-up; at its first one the training mean of first check-ups.
+    """Return the SOH measured at the previous check-up; at the first one the training mean of first check-ups.
 
-    It needs a measured capacity at every earlier check-up, which a model in the field does not have.
+    It needs a measured capacity at every earlier check-up, which is not available in the field.
     """
     first = train.loc[train.groupby("cell_id")["checkup_index"].idxmin(), "soh"].mean()
     previous = test.sort_values("checkup_index").groupby("cell_id")["soh"].shift(1)
@@ -41,7 +41,7 @@ def persistence(train: pd.DataFrame, test: pd.DataFrame) -> Prediction:
 
 
 def usage_column(train: pd.DataFrame) -> str:
-    """The measure of use a source has: charge throughput, else the cycle count, else the check-up index."""
+    """Return the usage column of a source: charge throughput, else the cycle count, else the check-up index."""
     for column in ("throughput_Ah", "cycle_count"):
         if column in train and train[column].notna().any():
             return column
@@ -49,28 +49,30 @@ def usage_column(train: pd.DataFrame) -> str:
 
 
 def linear_throughput(train: pd.DataFrame, test: pd.DataFrame) -> Prediction:
-    """A straight line of SOH over charge throughput (over cycles where throughput is not measured)."""
+    """Return a straight line of SOH over charge throughput (over cycles where throughput is not measured)."""
     column = usage_column(train)
-    known = train[column].notna()
-    slope, intercept = np.polyfit(train.loc[known, column].astype(float), train.loc[known, "soh"].astype(float), 1)
+    measured = train[column].notna()
+    slope, intercept = np.polyfit(
+        train.loc[measured, column].astype(float), train.loc[measured, "soh"].astype(float), 1
+    )
     usage = test[column].astype(float).fillna(float(train[column].median()))
     return np.asarray(intercept + slope * usage, dtype=float)
 
 
 def life_fraction(rows: pd.DataFrame) -> Prediction:
-    """Check-up over the cell's last check-up, 0..1: known only after the cell's life is over, so a leak."""
+    """Return check-up over the last check-up of the cell, 0 to 1: available only after its life, so a leak."""
     last = rows.groupby("cell_id")["checkup_index"].transform("max").clip(lower=1)
     return (rows["checkup_index"] / last).to_numpy(dtype=float)
 
 
 def leak_probe(train: pd.DataFrame, test: pd.DataFrame, bins: int = 50) -> Prediction:
-    """The mean training SOH at the same fraction of life: what an evaluation that leaks gets for nothing."""
+    """Return the mean training SOH at the same fraction of life: the error of an evaluation with a leak."""
     edges = np.linspace(0.0, 1.0, bins + 1)
     centres = (edges[:-1] + edges[1:]) / 2
-    place = np.clip(np.digitize(life_fraction(train), edges) - 1, 0, bins - 1)
-    means = train["soh"].astype(float).groupby(place).mean()
-    known = centres[np.asarray(means.index, dtype=int)]
-    return np.asarray(np.interp(life_fraction(test), known, means.to_numpy(dtype=float)), dtype=float)
+    bin_of_row = np.clip(np.digitize(life_fraction(train), edges) - 1, 0, bins - 1)
+    means = train["soh"].astype(float).groupby(bin_of_row).mean()
+    filled = centres[np.asarray(means.index, dtype=int)]
+    return np.asarray(np.interp(life_fraction(test), filled, means.to_numpy(dtype=float)), dtype=float)
 
 
 BASELINES: dict[str, Baseline] = {
@@ -78,6 +80,6 @@ BASELINES: dict[str, Baseline] = {
     "linear_throughput": linear_throughput,
     "persistence": persistence,
 }
-"""Honest baselines by name; the probe stands apart because it uses the cell's future."""
+"""Baselines by name; the leak probe is separate because it uses later check-ups of the cell."""
 
 LEAK_PROBE = "leak_probe"

@@ -1,4 +1,4 @@
-"""Cross-validation in figures: errors of cells that each fold held out, what intervals hold there, who is better."""
+"""Cross-validation: errors and coverage on the cells that each fold held out, and their summary by model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from battery_core.evaluation.metrics.per_cell import per_cell_errors
 from battery_core.evaluation.metrics.scores import PERCENTAGE_POINTS
 
 
-def judged(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of each cell its MAPE, %, the share of check-ups that the intervals hold, and their width in SOH points.
+def score_cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return MAPE (%), coverage and interval width (SOH points) of each cell.
 
-    A prediction that is not finite makes the cell's error infinite, and holds nothing.
+    A prediction that is not finite makes the error of its cell infinite, and is not covered.
 
     Args:
         rows: columns cell_id, soh, prediction, and soh_lower and soh_upper where the model gives intervals.
@@ -23,7 +23,7 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
     Example:
         >>> rows = pd.DataFrame({"cell_id": ["A", "A"], "soh": [1.0, 0.8], "prediction": [0.99, 0.81]})
         >>> rows = rows.assign(soh_lower=0.98, soh_upper=1.02)
-        >>> judged(rows).round(3).to_dict("records")
+        >>> score_cells(rows).round(3).to_dict("records")
         [{'cell_id': 'A', 'mape': 1.125, 'coverage': 0.5, 'width': 4.0}]
     """
     errors = per_cell_errors(rows["cell_id"], rows["soh"], rows["prediction"]).as_worst().frame()
@@ -35,19 +35,19 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
     return errors.reindex(columns=["cell_id", "mape", "coverage", "width"])
 
 
-def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean per-cell MAPE of each model, how it spreads, and the share of check-ups its intervals hold; the best first.
+def compare_models(errors: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return mean per-cell MAPE, its spread, and the coverage of each model; the best model first.
 
     Args:
         errors: columns model, seed, fold, cell_id, mape, coverage, width: a line for each model, seed and held-out
             cell; coverage and width are NaN where a model gives no intervals.
     """
     lines = []
-    for name, part in errors.groupby("model"):
-        by_cell = part.groupby("cell_id")
-        cells, held = by_cell["mape"].mean(), by_cell["coverage"].mean()
-        over = interval_over_cells(held) if held.notna().all() else None
-        seeds, by_fold = part.groupby("seed")["mape"].mean(), part.groupby("fold")["mape"].mean()
+    for name, of_model in errors.groupby("model"):
+        by_cell = of_model.groupby("cell_id")
+        cells, coverage = by_cell["mape"].mean(), by_cell["coverage"].mean()
+        over = interval_over_cells(coverage) if coverage.notna().all() else None
+        seeds, by_fold = of_model.groupby("seed")["mape"].mean(), of_model.groupby("fold")["mape"].mean()
         lines.append(
             {
                 "model": str(name),
@@ -66,5 +66,5 @@ def compare(errors: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _std(values: pd.Series[float]) -> float | None:
-    """None for a single value, and where one is not finite."""
+    """Return the standard deviation; None for a single value, and where one is not finite."""
     return float(values.std()) if len(values) > 1 and np.isfinite(values).all() else None

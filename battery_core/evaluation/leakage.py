@@ -1,7 +1,7 @@
-"""Tests that a fitted model has to pass before it may serve: nothing it says may come from a cell's future.
+"""Leakage checks before promotion: no prediction may depend on later check-ups of the cell.
 
-The leak probe of ``baselines`` shows what knowing a cell's end of life is worth; where all cells are cycled to the same
-end it beats every honest model, so a model is not judged by the probe's error but by what it does itself.
+The leak probe of ``baselines`` shows the error that the end of life alone gives. Where all cells are cycled to the same
+end it beats every model without a leak, so a model is checked by its own predictions, not by the error of the probe.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Predict = Callable[["pd.DataFrame"], npt.NDArray[np.float64]]
-_EQUAL = 1e-6  # of SOH: what summing in another order may change
-_SAME_LIFE = 0.05  # cells whose lives differ by less cannot tell a cycle number from a fraction of life
-_REVEALED = 0.01  # of life: a column this close to it is made of it
+_EQUAL = 1e-6  # of SOH: rounding of sums in another order
+_MIN_LIFE_SPREAD = 0.05  # with smaller differences of life, cycle number and fraction of life are alike
+_MAX_RESIDUAL = 0.01  # of life: largest residual of a column that is the fraction of life
 
 
-def future_cut(predict: Predict, rows: pd.DataFrame) -> str:
-    """Withhold the second half of every cell's check-ups: what is said of the first half must not change.
+def check_causality(predict: Predict, rows: pd.DataFrame) -> str:
+    """Check that predictions for the first half of each cell do not change when its later check-ups are removed.
 
     Args:
         predict: SOH of raw rows, shape (N,).
         rows: raw rows of test cells, with cell_id and checkup_index.
 
     Returns:
-        Empty, or what changed, in words.
+        Empty, or the change, in words.
 
     Example:
         >>> import pandas as pd
         >>> rows = pd.DataFrame({"cell_id": "A", "checkup_index": [0, 1, 2, 3], "x": [4.0, 3.0, 2.0, 1.0]})
-        >>> future_cut(lambda r: r["x"].to_numpy(), rows)
+        >>> check_causality(lambda r: r["x"].to_numpy(), rows)
         ''
-        >>> future_cut(lambda r: (r["x"] / r["x"].min()).to_numpy(), rows)
+        >>> check_causality(lambda r: (r["x"] / r["x"].min()).to_numpy(), rows)
         "predictions of 1 of 1 test cells change when their later check-ups are withheld (cell 'A' by 2.7): a leak"
     """
     ordered = rows.sort_values(["cell_id", "checkup_index"], kind="stable").reset_index(drop=True)
-    place = ordered.groupby("cell_id").cumcount()
+    position = ordered.groupby("cell_id").cumcount()
     size = ordered.groupby("cell_id")["checkup_index"].transform("size")
-    early = (place < size / 2).to_numpy()
+    early = (position < size / 2).to_numpy()
     whole, cut = predict(ordered)[early], predict(ordered[early].reset_index(drop=True))
     change = np.where(np.isnan(whole) == np.isnan(cut), np.nan_to_num(np.abs(whole - cut)), np.inf)
     cells = ordered.loc[early, "cell_id"].to_numpy()
@@ -56,13 +56,13 @@ def future_cut(predict: Predict, rows: pd.DataFrame) -> str:
 
 
 def life_fraction_columns(features: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
-    """Features that are the fraction of life, rescaled: check-up over a cell's last one, known only after its end.
+    """Return features that are the fraction of life, rescaled: check-up over the last check-up of the cell.
 
-    A column computed from a whole life before the rows are handed over does not change when later rows are withheld;
-    it gives itself away because it runs from the same start to the same end in cells of different life.
+    Such a column is computed from the whole life before the rows are handed over, so that it does not change when
+    later rows are removed. It runs from the same start to the same end in cells of different life.
 
     Args:
-        features: what the model sees, shape (N, F).
+        features: input of the model, shape (N, F).
         rows: the rows they belong to, with cell_id and checkup_index.
 
     Returns:
@@ -78,16 +78,16 @@ def life_fraction_columns(features: pd.DataFrame, rows: pd.DataFrame) -> list[st
     groups = rows.groupby("cell_id")["checkup_index"]
     first, last = groups.transform("min").to_numpy(float), groups.transform("max").to_numpy(float)
     spans = (groups.max() - groups.min()).to_numpy(float)
-    if len(spans) < 2 or spans.std() < _SAME_LIFE * spans.mean():
+    if len(spans) < 2 or spans.std() < _MIN_LIFE_SPREAD * spans.mean():
         return []
     life = (rows["checkup_index"].to_numpy(float) - first) / np.maximum(last - first, 1.0)
-    revealed = []
+    columns = []
     for name in features:
         values = features[name].to_numpy(float)
-        known = np.isfinite(values)
-        if known.sum() < 3 or np.ptp(values[known]) == 0:
+        finite = np.isfinite(values)
+        if finite.sum() < 3 or np.ptp(values[finite]) == 0:
             continue
-        slope, intercept = np.polyfit(values[known], life[known], 1)
-        if np.abs(intercept + slope * values[known] - life[known]).max() < _REVEALED:
-            revealed.append(str(name))
-    return revealed
+        slope, intercept = np.polyfit(values[finite], life[finite], 1)
+        if np.abs(intercept + slope * values[finite] - life[finite]).max() < _MAX_RESIDUAL:
+            columns.append(str(name))
+    return columns

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from battery_core.errors import DataError
 from battery_core.evaluation.baselines import BASELINES
-from battery_core.evaluation.leakage import future_cut, life_fraction_columns
+from battery_core.evaluation.leakage import check_causality, life_fraction_columns
 from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
 from battery_core.predictors.base import SohPredictor
 from battery_core.release.champion_scoring import PackagePredictions
@@ -106,7 +106,7 @@ def blocking_reason(
             f"{champion_name} predicts SOH relative to '{theirs}', this run to '{reference}': not comparable - start a "
             "new line with release.registered_model"
         )
-    if found := future_cut(challenger_model.predict, rows):
+    if found := check_causality(challenger_model.predict, rows):
         return f"{found}; mend the feature set that looks ahead"
     if revealed := life_fraction_columns(challenger_model.features(rows), rows):
         return (

@@ -10,7 +10,7 @@ import pandas as pd
 
 from battery_core.evaluation.metrics.confidence import ROUGH_BELOW
 from battery_core.evaluation.metrics.scores import NOT_STATED, PRIMARY_METRIC
-from battery_core.reporting.tables.report import percent
+from battery_core.reporting.formats import percent
 
 Report = Mapping[str, Any]
 _MOST_NAMES = 8
@@ -168,7 +168,7 @@ def _intervals(held: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         f"meant to hold {held['nominal']:.0%} of check-ups, hold {held['coverage']:.1%} on test cells; "
         f"{held['width']:.2f} SOH points wide; told as unlike training: {held['out_of_distribution']['share']:.1%}"
     )
-    factor = held.get("correction", 1.0)
+    factor = held.get("calibration_correction", 1.0)
     if abs(factor - 1) >= 0.005:  # less than half a percent is not worth a word
         changed = "wider: validation cells are easier" if factor > 1 else "narrower: validation cells are harder"
         text += f"; made {abs(factor - 1):.0%} {changed} than the others, as kernel ridge finds"

@@ -11,7 +11,7 @@ from battery_core.errors import DataError
 from battery_core.files import read_json
 from battery_core.jobs import finished, run_job
 from battery_core.release.locking import one_at_a_time
-from battery_core.reporting.tables.report import percent
+from battery_core.reporting.formats import percent
 from battery_core.settings import Settings
 from battery_core.stages import StageResult
 from battery_core.stages.data import fetch as data

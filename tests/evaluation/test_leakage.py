@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.evaluation.leakage import future_cut, life_fraction_columns
+from battery_core.evaluation.leakage import check_causality, life_fraction_columns
 
 
 @pytest.fixture
@@ -30,23 +30,23 @@ def whole_life(rows: pd.DataFrame) -> np.ndarray:
 
 
 def test_the_past_may_be_used(rows: pd.DataFrame) -> None:
-    assert future_cut(cumulative, rows) == ""
+    assert check_causality(cumulative, rows) == ""
 
 
 def test_scaling_by_the_whole_life_is_found(rows: pd.DataFrame) -> None:
-    found = future_cut(whole_life, rows)
+    found = check_causality(whole_life, rows)
     assert "predictions of 3 of 3 test cells change when their later check-ups are withheld" in found
 
 
 def test_a_missing_estimate_stays_missing(rows: pd.DataFrame) -> None:
-    assert future_cut(lambda r: np.full(len(r), np.nan), rows) == ""
+    assert check_causality(lambda r: np.full(len(r), np.nan), rows) == ""
 
 
 def test_an_estimate_that_needs_the_future_is_found(rows: pd.DataFrame) -> None:
     def only_with_ninety(r: pd.DataFrame) -> np.ndarray:
         return np.where(r.groupby("cell_id")["checkup_index"].transform("max") > 90, 0.9, np.nan)
 
-    assert "predictions of 1 of 3 test cells" in future_cut(only_with_ninety, rows)
+    assert "predictions of 1 of 3 test cells" in check_causality(only_with_ninety, rows)
 
 
 def test_a_column_made_of_the_end_of_life_gives_itself_away(rows: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""The boards of the leaderboard: each a question asked of every model, and the cells that judge the answers."""
+"""Benchmarks of the leaderboard: source, test cells and goal of each table."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class Benchmark:
     """One table of the leaderboard.
 
     Args:
-        name: what it is called on the command line.
-        source: whose cells.
-        about: what is asked, for people.
+        name: on the command line.
+        source: of the cells.
+        description: for the page.
         groups: only cells of these groups; empty: all.
-        test_temps_degC: these temperatures are held out as test cells; empty: the source's frozen test cells.
-        goal: mean per-cell MAPE in % that the best model is meant to reach.
+        test_temps_degC: temperatures of the test cells; empty: the frozen test cells of the source.
+        goal: mean per-cell MAPE that the best model should reach, %.
         history_sets: feature sets of history where not those that the source recommends.
-        leaking: judged by the published protocol, which looks into the future of the test cells.
+        leaking: evaluated by the published protocol, which uses the end of life of the test cells.
     """
 
     name: str
     source: str
-    about: str
+    description: str
     groups: tuple[str, ...] = ()
     test_temps_degC: tuple[float, ...] = ()
     goal: float | None = None
@@ -36,8 +36,8 @@ class Benchmark:
 _HELD_OUT = "trained and validated at 25 and 45 degC, tested at 35 degC"
 _UNSEEN = ("early_deviation",)  # chosen on other conditions that no training cell had: docs/accuracy.md
 BENCHMARKS = {
-    board.name: board
-    for board in (
+    benchmark.name: benchmark
+    for benchmark in (
         Benchmark("xjtu", "xjtu", "XJTU, six groups of protocols, published test cells", goal=0.68),
         Benchmark("tju", "tju", "TJU, three chemistries, every fifth cell of each in test", goal=0.56),
         Benchmark("hust", "hust", "HUST, published test cells", goal=1.10),
@@ -58,16 +58,16 @@ BENCHMARKS = {
 
 
 def chosen_benchmarks(names: Sequence[str]) -> list[Benchmark]:
-    """Boards by name, all where none is named.
+    """Return benchmarks by name; all where no name is given.
 
     Raises:
-        UnknownNameError: there is no such board; the text has the nearest.
+        UnknownNameError: there is no such benchmark; the message has the nearest.
 
     Example:
-        >>> [board.source for board in chosen_benchmarks(["tju-35", "hust"])]
+        >>> [benchmark.source for benchmark in chosen_benchmarks(["tju-35", "hust"])]
         ['tju', 'hust']
     """
     for name in names:
         if name not in BENCHMARKS:
-            raise unknown_name("board", name, BENCHMARKS)
+            raise unknown_name("benchmark", name, BENCHMARKS)
     return [BENCHMARKS[name] for name in dict.fromkeys(names or BENCHMARKS)]

@@ -1,8 +1,8 @@
-"""The protocol of the published tables on XJTU, TJU and HUST, which leaks; here only to stand beside those numbers.
+"""The protocol of the published tables on XJTU, TJU and HUST, which has a leak; only for comparison with those numbers.
 
-It scales each cell, test cells too, by its own minimum and maximum over its whole life, the cycle number included, so
-that a model is told the fraction of life that has passed; and it removes rows that lie more than three standard
-deviations off, also where it is the label of a test cell that lies off. Nothing that serves may be judged so.
+It scales each cell, test cells too, by its minimum and maximum over its whole life, the cycle number included. The
+scaled cycle number is the fraction of life. It also removes rows more than three standard deviations from the mean,
+including rows of test cells with such a label. No model for production may be evaluated this way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from battery_core.data.samples.from_rows import make_samples
 from battery_core.data.tables.roles import CHARGE_STATISTICS
 from battery_core.errors import TrainingError
-from battery_core.evaluation.benchmark.aggregate import cell_errors
+from battery_core.evaluation.benchmark.aggregate import errors_by_cell
 from battery_core.seeding import derive_seed
 from battery_core.tracking.local_tracker import LocalTracker
 from battery_core.training.fitting import fit_model
@@ -38,14 +38,14 @@ PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 
 ONLY_THE_LEAK = "only the leak"
 LEAKING_MODELS = {"mlp": "mlp", "lgbm": "lgbm", ONLY_THE_LEAK: "lgbm"}
-"""Name on the board and who fits it; the last is told nothing but the scaled cycle number: the fraction of life."""
+"""Name in the table and model that is fitted; the last has the scaled cycle number as its only feature."""
 _CYCLE = "cycle_count"
 _COLUMNS = [_CYCLE, *CHARGE_STATISTICS]
-_FAR = 3.0  # standard deviations
+_MAX_DEVIATIONS = 3.0  # standard deviations
 
 
-def as_published(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows that the published protocol keeps, and their features scaled by what only the end of life tells.
+def published_features(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows that the published protocol keeps, and their features scaled over the whole life of each cell.
 
     Args:
         rows: labelled rows with the charge statistics, cycle_count and capacity_Ah.
@@ -57,18 +57,18 @@ def as_published(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     measured = rows[[*_COLUMNS, "capacity_Ah"]].astype(float)
     cells = measured.groupby(rows["cell_id"])
     spread = cells.transform("std").replace(0.0, np.inf)
-    kept = rows[(((measured - cells.transform("mean")) / spread).abs() <= _FAR).all(axis=1)]
+    kept = rows[(((measured - cells.transform("mean")) / spread).abs() <= _MAX_DEVIATIONS).all(axis=1)]
     left = kept[_COLUMNS].astype(float)
     lives = left.groupby(kept["cell_id"])
     low, high = lives.transform("min"), lives.transform("max")
     return kept, (2 * (left - low) / (high - low).replace(0.0, np.inf) - 1).where(high > low, 0.0)
 
 
-def judge(rows: pd.DataFrame, model: str, settings: Mapping[str, Any], seed: int) -> pd.DataFrame:
-    """Fit one model on one group's training cells as published, and give its errors on the test cells.
+def fit_as_published(rows: pd.DataFrame, model: str, settings: Mapping[str, Any], seed: int) -> pd.DataFrame:
+    """Fit one model on the training cells of one group as published, and return its errors on the test cells.
 
     Args:
-        rows: labelled rows of one group with the part of the split they are in.
+        rows: labelled rows of one group with their subset.
         model: one of ``LEAKING_MODELS``.
         settings: sections as plain values.
         seed: of the fit.
@@ -76,11 +76,11 @@ def judge(rows: pd.DataFrame, model: str, settings: Mapping[str, Any], seed: int
     Raises:
         TrainingError: the training ended without usable weights.
     """
-    kept, features = as_published(rows)
+    kept, features = published_features(rows)
     if model == ONLY_THE_LEAK:
         features = features[[_CYCLE]]
     samples = make_samples(features, kept["soh"], kept)
-    train, val, test = (samples.take((kept["subset"] == part).to_numpy()) for part in ("train", "val", "test"))
+    train, val, test = (samples.take((kept["subset"] == subset).to_numpy()) for subset in ("train", "val", "test"))
     with tempfile.TemporaryDirectory() as folder:
         tracker = LocalTracker(folder, use_tensorboard=False)
         tracker.start_run(model)
@@ -90,4 +90,4 @@ def judge(rows: pd.DataFrame, model: str, settings: Mapping[str, Any], seed: int
         raise TrainingError(f"published protocol, {model}: {fitted.problem}")
     predict: Callable[[Any], npt.NDArray[np.float64]] = fitted.model.predict
     prediction = predict(test.x)[:, 0] * fitted.target.scale + fitted.target.mean
-    return cell_errors(kept[kept["subset"] == "test"], prediction)
+    return errors_by_cell(kept[kept["subset"] == "test"], prediction)

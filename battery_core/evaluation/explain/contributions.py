@@ -1,9 +1,9 @@
-"""How single estimates came about: each feature's part in them, as Shapley values."""
+"""Shapley values: the contribution of each feature to single estimates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,12 @@ _POOL = 2000  # training check-ups that the background is drawn from
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Check-ups and what a model is told of them.
+    """Check-ups with the features that a model reads.
 
     Args:
         rows: the N check-ups.
         raw: features before scaling, shape (N, F).
-        x: features as the model has them, shape (N, F).
+        x: features after scaling, shape (N, F).
     """
 
     rows: pd.DataFrame
@@ -32,17 +32,18 @@ class FeatureRows:
     x: Array
 
     @classmethod
-    def of(cls, pipeline: Pipeline, rows: pd.DataFrame) -> FeatureRows:
-        """Features of whole histories of cells: a check-up's may rest on earlier ones."""
+    def from_rows(cls, pipeline: Pipeline, rows: pd.DataFrame) -> FeatureRows:
+        """Return the features of whole histories of cells: history features need the earlier check-ups."""
         raw = pipeline.features(rows).to_numpy(dtype=np.float64)
         return cls(rows, raw, pipeline.scaler.transform(raw))
 
-    def take(self, which: Any) -> FeatureRows:
-        """Some of the check-ups, by position."""
-        return FeatureRows(self.rows.iloc[which], self.raw[which], self.x[which])
+    def take(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> FeatureRows:
+        """Return the check-ups at these positions."""
+        at = np.asarray(positions, dtype=np.int64)
+        return FeatureRows(self.rows.iloc[at], self.raw[at], self.x[at])
 
     def sample(self, most: int, seed: int) -> FeatureRows:
-        """At most so many check-ups, drawn without replacement, in their order."""
+        """Return at most ``most`` check-ups, drawn without replacement, in their order."""
         drawn = np.random.default_rng(seed).choice(len(self.x), min(most, len(self.x)), replace=False)
         return self.take(np.sort(drawn))
 
@@ -53,8 +54,8 @@ class Contributions:
 
     Args:
         names: the F features.
-        base: mean estimate that the parts start from, SOH.
-        values: what each feature adds, SOH points, shape (N, F).
+        base: mean estimate of the background, SOH.
+        values: contribution of each feature, SOH points, shape (N, F).
         errors: standard error of each value, SOH points, shape (N, F); 0 where they are exact.
         features: values of the features before scaling, shape (N, F).
         rows: the N check-ups, with their ``prediction``.
@@ -69,56 +70,60 @@ class Contributions:
 
 
 def is_exact(pipeline: Pipeline) -> bool:
-    """Whether Shapley values need no sampling: LightGBM with one target has them from its trees."""
+    """Return whether Shapley values need no sampling: LightGBM with one target computes them from its trees."""
     return pipeline.model_name == "lgbm" and len(pipeline.model.boosters) == 1
 
 
-def of_trees(pipeline: Pipeline, told: FeatureRows) -> Contributions:
-    """Exact SHAP values of LightGBM with one target; a feature is left out by the trees' own counts of training rows.
+def tree_contributions(pipeline: Pipeline, checkups: FeatureRows) -> Contributions:
+    """Return exact SHAP values of LightGBM with one target; a missing feature is averaged over the training rows.
 
     Reference:
         S. Lundberg et al., Consistent individualized feature attribution for tree ensembles (2018); as LightGBM has it.
     """
     (booster,), (trees,) = pipeline.model.boosters, pipeline.model.best_iterations
-    found = np.asarray(booster.predict(told.x, num_iteration=trees, pred_contrib=True), dtype=np.float64)
-    base = float(found[0, -1] * pipeline.target_scale + pipeline.target_mean)
-    values = found[:, :-1] * pipeline.target_scale * PERCENTAGE_POINTS
-    return _contributions(pipeline, told, base, values, np.zeros_like(values))
+    output = np.asarray(booster.predict(checkups.x, num_iteration=trees, pred_contrib=True), dtype=np.float64)
+    base = float(output[0, -1] * pipeline.target_scale + pipeline.target_mean)
+    values = output[:, :-1] * pipeline.target_scale * PERCENTAGE_POINTS
+    return _contributions(pipeline, checkups, base, values, np.zeros_like(values))
 
 
-def sampled(pipeline: Pipeline, told: FeatureRows, background: FeatureRows, seed: int = 0) -> Contributions:
-    """Shapley values of any model of feature vectors; a feature is left out by taking a training check-up's value.
+def sampled_contributions(
+    pipeline: Pipeline, checkups: FeatureRows, background: FeatureRows, seed: int = 0
+) -> Contributions:
+    """Return Shapley values of any model of feature vectors; a missing feature has the value of a training check-up.
 
-    Scaling is feature by feature, so that a walk through scaled values is one through the measured ones.
+    Scaling acts on each feature alone, so that contributions of scaled and of measured values are the same.
 
     Args:
         pipeline: of a model that reads one row of features a check-up.
-        told: the check-ups to explain.
-        background: training check-ups, see ``background_of``.
+        checkups: the check-ups to explain.
+        background: training check-ups, see ``draw_background``.
         seed: of the orders in which features are put in.
     """
-    values, errors = shapley(lambda x: estimates(pipeline, x), told.x, background.x, seed)
-    base = float(estimates(pipeline, background.x).mean())
-    return _contributions(pipeline, told, base, values * PERCENTAGE_POINTS, errors * PERCENTAGE_POINTS)
+    values, errors = shapley(lambda x: estimate_soh(pipeline, x), checkups.x, background.x, seed)
+    base = float(estimate_soh(pipeline, background.x).mean())
+    return _contributions(pipeline, checkups, base, values * PERCENTAGE_POINTS, errors * PERCENTAGE_POINTS)
 
 
-def background_of(pipeline: Pipeline, train: FeatureRows, size: int, seed: int = 0) -> FeatureRows:
-    """Training check-ups that stand for not knowing: drawn one from each of ``size`` equal parts, ordered by estimate.
+def draw_background(pipeline: Pipeline, train: FeatureRows, size: int, seed: int = 0) -> FeatureRows:
+    """Return training check-ups as background: one drawn from each of ``size`` equal groups, ordered by estimate.
 
-    So few check-ups have the mean estimate of all, and aged ones are among them as often as among all.
+    A small background then has the mean estimate of all check-ups, and the same share of aged ones.
     """
     pool = train.sample(_POOL, seed)
-    parts = np.array_split(np.argsort(estimates(pipeline, pool.x), kind="stable"), min(size, len(pool.x)))
+    groups = np.array_split(np.argsort(estimate_soh(pipeline, pool.x), kind="stable"), min(size, len(pool.x)))
     generator = np.random.default_rng(seed)
-    return pool.take(np.array([generator.choice(part) for part in parts]))
+    return pool.take(np.array([generator.choice(group) for group in groups]))
 
 
-def _contributions(pipeline: Pipeline, told: FeatureRows, base: float, values: Array, errors: Array) -> Contributions:
-    rows = told.rows.assign(prediction=estimates(pipeline, told.x))
-    return Contributions(pipeline.feature_names, base, values, errors, told.raw, rows)
+def _contributions(
+    pipeline: Pipeline, checkups: FeatureRows, base: float, values: Array, errors: Array
+) -> Contributions:
+    rows = checkups.rows.assign(prediction=estimate_soh(pipeline, checkups.x))
+    return Contributions(pipeline.feature_names, base, values, errors, checkups.raw, rows)
 
 
-def estimates(pipeline: Pipeline, x: Array) -> Array:
-    """SOH, shape (N,), of scaled features, shape (N, F)."""
+def estimate_soh(pipeline: Pipeline, x: Array) -> Array:
+    """Return the SOH, shape (N,), of scaled features, shape (N, F)."""
     output = np.asarray(pipeline.model.predict(x), dtype=np.float64).reshape(len(x))
     return output * pipeline.target_scale + pipeline.target_mean

@@ -1,48 +1,48 @@
-"""Each feature's weight in a model over many check-ups."""
+"""Importance of each feature in a model over many check-ups."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from battery_core.evaluation.explain.contributions import Array, FeatureRows, estimates
+from battery_core.evaluation.explain.contributions import Array, FeatureRows, estimate_soh
 from battery_core.evaluation.metrics.scores import PERCENTAGE_POINTS
 from battery_core.predictors.pipeline import Pipeline
 
-_MOST_ROWS = 600
+_MAX_ROWS = 600
 
 
-def gain(pipeline: Pipeline) -> dict[str, float]:
-    """Share of LightGBM's loss that splits on each feature took away, in %."""
-    found = sum(booster.feature_importance("gain") for booster in pipeline.model.boosters)
-    total = float(np.sum(found)) or 1.0
+def gain_importance(pipeline: Pipeline) -> dict[str, float]:
+    """Return the share of each feature in the loss reduction of LightGBM's splits, %."""
+    gains = sum(booster.feature_importance("gain") for booster in pipeline.model.boosters)
+    total = float(np.sum(gains)) or 1.0
     return {
         name: 100.0 * float(value) / total
-        for name, value in zip(pipeline.feature_names, np.asarray(found), strict=True)
+        for name, value in zip(pipeline.feature_names, np.asarray(gains), strict=True)
     }
 
 
-def permutation(pipeline: Pipeline, told: FeatureRows, seed: int = 0) -> dict[str, float]:
-    """How much the mean absolute error grows, in SOH points, when check-ups swap their values of one feature.
+def permutation_importance(pipeline: Pipeline, checkups: FeatureRows, seed: int = 0) -> dict[str, float]:
+    """Return the increase of the mean absolute error, SOH points, when the values of one feature are permuted.
 
-    Features that say the same share their weight: without one of them the model still has the others.
+    Correlated features share their importance: without one of them the model still has the others.
 
     Args:
         pipeline: of a model that reads one row of features a check-up.
-        told: labelled check-ups; a sample of them is used.
-        seed: of the sample and the swaps.
+        checkups: labelled; a sample of them is used.
+        seed: of the sample and the permutations.
 
     Reference:
         L. Breiman, Random Forests (2001), section 10.
     """
-    some, generator = told.sample(_MOST_ROWS, seed), np.random.default_rng(seed)
-    measured = some.rows["soh"].to_numpy(dtype=np.float64)
+    sample, generator = checkups.sample(_MAX_ROWS, seed), np.random.default_rng(seed)
+    measured = sample.rows["soh"].to_numpy(dtype=np.float64)
 
-    def error(given: Array) -> float:
-        return float(np.abs(estimates(pipeline, given) - measured).mean() * PERCENTAGE_POINTS)
+    def error(x: Array) -> float:
+        return float(np.abs(estimate_soh(pipeline, x) - measured).mean() * PERCENTAGE_POINTS)
 
-    intact, grown = error(some.x), {}
+    reference, increases = error(sample.x), {}
     for i, name in enumerate(pipeline.feature_names):
-        swapped = some.x.copy()
-        swapped[:, i] = generator.permutation(some.x[:, i])
-        grown[name] = error(swapped) - intact
-    return grown
+        permuted = sample.x.copy()
+        permuted[:, i] = generator.permutation(sample.x[:, i])
+        increases[name] = error(permuted) - reference
+    return increases

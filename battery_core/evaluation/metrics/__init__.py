@@ -1,1 +1,1 @@
-"""What predictions are judged by; per cell first, since check-ups of one cell err together."""
+"""Metrics of predictions: per cell first, because errors of check-ups of one cell are correlated."""

@@ -1,6 +1,6 @@
-"""How sure a figure over test cells is: the cells are what was drawn, so the cells are drawn again.
+"""Bootstrap intervals and permutation tests over test cells.
 
-Check-ups of one cell err together; resampling rows would make every interval far too narrow.
+Errors of check-ups of one cell are correlated, so cells are resampled: resampled rows would give too narrow intervals.
 
 Reference: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 15 (permutation tests).
 """
@@ -20,7 +20,7 @@ _ALL_SIGNS_UP_TO = 14  # 2**14 sign patterns are counted one by one, more are sa
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over cells and the range that its resampled means fall in."""
+    """A mean over cells and the interval of its resampled means."""
 
     mean: float
     low: float
@@ -30,13 +30,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Gain:
-    """How much lower the mean error of one model is than that of another on the same cells.
+    """Relative improvement of the mean error of one model over another on the same cells.
 
     Args:
         gain: 1 - mean error / mean error of the other; 0.1 is 10 % better.
-        low: lower bound of the gain at the one-sided confidence asked for.
+        low: lower bound of the gain at the one-sided confidence.
         high: upper bound at the same confidence.
-        p_value: chance of so large a gain if the two were alike (sign flips of the paired differences).
+        p_value: probability of such a gain if the two were equal (sign flips of the paired differences).
         n_cells: cells compared.
     """
 
@@ -48,7 +48,7 @@ class Gain:
 
 
 def interval_over_cells(errors: npt.ArrayLike, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile interval of the mean of per-cell errors, shape (C,); rough below some ten cells, absent for one.
+    """Return the percentile interval of the mean of per-cell errors, shape (C,); NaN for one cell, rough below ten.
 
     Example:
         >>> interval_over_cells([1.0, 2.0, 3.0]).mean
@@ -66,11 +66,11 @@ def interval_over_cells(errors: npt.ArrayLike, confidence: float = 0.95, seed: i
 
 
 def paired_gain(ours: npt.ArrayLike, theirs: npt.ArrayLike, confidence: float = 0.95, seed: int = 0) -> Gain:
-    """Gain of one model over another from their errors on the same cells, shape (C,) each, in the same order.
+    """Return the gain of one model over another from their errors on the same cells, shape (C,), in the same order.
 
-    The bounds come from a paired bootstrap over cells; percentile bounds are too narrow for a handful of cells, so
-    the p-value beside them comes from a test that is exact at any number: of two that are alike, either may have been
-    "ours", so each paired difference is as likely to have the other sign. With C cells it cannot be below 2**-C.
+    The bounds come from a paired bootstrap over cells. Percentile bounds are too narrow for few cells, so the p-value
+    comes from a permutation test that is exact for any number of cells: if the models are equal, each paired difference
+    has either sign with the same probability. With C cells the p-value is at least 2**-C.
 
     Example:
         >>> paired_gain([0.9, 1.8, 2.7, 3.6, 4.5], [1.0, 2.0, 3.0, 4.0, 5.0])
@@ -90,17 +90,17 @@ def paired_gain(ours: npt.ArrayLike, theirs: npt.ArrayLike, confidence: float = 
 
 def _gain(ours: npt.ArrayLike, theirs: npt.ArrayLike) -> Array:
     ours, theirs = np.asarray(ours), np.asarray(theirs)
-    with np.errstate(divide="ignore", invalid="ignore"):  # two models without any error gain nothing on each other
+    with np.errstate(divide="ignore", invalid="ignore"):  # two models without error have no gain
         return np.where(theirs > 0, 1 - ours / theirs, np.where(ours > 0, -np.inf, 0.0))
 
 
 def _drawn_cells(n: int, seed: int) -> npt.NDArray[np.int64]:
-    """Cells drawn with replacement, shape (draws, C)."""
+    """Return cells drawn with replacement, shape (draws, C)."""
     return np.random.default_rng(seed).integers(0, n, size=(_DRAWS, n))
 
 
 def _sign_flip(differences: Array, seed: int) -> float:
-    """One-sided p-value of the mean of paired differences under random signs."""
+    """Return the one-sided p-value of the mean of paired differences under random signs."""
     n = len(differences)
     if n <= _ALL_SIGNS_UP_TO:
         bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1

@@ -1,4 +1,4 @@
-"""How sure the figures of a report are: an interval over cells beside each mean, and the ranges of SOH for it."""
+"""Confidence intervals over cells for each mean of a report, and the ranges of SOH."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ CONFIDENCE = 0.95
 ROUGH_BELOW = 10  # cells; percentile intervals of fewer are too narrow
 METHOD = f"percentile bootstrap over cells, {100 * CONFIDENCE:.0f} %, 4000 draws, seed 0"
 SOH_EDGES = (0.7, 0.8, 0.85, 0.9, 0.95)
-"""Lower ends of the ranges of SOH that errors are given for; what is below the first is a range, too."""
+"""Lower ends of the ranges of SOH in reports; SOH below the first is a range, too."""
 BELOW_ALL = -math.inf
 
 
 def bounds(name: str, errors: npt.ArrayLike) -> dict[str, float | None]:
-    """Lower and upper end of a mean over cells by drawing the cells again, under ``name_low`` and ``name_high``.
+    """Return the bootstrap interval of a mean over cells as ``name_low`` and ``name_high``.
 
     Args:
         name: of the mean.
-        errors: one figure a cell, shape (C,); a single cell, or one that is not finite, gives None.
+        errors: one value a cell, shape (C,); a single cell, or one that is not finite, gives None.
 
     Example:
         >>> bounds("mape", [2.0])
@@ -36,7 +36,7 @@ def bounds(name: str, errors: npt.ArrayLike) -> dict[str, float | None]:
 
 
 def soh_range(soh: float) -> str:
-    """The range of SOH a check-up is counted in.
+    """Return the range of SOH that a check-up is in.
 
     Example:
         >>> soh_range(1.02), soh_range(0.85), soh_range(0.6)

@@ -1,4 +1,4 @@
-"""Whether intervals hold what they promise on cells no model has seen: per cell first, then over cells."""
+"""Coverage and width of prediction intervals on test cells: per cell first, then over cells."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from battery_core.uncertainty.conformal import Conformal
 Scores = dict[str, Any]
 
 
-def score_intervals(rows: pd.DataFrame, conformal: Mapping[str, Any], reference: str = "nominal") -> Scores:
-    """How often and how tightly the intervals of one model hold the measured SOH of the test cells.
+def evaluate_intervals(rows: pd.DataFrame, conformal: Mapping[str, Any], reference: str = "nominal") -> Scores:
+    """Return coverage and width of the intervals of one model on the test cells.
 
     Args:
         rows: columns cell_id, checkup_index, soh, prediction, in_distribution, outside, soh_spread,
             ambient_temperature_degC, group; N rows.
-        conformal: what calibrated the intervals, as ``Conformal.to_json`` gives it.
-        reference: with ``first_checkup`` a cell's first row is 1.0 by definition and counts nowhere.
+        conformal: calibration of the intervals, as ``Conformal.to_json`` returns it.
+        reference: with ``first_checkup`` the first row of a cell is 1.0 by definition and is not used.
 
     Returns:
         ``coverage``: mean over cells of the share of a cell's check-ups inside, with a bootstrap interval over cells
         and the worst cell; ``width`` from end to end in SOH points; the same per temperature, group and cell;
-        ``calibration``: observed against nominal coverage; what was told as out of distribution, and by which
-        columns; the spread of an ensemble beside its error. A prediction that is not finite holds nothing.
+        ``calibration``: obintervals against nominal coverage; the share of check-ups out of distribution and their
+        columns; the spread of an ensemble and its correlation with the error. A prediction that is not finite is
+        not covered.
 
     Raises:
-        DataError: no row counts.
+        DataError: no row is left to evaluate.
     """
-    served = Conformal.from_json(conformal)
+    intervals = Conformal.from_json(conformal)
     rows = rows_to_score(rows, reference)
-    cells = _per_cell(rows, served, served.coverage)
+    cells = _per_cell(rows, intervals, intervals.coverage)
     over = interval_over_cells(cells["coverage"])
     worst = cells.sort_values("coverage").iloc[0]
     return {
-        "nominal": served.coverage,
-        "guaranteed": served.guaranteed,
-        "calibration_cells": served.n_cells,
-        "correction": served.correction,
+        "nominal": intervals.coverage,
+        "guaranteed": intervals.guaranteed,
+        "calibration_cells": intervals.n_cells,
+        "calibration_correction": intervals.correction,
         "coverage": over.mean,
         "coverage_low": over.low,
         "coverage_high": over.high,
@@ -53,8 +54,8 @@ def score_intervals(rows: pd.DataFrame, conformal: Mapping[str, Any], reference:
         "per_temperature": _over_cells(cells, "ambient_temperature_degC"),
         "per_group": _over_cells(cells, "group"),
         "per_cell": cells.to_dict(orient="records"),
-        "calibration": [_at(rows, served, level) for level in served.quantiles],
-        "out_of_distribution": _told(rows),
+        "calibration": [_at(rows, intervals, level) for level in intervals.quantiles],
+        "out_of_distribution": _out_of_distribution(rows),
         "spread": _spread(rows),
     }
 
@@ -62,15 +63,15 @@ def score_intervals(rows: pd.DataFrame, conformal: Mapping[str, Any], reference:
 def _per_cell(rows: pd.DataFrame, conformal: Conformal, level: float) -> pd.DataFrame:
     lower, upper = conformal.bounds(rows["prediction"], level)
     inside = (rows["soh"] >= lower) & (rows["soh"] <= upper)
-    parts = rows.assign(inside=inside, width=(upper - lower) * PERCENTAGE_POINTS, known=rows["in_distribution"])
+    rows = rows.assign(inside=inside, width=(upper - lower) * PERCENTAGE_POINTS)
     condition = {name: (name, "first") for name in ("ambient_temperature_degC", "group")}
     means = {
         "n": ("soh", "size"),
         "coverage": ("inside", "mean"),
         "width": ("width", "mean"),
-        "known": ("known", "mean"),
+        "in_distribution": ("in_distribution", "mean"),
     }
-    return pd.DataFrame(parts.groupby("cell_id", sort=True).agg(**condition, **means).reset_index())
+    return pd.DataFrame(rows.groupby("cell_id", sort=True).agg(**condition, **means).reset_index())
 
 
 def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
@@ -84,14 +85,14 @@ def _at(rows: pd.DataFrame, conformal: Conformal, level: float) -> dict[str, flo
     return {"nominal": level, "coverage": float(cells["coverage"].mean()), "width": float(cells["width"].mean())}
 
 
-def _told(rows: pd.DataFrame) -> Scores:
-    """Share of check-ups told as out of distribution, and the columns that were furthest outside."""
+def _out_of_distribution(rows: pd.DataFrame) -> Scores:
+    """Return the share of check-ups out of distribution, and their columns by count."""
     outside = rows.loc[~rows["in_distribution"], "outside"].value_counts()
     return {"share": float((~rows["in_distribution"]).mean()), "columns": {str(k): int(n) for k, n in outside.items()}}
 
 
 def _spread(rows: pd.DataFrame) -> Scores | None:
-    """Mean spread over an ensemble's members, in SOH points, and its rank correlation with the error."""
+    """Return the mean spread of the ensemble members, SOH points, and its rank correlation with the error."""
     if rows["soh_spread"].isna().all():
         return None
     error = (rows["soh"] - rows["prediction"]).abs()

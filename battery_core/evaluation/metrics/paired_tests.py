@@ -1,4 +1,4 @@
-"""Which of several models is better on the same cells, and whether that is more than chance."""
+"""Paired significance tests of several models on the same cells."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import wilcoxon
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A model against the best one, over the same cells.
+class PairedComparison:
+    """Comparison of a model with the best one over the same cells.
 
     Args:
         model: its name.
         best: name of the model with the lowest mean error.
-        gain: how much lower the mean error of the best is, as a share of this model's.
+        gain: relative reduction of the mean error by the best model.
         wins: share of cells on which the best is better.
         p_value: Wilcoxon signed-rank, two-sided, after Holm; 1 where no cell differs.
         n_cells: cells compared.
@@ -30,12 +31,12 @@ class Comparison:
     n_cells: int
 
 
-def against_best(errors: Mapping[str, pd.Series[float]]) -> list[Comparison]:
-    """Every other model against the one with the lowest mean error, over the cells that all were tested on.
+def compare_with_best(errors: Mapping[str, pd.Series[float]]) -> list[PairedComparison]:
+    """Compare every other model with the one of the lowest mean error, over the cells that all were tested on.
 
-    Wilcoxon's signed-rank test on the errors of each cell, averaged over seeds: the cell is what was drawn, and errors
-    of cells are too skewed for a t-test. Folds share training cells, which makes the test somewhat too sure; the best
-    was chosen by the same figures, which does too. So p-values are corrected by Holm for the number of models.
+    Wilcoxon's signed-rank test is applied to the errors of each cell, averaged over seeds; errors of cells are too
+    skewed for a t-test. P-values are somewhat too small: folds share training cells, and the best model was chosen by
+    the same errors. They are corrected by Holm for the number of models.
 
     Args:
         errors: for each model the error of each cell, indexed by cell.
@@ -47,8 +48,8 @@ def against_best(errors: Mapping[str, pd.Series[float]]) -> list[Comparison]:
     Example:
         >>> cells = [f"c{i}" for i in range(10)]
         >>> a = pd.Series(np.linspace(1, 2, 10), index=cells)
-        >>> against_best({"a": a, "b": a * 1.25})
-        [Comparison(model='b', best='a', gain=0.2, wins=1.0, p_value=0.001953125, n_cells=10)]
+        >>> compare_with_best({"a": a, "b": a * 1.25})
+        [PairedComparison(model='b', best='a', gain=0.2, wins=1.0, p_value=0.001953125, n_cells=10)]
     """
     table = pd.DataFrame(dict(errors)).dropna()
     if table.shape[1] < 2 or table.empty:
@@ -57,7 +58,7 @@ def against_best(errors: Mapping[str, pd.Series[float]]) -> list[Comparison]:
     others = [str(name) for name in table.mean().sort_values().index if name != best]
     p_values = _holm([_signed_rank((table[name] - table[best]).to_numpy()) for name in others])
     return [
-        Comparison(
+        PairedComparison(
             name,
             best,
             round(float(1 - table[best].mean() / table[name].mean()), 12),
@@ -70,13 +71,11 @@ def against_best(errors: Mapping[str, pd.Series[float]]) -> list[Comparison]:
 
 
 def _signed_rank(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    from scipy.stats import wilcoxon
-
     return float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0
 
 
 def _holm(p_values: list[float]) -> list[float]:
-    """Adjusted so that the chance of any false claim stays below the level; never falling in the order of size."""
+    """Return p-values adjusted by Holm: the probability of any false rejection stays below the level."""
     order = np.argsort(p_values, kind="stable")
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):

@@ -1,4 +1,4 @@
-"""Errors of each cell, and the check-ups that count: what every comparison of models is based on.
+"""Errors of each cell, the base of every comparison of models, and the check-ups that are evaluated.
 
 The rule for predictions that are not finite is that of ``battery_core.cell_errors``.
 """
@@ -120,13 +120,13 @@ def is_first_checkup(rows: pd.DataFrame) -> Series[bool]:
 
 
 def drop_reference_checkup(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Return the check-ups that count in an error or a coverage, in the same order and with the same index.
+    """Return the check-ups that are used for an error or a coverage, in the same order and with the same index.
 
-    With SOH relative to a cell's first check-up, that check-up is 1 by definition: whoever predicts it has shown
-    nothing. A cell with no other check-up has no row left and is not judged. With any other reference all rows count.
+    With SOH relative to a cell's first check-up, that check-up is 1 by definition, so its error says nothing. A cell
+    without another check-up is not evaluated. With any other reference all rows are used.
 
     Args:
-        rows: columns cell_id and checkup_index; every row of the cells that are judged.
+        rows: columns cell_id and checkup_index; every row of the cells that are evaluated.
         reference: what SOH is relative to.
 
     Example:

@@ -1,4 +1,4 @@
-"""How good predictions are on cells that no model has seen: per cell first, then over cells, then by condition."""
+"""Errors of predictions on test cells: per cell first, then over cells, then by condition."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ NOT_STATED = "not stated"
 PERCENTAGE_POINTS = 100.0
 
 
-def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str = "nominal") -> Scores:
-    """Errors of one model on the test rows.
+def evaluate_predictions(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str = "nominal") -> Scores:
+    """Return the errors of one model on the test rows.
 
     Args:
-        rows: columns cell_id, checkup_index, soh, ambient_temperature_degC, group, and protocol where it is known;
+        rows: columns cell_id, checkup_index, soh, ambient_temperature_degC, group, and protocol where it is stated;
             N rows.
         prediction: SOH, shape (N,).
-        reference: with ``first_checkup`` a cell's first row is 1.0 by definition: it counts nowhere but apart.
+        reference: with ``first_checkup`` the first row of a cell is 1.0 by definition and is reported separately.
 
     Returns:
         ``mean_cell_mape`` (%), ``mean_cell_rmse`` and ``worst_cell_rmse`` (SOH points), the worst cell, the pooled
-        metrics of all rows, check-up 0 apart, and tables per cell, temperature, protocol, group and range of SOH. Each
-        mean over cells has ``_low`` and ``_high`` beside it: 95 % of the means of as many cells drawn again, None for
-        a single cell. A prediction that is not finite makes every mean that its cell is in NaN: it cannot be promoted.
+        metrics of all rows and of first check-ups, and tables per cell, temperature, protocol, group and range of SOH.
+        Each mean over cells has a 95 % bootstrap interval, ``_low`` and ``_high``, None for a single cell. A prediction
+        that is not finite makes every mean with its cell NaN, so the model cannot be promoted.
 
     Raises:
-        DataError: no row counts.
+        DataError: no row is left to evaluate.
     """
     frame = rows.assign(prediction=np.asarray(prediction, dtype=float))
     first = frame[is_first_checkup(frame) if reference == FIRST_CHECKUP else frame["checkup_index"] == 0]
@@ -67,12 +67,14 @@ def score(rows: pd.DataFrame, prediction: np.ndarray[Any, Any], reference: str =
     }
 
 
-def score_baselines(
+def evaluate_baselines(
     train: pd.DataFrame, test: pd.DataFrame, reference: str = "nominal"
 ) -> tuple[dict[str, Scores], Scores]:
-    """Scores of every honest baseline, and of the leak probe apart."""
-    honest = {name: score(test, baseline(train, test), reference) for name, baseline in BASELINES.items()}
-    return honest, score(test, leak_probe(train, test), reference)
+    """Return the scores of every baseline, and those of the leak probe."""
+    scores = {
+        name: evaluate_predictions(test, baseline(train, test), reference) for name, baseline in BASELINES.items()
+    }
+    return scores, evaluate_predictions(test, leak_probe(train, test), reference)
 
 
 def _metrics(frame: pd.DataFrame) -> dict[str, float]:
@@ -85,18 +87,18 @@ def _errors(frame: pd.DataFrame) -> CellErrors:
 
 
 def _per_cell(frame: pd.DataFrame, errors: CellErrors) -> pd.DataFrame:
-    """Condition and errors of each cell; rmse and bias in SOH points."""
-    known = [name for name in ("ambient_temperature_degC", "group", "protocol") if name in frame]
-    condition = frame.groupby("cell_id", sort=True)[known].first()
+    """Return condition and errors of each cell; rmse and bias in SOH points."""
+    columns = [name for name in ("ambient_temperature_degC", "group", "protocol") if name in frame]
+    condition = frame.groupby("cell_id", sort=True)[columns].first()
     table = errors.frame().set_index("cell_id")[["n", "mape", "bias", "rmse"]]
     table[["bias", "rmse"]] *= PERCENTAGE_POINTS
     return condition.join(table).reset_index()
 
 
 def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
-    """Mean over the cells of each condition; cells without that condition stand under their own line.
+    """Return the mean over the cells of each condition, with a line for cells without that condition.
 
-    A cell without a finite error makes the means of its condition NaN: pandas would leave it out.
+    A cell without a finite error makes the means of its condition NaN; pandas would leave it out.
     """
     stated = cells[by].notna() & (cells[by] != "")
     table = cells.groupby(cells[by].astype(object).where(stated, NOT_STATED), sort=True)
@@ -107,11 +109,11 @@ def _over_cells(cells: pd.DataFrame, by: str) -> list[dict[str, Any]]:
         worst_rmse=("rmse", _worst),
     )
     lines: list[dict[str, Any]] = means.rename_axis(by).reset_index().to_dict(orient="records")  # type: ignore[assignment]
-    return [line | bounds("mape", part["mape"]) for line, (_, part) in zip(lines, table, strict=True)]
+    return [line | bounds("mape", group["mape"]) for line, (_, group) in zip(lines, table, strict=True)]
 
 
 def _per_soh_range(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """How the error changes as cells fade: only the check-ups in each range of measured SOH, fresh ones first."""
+    """Return the errors of the check-ups in each range of measured SOH, fresh cells first."""
     ranges = dict(iter(frame.groupby(frame["soh"].map(soh_range))))
     lines = []
     for name in map(soh_range, (*reversed(SOH_EDGES), BELOW_ALL)):
@@ -126,11 +128,11 @@ def _worst(errors: pd.Series[float]) -> float:
 
 
 def probe_verdict(best: Scores, probe: Scores) -> str:
-    """What the leak probe says about this evaluation, in words; empty when there is nothing to say."""
+    """Return a warning if the leak probe has a lower error than the best model; else an empty string."""
     if not probe[PRIMARY_METRIC] < best[PRIMARY_METRIC]:
         return ""
     return (
         f"the leak probe (fraction of life only) scores {probe[PRIMARY_METRIC]:.2f} %, better than the chosen model's "
         f"{best[PRIMARY_METRIC]:.2f} %: "
-        "on these cells a figure obtained with knowledge of a cell's end of life is worthless"
+        "on these cells an error that was reached with information from a cell's end of life is meaningless"
     )

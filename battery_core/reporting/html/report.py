@@ -14,7 +14,8 @@ from battery_core.cell_errors import as_worst
 from battery_core.evaluation.metrics.confidence import METHOD, ROUGH_BELOW
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
 from battery_core.reporting import model_card as card
-from battery_core.reporting.tables.report import leaderboard, percent
+from battery_core.reporting.formats import percent
+from battery_core.reporting.tables.report import leaderboard
 
 _MOST_CELLS, _MOST_CONDITIONS = 40, 24
 _TEMPLATE = "report.html.jinja"

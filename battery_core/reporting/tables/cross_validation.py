@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from battery_core.evaluation.metrics.paired_tests import Comparison
-from battery_core.reporting.tables.report import percent
+from battery_core.evaluation.metrics.paired_tests import PairedComparison
+from battery_core.reporting.formats import percent
 
 
 def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
     """The comparison as a table for a page or a terminal."""
-    tests = {test["model"]: Comparison(**test) for test in content["tests"]}
+    tests = {test["model"]: PairedComparison(**test) for test in content["tests"]}
     return [
         {
             "model": line["model"],
@@ -37,7 +37,7 @@ def _held(line: Mapping[str, Any]) -> str:
     return f"{line['coverage']:.1%} ({line['coverage_low']:.0%} to {line['coverage_high']:.0%})"
 
 
-def _test(test: Comparison | None) -> str:
+def _test(test: PairedComparison | None) -> str:
     if test is None:
         return ""
     return f"{test.best} {test.gain:.0%} better, on {test.wins:.0%} of {test.n_cells} cells, p = {test.p_value:.2g}"

@@ -1,16 +1,16 @@
-"""The leaderboard for people: one Markdown page, and the same tables for a terminal."""
+"""The leaderboard as a Markdown page, and as tables for a terminal."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from battery_core.evaluation.benchmark.aggregate import holds
+from battery_core.evaluation.benchmark.aggregate import is_goal_met
 from battery_core.evaluation.benchmark.published_protocol import PUBLISHED
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
+from battery_core.reporting.formats import number
+from battery_core.reporting.tables.rows import Row, markdown_table, print_table
 
-Row = dict[str, str]
 _COMMAND = "python -m battery_core leaderboard"
 _HOW = """# Leaderboard
 Error of every model and baseline on unseen public cells. Regenerate (hours on two cores; an interrupted run resumes;
@@ -41,66 +41,66 @@ which cannot be reproduced.
 """
 
 
-def as_page(content: Mapping[str, Any]) -> str:
-    """The whole page from what ``leaderboard.json`` holds."""
-    honest = [board for board in content["boards"] if not board["leaking"]]
-    leaking = [board for board in content["boards"] if board["leaking"]]
-    parts = [_HOW.format(command=_COMMAND)]
-    if honest:
-        parts.append(f"\n## Goals\n{table(goals(honest))}")
-    parts += [f"\n## {board['board']}\n{_about(board)}\n\n{table(models(board))}" for board in honest]
+def leaderboard_page(content: Mapping[str, Any]) -> str:
+    """Return the page from the content of ``leaderboard.json``."""
+    valid = [benchmark for benchmark in content["benchmarks"] if not benchmark["leaking"]]
+    leaking = [benchmark for benchmark in content["benchmarks"] if benchmark["leaking"]]
+    sections = [_HOW.format(command=_COMMAND)]
+    if valid:
+        sections.append(f"\n## Goals\n{markdown_table(goal_table(valid))}")
+    sections += [f"\n## {b['benchmark']}\n{_describe(b)}\n\n{markdown_table(model_table(b))}" for b in valid]
     if leaking:
-        parts.append(_LEAKS)
-        parts += [f"\n### {_leaking_title(b)}\n{table(beside_published(b, honest))}" for b in leaking]
-    return "".join(parts)
+        sections.append(_LEAKS)
+        sections += [f"\n### {_leaking_title(b)}\n{markdown_table(published_table(b, valid))}" for b in leaking]
+    return "".join(sections)
 
 
-def goals(boards: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """A line a board: what is put forward, the best model, the goal, and whether it is reached."""
+def goal_table(benchmarks: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Return a row a benchmark: the ensemble, the best model, the goal, and whether it is reached."""
     return [
         {
-            "benchmark": f"`{board['board']}`",
-            "seeds": f"{board['seeds_done']} of {board['seeds']}",
-            "ensemble": spread(line["mape"]) if (line := _line(board, ENSEMBLE)) else "",
-            "best model": f"{best['model']} {spread(best['mape'])}" if (best := best_model(board)) else "",
-            "goal": f"{board['goal']:.2f}" if board["goal"] is not None else "",
-            "": _verdict(board),
+            "benchmark": f"`{benchmark['benchmark']}`",
+            "seeds": f"{benchmark['seeds_done']} of {benchmark['seeds']}",
+            "ensemble": spread(line["mape"]) if (line := _line(benchmark, ENSEMBLE)) else "",
+            "best model": f"{best['model']} {spread(best['mape'])}" if (best := best_model(benchmark)) else "",
+            "goal": f"{benchmark['goal']:.2f}" if benchmark["goal"] is not None else "",
+            "": _verdict(benchmark),
         }
-        for board in boards
+        for benchmark in benchmarks
     ]
 
 
-def _verdict(board: Mapping[str, Any]) -> str:
-    best, line, goal = best_model(board), _line(board, ENSEMBLE), board["goal"]
+def _verdict(benchmark: Mapping[str, Any]) -> str:
+    best, line, goal = best_model(benchmark), _line(benchmark, ENSEMBLE), benchmark["goal"]
     if best is None or line is None:
         return "not measured"
     if goal is None:
         return ""
-    if not holds(best, goal):
+    if not is_goal_met(best, goal):
         return f"**missed** by {best['mape']['mean'] - goal:.2f}"
-    return "holds" if holds(line, goal) else "holds for the best model, not for the ensemble"
+    return "holds" if is_goal_met(line, goal) else "holds for the best model, not for the ensemble"
 
 
-def models(board: Mapping[str, Any]) -> list[Row]:
-    """Models by their error, then the baselines; errors of groups where there is more than one."""
-    lines = [*board["models"], *board["baselines"]]
+def model_table(benchmark: Mapping[str, Any]) -> list[Row]:
+    """Return models by their error, then the baselines; errors of groups where there is more than one."""
+    lines = [*benchmark["models"], *benchmark["baselines"]]
     groups = list(lines[0]["groups"]) if lines else []
     return [
         {
             "model": line["model"],
             "MAPE %": spread(line["mape"]),
             "RMSE points": spread(line["rmse"]),
-            "worst cell": f"{_number(line['worst_mape'])} ({line['worst_cell']})",
+            "worst cell": f"{number(line['worst_mape'])} ({line['worst_cell']})",
             **({group: spread(line["groups"][group]) for group in groups} if len(groups) > 1 else {}),
         }
         for line in lines
     ]
 
 
-def beside_published(board: Mapping[str, Any], honest: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """A line a group: published figures, ours under the same protocol, and the honest one of the same cells."""
-    ours = {line["model"]: line["groups"] for line in board["models"]}
-    same = next((one for one in honest if one["board"] == board["source"]), None)
+def published_table(benchmark: Mapping[str, Any], valid: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Return a row a group: published errors, ours by the same protocol, and those without leak on the same cells."""
+    ours = {line["model"]: line["groups"] for line in benchmark["models"]}
+    same = next((one for one in valid if one["benchmark"] == benchmark["source"]), None)
     line = _line(same, ENSEMBLE) if same else None
     return [
         {
@@ -109,80 +109,55 @@ def beside_published(board: Mapping[str, Any], honest: Sequence[Mapping[str, Any
             **{f"{name}, as published (leaks)": spread(groups[group]) for name, groups in ours.items()},
             "ensemble without leak, all groups in one fit": spread(line["groups"][group]) if line else "",
         }
-        for group, figures in PUBLISHED[board["source"]].items()
+        for group, figures in PUBLISHED[benchmark["source"]].items()
         if all(group in groups for groups in ours.values())
     ]
 
 
-def best_model(board: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The model that errs least on the test cells; None before the first seed."""
-    return min(board["models"], key=lambda line: float(line["mape"]["mean"]), default=None)
+def best_model(benchmark: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the model with the lowest error on the test cells; None before the first seed."""
+    return min(benchmark["models"], key=lambda line: float(line["mape"]["mean"]), default=None)
 
 
 def spread(figure: Mapping[str, Any]) -> str:
-    """A mean over seeds with its spread.
+    """Return a mean over seeds with its standard deviation.
 
     Example:
         >>> spread({"mean": 0.643, "sd": 0.021}), spread({"mean": 3.68, "sd": None})
         ('0.64 ± 0.02', '3.68')
     """
     sd = "" if figure["sd"] is None else f" ± {figure['sd']:.2f}"
-    return f"{_number(figure['mean'])}{sd}"
+    return f"{number(figure['mean'])}{sd}"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table.
-
-    Example:
-        >>> print(table([{"model": "mlp", "MAPE %": "0.7"}]), end="")
-        | model | MAPE % |
-        |---|---|
-        | mlp | 0.7 |
-    """
-    if not rows:
-        return ""
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    shown = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([shown[0], "|" + "---|" * len(rows[0]), *shown[1:]]) + "\n"
-
-
-def _about(board: Mapping[str, Any]) -> str:
-    cells = board["cells"]
-    seeds = f"seeds: {board['seeds_done']} of {board['seeds']}"
+def _describe(benchmark: Mapping[str, Any]) -> str:
+    cells = benchmark["cells"]
+    seeds = f"seeds: {benchmark['seeds_done']} of {benchmark['seeds']}"
     counts = f"{cells['train']} training, {cells['val']} validation, {cells['test']} test cells"
-    mixed = (f"{seed}: " + _shared(parts) for seed, parts in board["blend_parts"].items())
-    blend = f" Ensemble weights in % by seed: {'; '.join(mixed)}." if board["blend_parts"] else ""
-    return f"{board['about']}. {counts}; {seeds}; data version `{board['data_version'][:12]}`.{blend}"
+    of_seeds = [f"{seed}: {_weights(weights)}" for seed, weights in benchmark["ensemble_weights"].items()]
+    ensemble = f" Ensemble weights in % by seed: {'; '.join(of_seeds)}." if of_seeds else ""
+    return f"{benchmark['description']}. {counts}; {seeds}; data version `{benchmark['data_version'][:12]}`.{ensemble}"
 
 
-def _shared(parts: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {100 * share:.0f}" for name, share in sorted(parts.items(), key=lambda part: -part[1]))
+def _weights(weights: Mapping[str, float]) -> str:
+    ordered = sorted(weights.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} {100 * weight:.0f}" for name, weight in ordered)
 
 
-def _leaking_title(board: Mapping[str, Any]) -> str:
-    return f"{board['about']} (leaking; seeds: {board['seeds_done']} of {board['seeds']})"
+def _leaking_title(benchmark: Mapping[str, Any]) -> str:
+    return f"{benchmark['description']} (leaking; seeds: {benchmark['seeds_done']} of {benchmark['seeds']})"
 
 
-def _line(board: Mapping[str, Any], model: str) -> Mapping[str, Any] | None:
-    return next((line for line in board["models"] if line["model"] == model), None)
+def _line(benchmark: Mapping[str, Any], model: str) -> Mapping[str, Any] | None:
+    return next((line for line in benchmark["models"] if line["model"] == model), None)
 
 
-def _number(value: float | None) -> str:
-    return "not finite" if value is None or not math.isfinite(value) else f"{value:.2f}"
-
-
-def for_terminal(content: Mapping[str, Any]) -> list[Any]:
-    """The same tables as rich shows them."""
-    from rich.table import Table
-
-    honest = [board for board in content["boards"] if not board["leaking"]]
-    shown = [(board["board"], models(board)) for board in honest]
-    shown += [(_leaking_title(b), beside_published(b, honest)) for b in content["boards"] if b["leaking"]]
-    tables = []
-    for title, rows in [*shown, ("Goals", goals(honest))]:
-        if rows:
-            one = Table(*rows[0], title=title, title_justify="left")
-            for row in rows:
-                one.add_row(*(value.replace("**", "").replace("`", "") for value in row.values()))
-            tables.append(one)
-    return tables
+def print_leaderboard(content: Mapping[str, Any]) -> None:
+    """Print the tables of the page."""
+    valid = [benchmark for benchmark in content["benchmarks"] if not benchmark["leaking"]]
+    leaking = [benchmark for benchmark in content["benchmarks"] if benchmark["leaking"]]
+    for benchmark in valid:
+        print_table(benchmark["benchmark"], model_table(benchmark))
+    for benchmark in leaking:
+        print_table(_leaking_title(benchmark), published_table(benchmark, valid))
+    print_table("Goals", goal_table(valid))

@@ -7,13 +7,14 @@ from typing import Any
 
 from battery_core.cell_errors import as_worst
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
+from battery_core.reporting.formats import percent, points
+from battery_core.reporting.tables.rows import Row
 
 _NOTES = {
     "train_mean": "mean SOH of the training rows",
     "linear_throughput": "straight line over throughput or cycles",
     "persistence": "needs the capacity measured at the previous check-up",
 }
-Row = dict[str, str]
 
 
 def leaderboard(report: Mapping[str, Any]) -> list[Row]:
@@ -49,8 +50,8 @@ def _row(name: str, scores: Mapping[str, Any], note: str) -> Row:
     return {
         "model": name,
         "MAPE per cell": percent(scores[PRIMARY_METRIC]),
-        "RMSE per cell": _points(scores["mean_cell_rmse"]),
-        "worst cell": f"{_points(scores['worst_cell_rmse'])} ({scores['worst_cell']})",
+        "RMSE per cell": points(scores["mean_cell_rmse"]),
+        "worst cell": f"{points(scores['worst_cell_rmse'])} ({scores['worst_cell']})",
         "R2": "n/a" if scores["rows"]["r2"] is None else f"{scores['rows']['r2']:.3f}",
         "note": note,
     }
@@ -58,17 +59,3 @@ def _row(name: str, scores: Mapping[str, Any], note: str) -> Row:
 
 def _mark(model: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     return ", challenger" if model["run_id"] == report["challenger"] else ""
-
-
-def percent(value: float | None) -> str:
-    """An error in %, or that there is none.
-
-    Example:
-        >>> percent(1.234), percent(None)
-        ('1.23 %', 'not finite')
-    """
-    return "not finite" if value is None or value != value else f"{value:.2f} %"
-
-
-def _points(value: float | None) -> str:
-    return "not finite" if value is None or value != value else f"{value:.2f} pt"

@@ -16,13 +16,13 @@ from battery_core.data.splits.make import make_split
 from battery_core.data.versioning.content import file_sha256
 from battery_core.errors import SettingsError, TrainingError
 from battery_core.evaluation.baselines import BASELINES
-from battery_core.evaluation.cross_validation import compare, judged
-from battery_core.evaluation.metrics.paired_tests import against_best
+from battery_core.evaluation.cross_validation import compare_models, score_cells
+from battery_core.evaluation.metrics.paired_tests import compare_with_best
 from battery_core.evaluation.metrics.per_cell import drop_reference_checkup
 from battery_core.files import read_json, write_json, write_text
 from battery_core.jobs import JobSpec, finished
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
-from battery_core.reporting.tables.report import percent
+from battery_core.reporting.formats import percent
 from battery_core.settings import Settings
 from battery_core.stages import StageResult
 from battery_core.stages.common import STAGE_FILE, read_table, source_of
@@ -106,7 +106,7 @@ def validate(
     """
     reference = settings.data.soh_reference
     lines = [
-        judged(drop_reference_checkup(_predicted(job.spec), reference)).assign(model=job.spec.model, **_where(job))
+        score_cells(drop_reference_checkup(_predicted(job.spec), reference)).assign(model=job.spec.model, **_where(job))
         for job in jobs
     ]
     for fold in sorted({job.fold for job in jobs}):
@@ -118,10 +118,10 @@ def validate(
             lines += mixed
             say(f"validate: fold {fold}: {ENSEMBLE} {percent(fmean(found['mape'].mean() for found in mixed))}")
     errors = pd.concat(lines, ignore_index=True)
-    found = compare(errors)
+    found = compare_models(errors)
     ours = {job.spec.model for job in jobs} | {ENSEMBLE}
     per_cell = {name: part.groupby("cell_id")["mape"].mean() for name, part in errors.groupby("model")}
-    tests = against_best({str(name): cells for name, cells in per_cell.items() if name in ours})
+    tests = compare_with_best({str(name): cells for name, cells in per_cell.items() if name in ours})
     content = {
         "source": settings.data.source,
         "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
@@ -151,7 +151,7 @@ def _put_forward(settings: Settings, rows: pd.DataFrame, jobs: Sequence[FoldJob]
         results = [_result(job.spec) for job in own]
         chosen = blend(settings.model_copy(update={"seed": seed}), rows, results) or choose(results)
         said = pd.read_parquet(settings.folder("artifacts") / "runs" / chosen["run_id"] / PREDICTIONS_FILE)
-        found = judged(drop_reference_checkup(said[said["subset"] == "test"], settings.data.soh_reference))
+        found = score_cells(drop_reference_checkup(said[said["subset"] == "test"], settings.data.soh_reference))
         lines.append(found.assign(model=ENSEMBLE, **_where(own[0])))
     return lines
 
@@ -179,4 +179,4 @@ def _baselines(rows: pd.DataFrame, reference: str) -> Iterator[tuple[str, pd.Dat
     train, test = rows[rows["subset"] == "train"], rows[rows["subset"] == "test"].reset_index(drop=True)
     for name in _BASELINES:
         said = test.assign(prediction=BASELINES[name](train, test))
-        yield name, judged(drop_reference_checkup(said, reference))
+        yield name, score_cells(drop_reference_checkup(said, reference))

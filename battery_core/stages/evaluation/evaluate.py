@@ -12,14 +12,19 @@ from battery_core.cell_errors import as_worst
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.errors import TrainingError
 from battery_core.evaluation.metrics.confidence import METHOD
-from battery_core.evaluation.metrics.coverage import score_intervals
-from battery_core.evaluation.metrics.scores import PRIMARY_METRIC, probe_verdict, score, score_baselines
+from battery_core.evaluation.metrics.coverage import evaluate_intervals
+from battery_core.evaluation.metrics.scores import (
+    PRIMARY_METRIC,
+    evaluate_baselines,
+    evaluate_predictions,
+    probe_verdict,
+)
 from battery_core.files import read_json, write_json
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
 from battery_core.reporting.figures.models import draw_calibration, draw_learning_curves
 from battery_core.reporting.figures.predictions import draw_fade, draw_parity, draw_residuals
+from battery_core.reporting.formats import percent
 from battery_core.reporting.model_card import scope
-from battery_core.reporting.tables.report import percent
 from battery_core.settings import Settings
 from battery_core.stages import StageResult
 from battery_core.stages.common import STAGE_FILE, stage_key
@@ -57,7 +62,7 @@ def evaluate(
     mix = blend(settings, rows, results)
     models = [judged(result, runs, test, reference) for result in ([*results, mix] if mix else results)]
     challenger = choose(models)
-    baselines, probe = score_baselines(train, test, reference)
+    baselines, probe = evaluate_baselines(train, test, reference)
     report = about_data(settings, tables, split, rows) | {
         "models": models,
         "challenger": challenger["run_id"],
@@ -80,7 +85,7 @@ def judged(result: Mapping[str, Any], runs: Path, test: pd.DataFrame, reference:
     """The result of a finished job with its errors on the test rows, and how well its intervals hold there."""
     run = runs / result["run_id"]
     return dict(result) | {
-        "test": score(test, predictions_for(run, test), reference),
+        "test": evaluate_predictions(test, predictions_for(run, test), reference),
         "intervals": intervals_for(run, test, result["conformal"], reference),
     }
 
@@ -112,7 +117,7 @@ def intervals_for(run_folder: Path, test: pd.DataFrame, conformal: Mapping[str, 
     """How well the intervals of a finished job hold on these test rows."""
     kept = _kept(run_folder, test)[["prediction", "in_distribution", "outside", "soh_spread"]]
     known = kept["in_distribution"].fillna(False).astype(bool)  # a row without a prediction is not known
-    return score_intervals(test.join(kept.assign(in_distribution=known)), conformal, reference)
+    return evaluate_intervals(test.join(kept.assign(in_distribution=known)), conformal, reference)
 
 
 def _kept(run_folder: Path, test: pd.DataFrame) -> pd.DataFrame:

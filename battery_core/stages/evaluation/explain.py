@@ -12,7 +12,7 @@ from battery_core.cell_errors import as_worst
 from battery_core.evaluation.explain import contributions as explaining
 from battery_core.evaluation.explain import importance
 from battery_core.evaluation.explain.contributions import Contributions, FeatureRows, is_exact
-from battery_core.evaluation.explain.importance import permutation
+from battery_core.evaluation.explain.importance import permutation_importance
 from battery_core.predictors.pipeline import PIPELINE_FILE, Pipeline
 from battery_core.reporting.figures.explain import draw_shap_summary, draw_waterfall
 from battery_core.reporting.figures.models import draw_importance
@@ -46,12 +46,12 @@ def explain(folder: Path, report: Mapping[str, Any], runs: Path, train: pd.DataF
     explained, why = speaks_for(chosen, report["models"], of_vectors)
     swapped: dict[str, dict[str, float]] = {}
     for name, pipeline in of_vectors.items():
-        told = FeatureRows.of(pipeline, test)
-        swapped[name] = permutation(pipeline, told)
+        told = FeatureRows.from_rows(pipeline, test)
+        swapped[name] = permutation_importance(pipeline, told)
         if is_exact(pipeline):
             _of_trees(folder, pipeline, told, cells, why if name == explained else name, label)
         elif name == explained:
-            _of_candidate(folder, pipeline, told, FeatureRows.of(pipeline, train), cells, f"{why} on {label}")
+            _of_candidate(folder, pipeline, told, FeatureRows.from_rows(pipeline, train), cells, f"{why} on {label}")
     if swapped:
         unit = "error grows by, SOH points"
         draw_importance(swapped, f"{label}: without knowing a feature", unit, folder / "importance.png")
@@ -101,11 +101,11 @@ def _of_trees(
     folder: Path, pipeline: Pipeline, told: FeatureRows, cells: Mapping[str, str], who: str, label: str
 ) -> None:
 
-    gains = {pipeline.model_name: importance.gain(pipeline)}
+    gains = {pipeline.model_name: importance.gain_importance(pipeline)}
     draw_importance(gains, f"{who} on {label}", "share of the gain, %", folder / "gain.png")
-    many = explaining.of_trees(pipeline, told.sample(_TREE_ROWS, 0))
+    many = explaining.tree_contributions(pipeline, told.sample(_TREE_ROWS, 0))
     shown = last_checkups(told.rows, cells)
-    few = explaining.of_trees(pipeline, told.take(list(shown.values())))
+    few = explaining.tree_contributions(pipeline, told.take(list(shown.values())))
     draw(folder, "", many, few, tuple(shown), f"{who} on {label}")
 
 
@@ -115,11 +115,11 @@ def _of_candidate(
     """Sampled Shapley values: many check-ups roughly, three well."""
     budget = _KERNEL_ESTIMATES if pipeline.model_name == "kernel_ridge" else _ESTIMATES
     rows = min(_SUMMARY_ROWS, budget // (2 * _SUMMARY_BACKGROUND * len(pipeline.feature_names)))
-    rough = explaining.background_of(pipeline, train, _SUMMARY_BACKGROUND)
-    many = explaining.sampled(pipeline, told.sample(max(rows, len(cells)), 0), rough)
+    rough = explaining.draw_background(pipeline, train, _SUMMARY_BACKGROUND)
+    many = explaining.sampled_contributions(pipeline, told.sample(max(rows, len(cells)), 0), rough)
     shown = last_checkups(told.rows, cells)
-    well = explaining.background_of(pipeline, train, _SINGLE_BACKGROUND)
-    few = explaining.sampled(pipeline, told.take(list(shown.values())), well)
+    well = explaining.draw_background(pipeline, train, _SINGLE_BACKGROUND)
+    few = explaining.sampled_contributions(pipeline, told.take(list(shown.values())), well)
     draw(folder, "candidate-", many, few, tuple(shown), title)
 
 

@@ -82,8 +82,8 @@ def _of_vectors(
     folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str], most: int
 ) -> tuple[Contributions, list[Path]]:
 
-    told = explain.FeatureRows.of(part, rows[rows["cell_id"].isin(cells)].reset_index(drop=True))
-    error = np.abs(explain.estimates(part, told.x) - told.rows["soh"].to_numpy())
+    told = explain.FeatureRows.from_rows(part, rows[rows["cell_id"].isin(cells)].reset_index(drop=True))
+    error = np.abs(explain.estimate_soh(part, told.x) - told.rows["soh"].to_numpy())
     own = {cell: np.flatnonzero((told.rows["cell_id"] == cell).to_numpy()) for cell in cells}
     number = told.rows["checkup_index"].to_numpy()
     special = {
@@ -95,10 +95,10 @@ def _of_vectors(
     chosen = np.union1d(even, always)
     some = told.take(chosen)
     if explain.is_exact(part):
-        found = explain.of_trees(part, some)
+        found = explain.tree_contributions(part, some)
     else:
-        train = explain.FeatureRows.of(part, rows[rows["subset"] == "train"])
-        found = explain.sampled(part, some, explain.background_of(part, train, _BACKGROUND))
+        train = explain.FeatureRows.from_rows(part, rows[rows["subset"] == "train"])
+        found = explain.sampled_contributions(part, some, explain.draw_background(part, train, _BACKGROUND))
     name = part.model_name
     title = f"{name} on {part.facts['label']}"
     made = [draw_shap_summary(found, f"{title}: {len(chosen)} check-ups", folder / f"{name}-shap.png")]

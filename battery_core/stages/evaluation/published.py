@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from battery_core.code_version import code_version
-from battery_core.evaluation.benchmark.published_protocol import LEAKING_MODELS, judge
+from battery_core.evaluation.benchmark.published_protocol import LEAKING_MODELS, fit_as_published
 from battery_core.files import read_json, write_json
 from battery_core.settings import Settings
 from battery_core.stages.common import stage_key
@@ -32,7 +32,7 @@ def leaking_errors(
     shown = settings.model_dump(mode="json")
     sections = {name: shown[name] for name in ("lgbm", "mlp", "trainer", "loss")}
     sections["mlp"]["n_members"], sections["lgbm"]["num_threads"] = 1, settings.jobs.threads
-    code = code_version("battery_core.evaluation.benchmark.published_protocol:judge")
+    code = code_version("battery_core.evaluation.benchmark.published_protocol:fit_as_published")
     groups = [(str(name), part) for name, part in rows[rows["subset"] != "unused"].groupby("group")]
 
     def errors(group: str, part: pd.DataFrame, model: str, seed: int) -> pd.DataFrame | None:
@@ -64,6 +64,6 @@ def _fit(part: pd.DataFrame, model: str, sections: dict[str, Any], seed: int) ->
     before = torch.get_num_threads()
     torch.set_num_threads(int(sections["lgbm"]["num_threads"]))
     try:
-        return judge(part, model, sections, seed)
+        return fit_as_published(part, model, sections, seed)
     finally:
         torch.set_num_threads(before)

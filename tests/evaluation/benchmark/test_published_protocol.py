@@ -11,8 +11,8 @@ from battery_core.evaluation.benchmark.published_protocol import (
     LEAKING_MODELS,
     ONLY_THE_LEAK,
     PUBLISHED,
-    as_published,
-    judge,
+    fit_as_published,
+    published_features,
 )
 from battery_core.evaluation.leakage import life_fraction_columns
 from battery_core.settings import Settings
@@ -35,7 +35,7 @@ def rows() -> pd.DataFrame:
 
 
 def test_every_cell_is_scaled_by_its_own_whole_life(rows) -> None:
-    kept, features = as_published(rows)
+    kept, features = published_features(rows)
     assert len(kept) == len(rows)
     for _, cell in features.groupby(kept["cell_id"]):
         assert cell.min().to_numpy() == pytest.approx(-1.0)
@@ -45,7 +45,7 @@ def test_every_cell_is_scaled_by_its_own_whole_life(rows) -> None:
 
 def test_early_features_change_when_the_rest_of_life_is_withheld(rows) -> None:
     early = rows[rows["checkup_index"] < 20]
-    whole, cut = as_published(rows)[1], as_published(early)[1]
+    whole, cut = published_features(rows)[1], published_features(early)[1]
     assert (whole.loc[cut.index, "cycle_count"] - cut["cycle_count"]).abs().max() > 0.5
 
 
@@ -53,21 +53,21 @@ def test_rows_with_a_far_label_are_removed_from_test_cells_too(rows) -> None:
     at = rows.index[(rows["cell_id"] == "E") & (rows["checkup_index"] == 60)][0]
     rows.loc[rows["cell_id"] != "E", "capacity_Ah"] *= 10  # far for its own cell, not among all
     rows.loc[at, "capacity_Ah"] = 0.2
-    kept, features = as_published(rows)
+    kept, features = published_features(rows)
     assert set(rows.index) - set(kept.index) == {at}
     assert list(features.index) == list(kept.index)
 
 
 def test_a_column_that_never_changes_in_a_cell_is_zero(rows) -> None:
     rows.loc[rows["cell_id"] == "A", "voltage_mean_V"] = 4.1
-    kept, features = as_published(rows)
+    kept, features = published_features(rows)
     assert set(features.loc[kept["cell_id"] == "A", "voltage_mean_V"]) == {0.0}
 
 
 def test_who_is_told_only_the_leak_needs_nothing_else(rows, no_settings_around) -> None:
     """The features are noise, lives differ threefold: an honest model could do no better than the mean (5 %)."""
     sections = {"lgbm": Settings().lgbm.model_dump() | {"min_child_samples": 3, "num_threads": 1, "n_estimators": 300}}
-    found = judge(rows, ONLY_THE_LEAK, sections, seed=0)
+    found = fit_as_published(rows, ONLY_THE_LEAK, sections, seed=0)
     assert found["cell_id"].tolist() == ["E", "F"]
     assert found["mape"].max() < 1.0
     mean = rows.loc[rows["subset"] == "train", "soh"].mean()

@@ -22,7 +22,7 @@ from battery_core.stages.evaluation.explain import last_checkups, speaks_for, th
 def test_exact_values_add_up_to_what_the_pipeline_estimates(
     pipelines: dict[str, Pipeline], test_rows: pd.DataFrame
 ) -> None:
-    found = explain.of_trees(pipelines["lgbm"], FeatureRows.of(pipelines["lgbm"], test_rows))
+    found = explain.tree_contributions(pipelines["lgbm"], FeatureRows.from_rows(pipelines["lgbm"], test_rows))
     assert found.base + found.values.sum(axis=1) / 100 == pytest.approx(pipelines["lgbm"].predict(test_rows), abs=1e-9)
     assert (found.errors == 0).all()
 
@@ -31,10 +31,10 @@ def test_sampled_values_add_up_to_what_the_pipeline_estimates(
     pipelines: dict[str, Pipeline], test_rows: pd.DataFrame, train_rows: pd.DataFrame
 ) -> None:
     pipeline = pipelines["mlp"]
-    told, train = FeatureRows.of(pipeline, test_rows), FeatureRows.of(pipeline, train_rows)
-    background = explain.background_of(pipeline, train, 8)
+    told, train = FeatureRows.from_rows(pipeline, test_rows), FeatureRows.from_rows(pipeline, train_rows)
+    background = explain.draw_background(pipeline, train, 8)
     assert set(background.rows["subset"]) == {"train"}
-    found = explain.sampled(pipeline, told.take([5, 2]), background)
+    found = explain.sampled_contributions(pipeline, told.take([5, 2]), background)
     served = pipeline.predict(test_rows)[[5, 2]]
     assert found.base == pytest.approx(pipeline.predict(train_rows)[background_positions(train, background)].mean())
     assert found.base + found.values.sum(axis=1) / 100 == pytest.approx(served, abs=1e-6)
@@ -51,17 +51,17 @@ def test_few_check_ups_of_the_background_have_the_mean_estimate_of_all(
     pipelines: dict[str, Pipeline], train_rows: pd.DataFrame
 ) -> None:
     pipeline = pipelines["mlp"]
-    train, whole = FeatureRows.of(pipeline, train_rows), pipeline.predict(train_rows)
+    train, whole = FeatureRows.from_rows(pipeline, train_rows), pipeline.predict(train_rows)
     off, at_random = [], []
     for seed in range(20):
-        some = background_positions(train, explain.background_of(pipeline, train, 8, seed))
+        some = background_positions(train, explain.draw_background(pipeline, train, 8, seed))
         off.append(abs(whole[some].mean() - whole.mean()))
         at_random.append(abs(np.random.default_rng(seed).choice(whole, 8, replace=False).mean() - whole.mean()))
     assert np.mean(off) < 0.5 * np.mean(at_random)
 
 
 def test_gain_is_shared_out_whole(pipelines: dict[str, Pipeline]) -> None:
-    found = importance.gain(pipelines["lgbm"])
+    found = importance.gain_importance(pipelines["lgbm"])
     assert sum(found.values()) == pytest.approx(100.0)
     assert tuple(found) == pipelines["lgbm"].feature_names
 
@@ -77,15 +77,15 @@ def test_only_a_feature_that_is_read_has_weight(
     pipelines: dict[str, Pipeline], test_rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = pipelines["mlp"]
-    monkeypatch.setattr(importance, "estimates", lambda pipeline, x: OnlyFirst().predict(x)[:, 0])
-    told = FeatureRows.of(pipeline, test_rows)
+    monkeypatch.setattr(importance, "estimate_soh", lambda pipeline, x: OnlyFirst().predict(x)[:, 0])
+    told = FeatureRows.from_rows(pipeline, test_rows)
     told = FeatureRows(test_rows.assign(soh=OnlyFirst().predict(told.x)[:, 0]), told.raw, told.x)
-    found = importance.permutation(pipeline, told)
+    found = importance.permutation_importance(pipeline, told)
     first, *others = found.values()
     assert others == [0.0] * len(others)
     pairs = np.abs(told.x[:, None, 0] - told.x[None, :, 0]).mean()  # what a random partner's value is off by
     assert first == pytest.approx(2.0 * pairs, rel=0.3)
-    assert importance.permutation(pipeline, told) == found
+    assert importance.permutation_importance(pipeline, told) == found
 
 
 ENSEMBLE = {"model": "ensemble", "parts": {"lstm": 0.5, "mlp": 0.3, "lgbm": 0.2}}

@@ -84,7 +84,7 @@ def test_the_seed_decides_and_rows_do_not_depend_on_each_other(monkeypatch: pyte
     again, _ = shapley(curved, X, BACKGROUND, seed=3)
     np.testing.assert_array_equal(values, again)
     assert not np.array_equal(values, shapley(curved, X, BACKGROUND, seed=4)[0])
-    monkeypatch.setattr("battery_core.evaluation.explain.shapley._ROWS_AT_ONCE", 16)  # two rows a piece
+    monkeypatch.setattr("battery_core.evaluation.explain.shapley._BATCH_ROWS", 16)  # two rows a piece
     pieces, piece_errors = shapley(curved, X, BACKGROUND, seed=3)
     np.testing.assert_allclose(pieces, values, atol=1e-12)
     np.testing.assert_allclose(piece_errors, errors, atol=1e-12)

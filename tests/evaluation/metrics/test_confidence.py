@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from battery_core.evaluation.metrics.confidence import SOH_EDGES, bounds, soh_range
-from battery_core.evaluation.metrics.scores import PRIMARY_METRIC, score
+from battery_core.evaluation.metrics.scores import PRIMARY_METRIC, evaluate_predictions
 
 
 @pytest.fixture
@@ -27,26 +27,26 @@ def rows() -> pd.DataFrame:
 
 
 def test_the_interval_of_the_headline_is_that_of_drawing_cells_again(rows: pd.DataFrame) -> None:
-    scores = score(rows, rows["soh"] * (1 + rows["error"]))
+    scores = evaluate_predictions(rows, rows["soh"] * (1 + rows["error"]))
     errors = np.arange(12) / 10  # % of each cell
     drawn = np.random.default_rng(7).choice(errors, size=(20_000, 12)).mean(axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert scores[PRIMARY_METRIC] == pytest.approx(0.55)
     assert scores[f"{PRIMARY_METRIC}_low"] == pytest.approx(low, abs=0.02)
     assert scores[f"{PRIMARY_METRIC}_high"] == pytest.approx(high, abs=0.02)
-    again = score(rows, rows["soh"] * (1 + rows["error"]))
+    again = evaluate_predictions(rows, rows["soh"] * (1 + rows["error"]))
     assert again["per_temperature"] == scores["per_temperature"]  # the same draws each time
 
 
 def test_more_checkups_of_the_same_cells_do_not_make_a_figure_surer(rows: pd.DataFrame) -> None:
     often = pd.concat([rows] * 20, ignore_index=True)
     for name in (f"{PRIMARY_METRIC}_low", f"{PRIMARY_METRIC}_high"):
-        few, many = (score(r, r["soh"] * (1 + r["error"]))[name] for r in (rows, often))
+        few, many = (evaluate_predictions(r, r["soh"] * (1 + r["error"]))[name] for r in (rows, often))
         assert few == pytest.approx(many)
 
 
 def test_every_condition_has_its_interval_and_a_single_cell_has_none(rows: pd.DataFrame) -> None:
-    scores = score(rows, rows["soh"] * (1 + rows["error"]))
+    scores = evaluate_predictions(rows, rows["soh"] * (1 + rows["error"]))
     mild, warm = scores["per_temperature"]
     assert (mild["mape"], warm["mape"]) == pytest.approx((0.35, 0.95))
     assert 0.0 <= mild["mape_low"] < 0.35 < mild["mape_high"] <= 0.7 + 1e-9
@@ -60,7 +60,9 @@ def test_every_condition_has_its_interval_and_a_single_cell_has_none(rows: pd.Da
 
 def test_errors_by_range_of_soh_count_only_the_checkups_in_it(rows: pd.DataFrame) -> None:
     aged = rows["soh"] < 0.75
-    lines = {line["soh_range"]: line for line in score(rows, rows["soh"] * (1 + 0.01 * aged))["per_soh_range"]}
+    lines = {
+        line["soh_range"]: line for line in evaluate_predictions(rows, rows["soh"] * (1 + 0.01 * aged))["per_soh_range"]
+    }
     assert list(lines) == ["0.95 and above", "0.90 to 0.95", "0.80 to 0.85", "0.70 to 0.80", "below 0.70"]
     assert [line["n_rows"] for line in lines.values()] == [12] * 5
     assert lines["0.80 to 0.85"]["mape"] == pytest.approx(0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.evaluation.metrics.coverage import score_intervals
+from battery_core.evaluation.metrics.coverage import evaluate_intervals
 from battery_core.uncertainty.conformal import Conformal
 
 # at a prediction of 0.95 the fade scale is 0.1: half widths of 1 and 2 points
@@ -32,13 +32,16 @@ def rows() -> pd.DataFrame:
 
 
 def test_coverage_is_the_mean_over_cells(rows: pd.DataFrame) -> None:
-    scores = score_intervals(rows, CONFORMAL)
+    scores = evaluate_intervals(rows, CONFORMAL)
     assert scores["coverage"] == pytest.approx((0.75 + 1.0 + 0.5) / 3)
     assert scores["width"] == pytest.approx(4.0)
     assert (scores["worst_cell"], scores["worst_cell_coverage"]) == ("C", 0.5)
     assert (scores["nominal"], scores["guaranteed"], scores["calibration_cells"]) == (0.9, pytest.approx(0.81), 9)
-    assert scores["correction"] == 1.0
-    assert score_intervals(rows, Conformal.from_json(CONFORMAL).corrected(1.1).to_json())["correction"] == 1.1
+    assert scores["calibration_correction"] == 1.0
+    assert (
+        evaluate_intervals(rows, Conformal.from_json(CONFORMAL).corrected(1.1).to_json())["calibration_correction"]
+        == 1.1
+    )
     assert scores["coverage_low"] <= scores["coverage"] <= scores["coverage_high"]
     assert [(c["nominal"], c["width"]) for c in scores["calibration"]] == [
         (0.5, pytest.approx(2.0)),
@@ -48,32 +51,32 @@ def test_coverage_is_the_mean_over_cells(rows: pd.DataFrame) -> None:
 
 
 def test_coverage_is_told_per_condition(rows: pd.DataFrame) -> None:
-    scores = score_intervals(rows, CONFORMAL)
+    scores = evaluate_intervals(rows, CONFORMAL)
     by_temperature = {line["ambient_temperature_degC"]: line["coverage"] for line in scores["per_temperature"]}
     assert by_temperature == {25.0: pytest.approx(0.875), "not stated": 0.5}
     assert {line["group"]: line["n_cells"] for line in scores["per_group"]} == {"A": 1, "B": 1, "C": 1}
 
 
 def test_what_is_1_by_definition_counts_nowhere(rows: pd.DataFrame) -> None:
-    scores = score_intervals(rows, CONFORMAL, reference="first_checkup")
+    scores = evaluate_intervals(rows, CONFORMAL, reference="first_checkup")
     assert scores["coverage"] == pytest.approx((2 / 3 + 1.0 + 1.0) / 3)
 
 
 def test_a_prediction_that_is_not_finite_holds_nothing(rows: pd.DataFrame) -> None:
     rows.loc[rows["cell_id"] == "B", "prediction"] = np.nan
-    assert score_intervals(rows, CONFORMAL)["coverage"] == pytest.approx((0.75 + 0.0 + 0.5) / 3)
+    assert evaluate_intervals(rows, CONFORMAL)["coverage"] == pytest.approx((0.75 + 0.0 + 0.5) / 3)
 
 
 def test_what_was_told_as_unknown_is_counted_with_its_columns(rows: pd.DataFrame) -> None:
     rows.loc[[0, 1, 4], "in_distribution"] = False
     rows.loc[[0, 1, 4], "outside"] = ["resistance_ohm", "group", "resistance_ohm"]
-    told = score_intervals(rows, CONFORMAL)["out_of_distribution"]
+    told = evaluate_intervals(rows, CONFORMAL)["out_of_distribution"]
     assert told == {"share": pytest.approx(3 / 16), "columns": {"resistance_ohm": 2, "group": 1}}
 
 
 def test_the_spread_of_an_ensemble_is_set_beside_its_error(rows: pd.DataFrame) -> None:
-    assert score_intervals(rows, CONFORMAL)["spread"] is None
+    assert evaluate_intervals(rows, CONFORMAL)["spread"] is None
     error = (rows["soh"] - rows["prediction"]).abs()
-    spread = score_intervals(rows.assign(soh_spread=2 * error), CONFORMAL)["spread"]
+    spread = evaluate_intervals(rows.assign(soh_spread=2 * error), CONFORMAL)["spread"]
     assert spread["mean"] == pytest.approx(200 * error.mean())
     assert spread["rank_correlation_with_error"] == pytest.approx(1.0)

@@ -11,8 +11,8 @@ import pytest
 
 from battery_core.cell_errors import as_worst, cell_mape, mean_over_cells, means_by_cell, relative_errors
 from battery_core.errors import DataError
-from battery_core.evaluation.benchmark.aggregate import cell_errors
-from battery_core.evaluation.cross_validation import judged
+from battery_core.evaluation.benchmark.aggregate import errors_by_cell
+from battery_core.evaluation.cross_validation import score_cells
 from battery_core.evaluation.metrics.confidence import soh_range
 from battery_core.evaluation.metrics.per_cell import (
     CellErrors,
@@ -21,7 +21,7 @@ from battery_core.evaluation.metrics.per_cell import (
     per_cell_errors,
     rows_to_score,
 )
-from battery_core.evaluation.metrics.scores import PRIMARY_METRIC, score
+from battery_core.evaluation.metrics.scores import PRIMARY_METRIC, evaluate_predictions
 from battery_core.predictors.ensemble_weights import weights_by_error
 
 
@@ -172,7 +172,7 @@ def test_a_report_needs_a_checkup_that_is_not_1_by_definition() -> None:
     with pytest.raises(DataError, match="is the test subset empty"):
         rows_to_score(rows.iloc[:0], "nominal")
     with pytest.raises(DataError, match="1 by definition"):
-        score(rows, rows["prediction"].to_numpy(), "first_checkup")
+        evaluate_predictions(rows, rows["prediction"].to_numpy(), "first_checkup")
 
 
 # The implementations that this one replaced, as they were
@@ -225,13 +225,13 @@ def test_figures_are_those_of_the_code_before(rows: pd.DataFrame, value: float |
     exact = {"rel": 1e-11, "nan_ok": True}
     errors = errors_of(rows)
     assert errors.mean_mape == pytest.approx(old_candidate(rows), **exact)
-    report, expected = score(rows, rows["prediction"].to_numpy()), old_report(rows)
+    report, expected = evaluate_predictions(rows, rows["prediction"].to_numpy()), old_report(rows)
     table = pd.DataFrame(report["per_cell"]).set_index("cell_id")
     for name in ("mape", "rmse", "bias"):
         assert table[name].tolist() == pytest.approx(expected[name].tolist(), abs=1e-12, **exact)
     assert report[PRIMARY_METRIC] == pytest.approx(expected["mape"].mean(skipna=False), **exact)
-    assert cell_errors(rows, rows["prediction"])["mape"].tolist() == pytest.approx(old_standings(rows).tolist())
-    assert judged(rows)["mape"].tolist() == pytest.approx(old_cross_validation(rows).tolist())
+    assert errors_by_cell(rows, rows["prediction"])["mape"].tolist() == pytest.approx(old_standings(rows).tolist())
+    assert score_cells(rows)["mape"].tolist() == pytest.approx(old_cross_validation(rows).tolist())
     codes = np.unique(rows["cell_id"], return_inverse=True)[1]
     ours = mean_over_cells(cell_mape(codes, rows[["soh"]], rows[["prediction"]]))
     assert ours == pytest.approx(old_kernel(rows) if value is None else math.nan, **exact)
@@ -249,7 +249,7 @@ def test_weights_are_those_of_the_code_before(rows: pd.DataFrame) -> None:
 def test_a_cell_without_a_finite_error_is_not_left_out_of_its_condition(rows: pd.DataFrame) -> None:
     rows = broken(rows, math.nan).assign(group=lambda r: np.where(r["cell_id"] == "cell 07", "bad", "mixed"))
     rows.loc[rows["cell_id"] == "cell 00", "group"] = "bad"
-    report = score(rows, rows["prediction"].to_numpy())
+    report = evaluate_predictions(rows, rows["prediction"].to_numpy())
     bad, mixed = report["per_group"]
     assert np.isnan([bad["mape"], bad["rmse"], bad["worst_rmse"], report["per_temperature"][0]["mape"]]).all()
     assert np.isfinite([mixed["mape"], mixed["rmse"], mixed["worst_rmse"]]).all()

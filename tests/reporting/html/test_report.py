@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.evaluation.metrics.coverage import score_intervals
-from battery_core.evaluation.metrics.scores import probe_verdict, score, score_baselines
+from battery_core.evaluation.metrics.coverage import evaluate_intervals
+from battery_core.evaluation.metrics.scores import evaluate_baselines, evaluate_predictions, probe_verdict
 from battery_core.files import read_json, write_json
 from battery_core.reporting import model_card as card
 from battery_core.reporting.figures.predictions import draw_parity
@@ -43,8 +43,8 @@ def written(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
     prediction = test["soh"] * np.where(test["cell_id"] == "c4", 1.05, 1.01)
     conformal = Conformal.calibrate(train["soh"], train["soh"] + 0.01, train["cell_id"]).to_json()
     estimated = test.assign(prediction=prediction, in_distribution=True, outside="", soh_spread=np.nan)
-    scores = score(test, prediction)
-    baselines, probe = score_baselines(train, test)
+    scores = evaluate_predictions(test, prediction)
+    baselines, probe = evaluate_baselines(train, test)
     model = {"model": "mlp", "run_id": "r1", "val_mean_cell_mape": 1.0, "test": scores}
     content = {
         "source": "lgm50t", "label": "LG M50T (Imperial College)", "simulated": False, "data_version": "d1",
@@ -52,7 +52,7 @@ def written(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "soh_reference": "nominal", "challenger": "r1", "news": None,
         "rows": {"rows_read": 36, "rows_kept": 36, "rows_quarantined": 0, "train": 12, "val": 6, "test": 18},
         "scope": {part: card.scope(rows[rows["subset"] == part]) for part in ("train", "val", "test")},
-        "models": [model | {"intervals": score_intervals(estimated, conformal)}],
+        "models": [model | {"intervals": evaluate_intervals(estimated, conformal)}],
         "baselines": baselines, "leak_probe": probe, "probe_verdict": probe_verdict(scores, probe),
     }  # fmt: skip
     file = tmp_path_factory.mktemp("report") / "report.json"
@@ -105,7 +105,7 @@ def test_the_page_says_how_the_intervals_were_corrected(report: dict[str, Any]) 
     (model,) = report["models"]
     easy, hard = "made 12 % wider: validation cells are easier", "made 10 % narrower: validation cells are harder"
     for factor, words in ((1.124, easy), (0.9, hard), (1.0, "")):
-        report["models"] = [model | {"intervals": model["intervals"] | {"correction": factor}}]
+        report["models"] = [model | {"intervals": model["intervals"] | {"calibration_correction": factor}}]
         page = render(report, None, []).replace("\u00a0", " ")
         assert words in page
         assert ("as kernel ridge finds" in page) is bool(words)

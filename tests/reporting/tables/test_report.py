@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.evaluation.metrics.scores import score, score_baselines
+from battery_core.evaluation.metrics.scores import evaluate_baselines, evaluate_predictions
 from battery_core.files import read_json, write_json
 from battery_core.reporting.tables.report import by_condition, leaderboard
 
@@ -22,10 +22,20 @@ def report(tmp_path) -> dict[str, Any]:
     rows["soh"] = 1.0 - 0.1 * rows["checkup_index"]
     rows = rows.assign(group="g", ambient_temperature_degC=rows["cell_id"].map(TEMPERATURES), throughput_Ah=1.0)
     train = rows.assign(throughput_Ah=rows["checkup_index"] * 10.0)
-    baselines, probe = score_baselines(train, rows)
+    baselines, probe = evaluate_baselines(train, rows)
     models = [
-        {"model": "lgbm", "run_id": "r1", "val_mean_cell_mape": 1.0, "test": score(rows, rows["soh"] * 1.02)},
-        {"model": "mlp", "run_id": "r2", "val_mean_cell_mape": 1.5, "test": score(rows, rows["soh"] * 0.99)},
+        {
+            "model": "lgbm",
+            "run_id": "r1",
+            "val_mean_cell_mape": 1.0,
+            "test": evaluate_predictions(rows, rows["soh"] * 1.02),
+        },
+        {
+            "model": "mlp",
+            "run_id": "r2",
+            "val_mean_cell_mape": 1.5,
+            "test": evaluate_predictions(rows, rows["soh"] * 0.99),
+        },
     ]
     write_json(
         tmp_path / "report.json",

@@ -148,7 +148,7 @@ def test_what_a_night_would_put_forward_is_judged_too(prepared, tmp_path) -> Non
     heard: list[str] = []
     content = read_json(stage.validate(settings, prepared.tables, jobs, tmp_path / "report", heard.append).path)
     by_name = {line["model"]: line for line in content["models"]}
-    assert [line.split(": blend ")[0] for line in heard] == ["validate: fold 0", "validate: fold 1"]
+    assert [line.split(": ensemble ")[0] for line in heard] == ["validate: fold 0", "validate: fold 1"]
     assert {"ensemble", "lgbm", "mlp", "train_mean"} <= set(by_name)
     assert by_name["ensemble"]["seed_spread"] is not None
     assert by_name["ensemble"]["coverage"] is not None

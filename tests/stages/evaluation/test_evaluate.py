@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from battery_core.errors import TrainingError
-from battery_core.evaluation.metrics.scores import score
+from battery_core.evaluation.metrics.scores import evaluate_predictions
 from battery_core.files import read_json
 from battery_core.jobs import JobSpec
 from battery_core.predictors.pipeline import Pipeline
@@ -63,7 +63,9 @@ def test_scores_are_those_of_the_kept_predictions(
     test = rows[rows["subset"] == "test"]
     for entry in report["models"]:
         prediction = Pipeline.load(specs[entry["model"]].folder / PIPELINE_FOLDER).predict(test)
-        assert entry["test"]["mean_cell_mape"] == pytest.approx(score(test, prediction)["mean_cell_mape"], rel=1e-5)
+        assert entry["test"]["mean_cell_mape"] == pytest.approx(
+            evaluate_predictions(test, prediction)["mean_cell_mape"], rel=1e-5
+        )
 
 
 def test_intervals_come_from_validation_cells_and_stand_in_the_report(

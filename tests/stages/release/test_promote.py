@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from battery_core.data.splits.cell_split import CellSplit
-from battery_core.evaluation.metrics.scores import score, score_baselines
+from battery_core.evaluation.metrics.scores import evaluate_baselines, evaluate_predictions
 from battery_core.features.sets.charge import ChargeFeatures
 from battery_core.files import read_json
 from battery_core.predictors.pipeline import Pipeline
@@ -117,7 +117,7 @@ def champion_who_saw(challenger: Pipeline, *cells: str, **facts: Any) -> Pipelin
 
 def test_both_are_scored_on_the_same_rows(judged, challenger: Pipeline) -> None:
     decision, contest, rows = judged(champion_who_saw(challenger))
-    expected = score(rows, challenger.predict(rows))["mean_cell_mape"]
+    expected = evaluate_predictions(rows, challenger.predict(rows))["mean_cell_mape"]
     assert contest["challenger"] == contest["champion"]
     assert np.mean(list(contest["challenger"].values())) == pytest.approx(expected)
     assert (contest["unseen_cells"], contest["test_cells"]) == (4, 4)
@@ -129,12 +129,12 @@ def test_cells_the_champion_was_trained_on_play_no_part(judged, challenger: Pipe
     seen = sorted(rows["cell_id"].unique())[:3]
     _, contest, rows = judged(champion_who_saw(challenger, *seen))
     unseen = rows[~rows["cell_id"].isin(seen)]
-    expected = score(unseen, challenger.predict(unseen))["mean_cell_mape"]
+    expected = evaluate_predictions(unseen, challenger.predict(unseen))["mean_cell_mape"]
     assert contest["challenger"] == contest["champion"] == pytest.approx(dict.fromkeys(unseen["cell_id"], expected))
     assert (contest["unseen_cells"], contest["test_cells"]) == (1, 4)
     split = CellSplit.from_json(prepared.split.path.read_text())
     every = labelled_rows(prepared.tables.path, split, "nominal")
-    baselines, _ = score_baselines(every[every["subset"] == "train"], unseen)
+    baselines, _ = evaluate_baselines(every[every["subset"] == "train"], unseen)
     assert contest["baselines"] == pytest.approx({k: v["mean_cell_mape"] for k, v in baselines.items()})
 
 
@@ -212,7 +212,9 @@ def test_the_champion_is_scored_by_the_code_it_was_packed_with(
     monkeypatch.setattr(ChargeFeatures, "compute", lambda *given: compute(*given).multiply(1.1))
     changed = pipeline.predict(test)
     np.testing.assert_allclose(said.predict(test), changed, rtol=0, atol=1e-6)
-    assert contest["champion"] == pytest.approx({c["cell_id"]: c["mape"] for c in score(test, changed)["per_cell"]})
+    assert contest["champion"] == pytest.approx(
+        {c["cell_id"]: c["mape"] for c in evaluate_predictions(test, changed)["per_cell"]}
+    )
     assert np.mean(list(contest["champion"].values())) > 1.5 * np.mean(list(contest["challenger"].values()))
 
 
