@@ -83,7 +83,7 @@ def check_writable(settings: Settings) -> None:
 
 def run_here(flow: Any, overrides: dict[str, Any], say: Callable[[Any, Settings, float], None] | None = None) -> None:
     """Run a flow, wait until its history is whole, ``say`` what came of it; ends with 0 only if all went well."""
-    from battery_core.stages.data.changes import DataChanges
+    from battery_core.stages.data.data_changes import DataChanges
 
     started = time.monotonic()
     try:

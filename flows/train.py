@@ -22,7 +22,7 @@ from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
-from battery_core.stages.data.changes import DataChanges
+from battery_core.stages.data.data_changes import DataChanges
 from battery_core.stages.registry import lock_file
 from battery_core.stages.release.promote import Outcome
 from battery_core.stages.training.job_specs import job_specs

@@ -19,10 +19,10 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from battery_core import jobs
+from battery_core.artifacts import StageResult
 from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.evaluation.cross_validate import fold_jobs
 from battery_core.stages.registry import lock_file
 from flows.common import begin, gather, run_name, start

@@ -8,10 +8,12 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.artifacts import StageResult
 from battery_core.data.quality.quarantine import quarantine_shown
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data import fetch as fetching
+from battery_core.stages.data import normalize as normalizing
+from battery_core.stages.data import split as splitting
 from tasks.common import OPTIONS
 
 
@@ -23,7 +25,7 @@ def _told(staged: StageResult) -> StageResult:
 @task(name="fetch", task_run_name="fetch {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS)
 def fetch(settings: Settings) -> StageResult:
     """Bring the raw files of the source."""
-    return _told(data.fetch(settings))
+    return _told(fetching.fetch(settings))
 
 
 @task(
@@ -31,7 +33,7 @@ def fetch(settings: Settings) -> StageResult:
 )
 def normalize(settings: Settings, raw: StageResult) -> StageResult:
     """Raw files to checked tables; what was taken out is shown on the run page."""
-    tables = data.normalize(settings, raw, say=get_run_logger().info)
+    tables = normalizing.normalize(settings, raw, say=get_run_logger().info)
     show_quarantine(settings.data.source, tables.path)
     return _told(tables)
 
@@ -49,4 +51,4 @@ def show_quarantine(source: str, tables: Path) -> None:
 @task(name="split", task_run_name="split {settings.data.source}", tags=["data"], timeout_seconds=600, **OPTIONS)
 def split(settings: Settings, tables: StageResult) -> StageResult:
     """Cells into training, validation and test."""
-    return _told(data.split(settings, tables))
+    return _told(splitting.split(settings, tables))

@@ -6,8 +6,9 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.artifacts import StageResult
 from battery_core.settings import Settings
-from battery_core.stages import StageResult, registry
+from battery_core.stages import registry
 from battery_core.stages.release import promote as stage
 from battery_core.stages.release.promote import Outcome
 from tasks.common import OPTIONS

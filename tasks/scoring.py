@@ -10,9 +10,9 @@ from prefect import task
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.artifacts import StageResult
 from battery_core.reporting.tables.scoring import score_flags, score_table
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.scoring import score as stage
 from battery_core.stages.scoring.score import ScoringResult
 from tasks.common import OPTIONS

@@ -9,10 +9,10 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.artifacts import StageResult
 from battery_core.files import read_json
 from battery_core.reporting.tables.cross_validation import rows_for_people
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.evaluation import cross_validate as stage
 from battery_core.stages.evaluation.cross_validate import FoldJob
 from tasks.common import OPTIONS

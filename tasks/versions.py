@@ -8,12 +8,12 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 
+from battery_core.artifacts import StageResult
 from battery_core.jobs import JobSpec
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
-from battery_core.stages.data import changes as comparing
+from battery_core.stages.data import data_changes as comparing
 from battery_core.stages.data import snapshot as keeping
-from battery_core.stages.data.changes import DataChanges
+from battery_core.stages.data.data_changes import DataChanges
 from battery_core.stages.data.snapshot import SnapshotResult
 from tasks.common import OPTIONS
 

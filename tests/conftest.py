@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from battery_core.artifacts import StageResult
 from battery_core.data.sources.charge_statistics.reader import COLUMNS
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.settings import Settings, resolve
-from battery_core.stages import StageResult
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
-from battery_core.stages.training.train import labelled_rows
 
 XJTU_CELLS = tuple(f"{group}_battery-{i}" for group in ("2C", "3C") for i in (1, 2, 3, 4, 5, 8))
 """Twelve cells in two groups; the published rule makes those with a 4 or an 8 in their name test cells."""
@@ -138,13 +138,15 @@ def prepared(
     tmp_path_factory: pytest.TempPathFactory, write_xjtu: Callable[..., Path], xjtu_settings: Callable[..., Settings]
 ) -> Prepared:
     """Made once; tests that change files copy them first."""
-    from battery_core.stages.data import fetch as data
+    from battery_core.stages.data.fetch import fetch
+    from battery_core.stages.data.normalize import normalize
+    from battery_core.stages.data.split import split
 
     folder = tmp_path_factory.mktemp("prepared")
     settings = xjtu_settings(folder, write_xjtu(folder / "reference"))
-    raw = data.fetch(settings)
-    tables = data.normalize(settings, raw)
-    return Prepared(settings, raw, tables, data.split(settings, tables))
+    raw = fetch(settings)
+    tables = normalize(settings, raw)
+    return Prepared(settings, raw, tables, split(settings, tables))
 
 
 @pytest.fixture(scope="session")

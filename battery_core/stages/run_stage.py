@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from battery_core.artifacts import StageResult
 from battery_core.data.versioning.content import content_version
 from battery_core.errors import DataError
 from battery_core.files import read_json
@@ -13,9 +14,10 @@ from battery_core.jobs import finished, run_job
 from battery_core.release.locking import one_at_a_time
 from battery_core.reporting.formats import percent
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
-from battery_core.stages.data import fetch as data
 from battery_core.stages.data import snapshot as keeping
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
 from battery_core.stages.evaluation import evaluate as evaluation
 from battery_core.stages.registry import lock_file
 from battery_core.stages.release import promote as releasing
@@ -29,14 +31,14 @@ def run_stage(name: str, settings: Settings) -> Iterator[str]:
         DataError: an earlier stage has not run yet.
     """
     if name in ("fetch", "normalize", "split"):
-        yield getattr(data, name)(settings).message
+        yield {"fetch": fetch, "normalize": normalize, "split": split}[name](settings).message
         return
     if name == "snapshot":
         yield from (kept := _keep(settings)).lines
         if kept.problem:
             raise DataError(f"snapshot: {kept.problem}")
         return
-    tables, cells = data.normalize(settings), data.split(settings)
+    tables, cells = normalize(settings), split(settings)
     yield from (tables.message, cells.message)
     specs = job_specs(settings, tables, cells)
     if name == "train":
@@ -64,8 +66,8 @@ def _keep(settings: Settings) -> _Kept:
     if not folder.is_dir():
         raise DataError(f"snapshot: no raw data of '{settings.data.source}' in '{folder}' - run the stage fetch first")
     raw = StageResult(folder, content_version(folder), True, "")
-    tables = data.normalize(settings, raw)
-    cells = data.split(settings, tables)
+    tables = normalize(settings, raw)
+    cells = split(settings, tables)
     kept = keeping.keep(settings, raw, tables, cells, print)
     return _Kept((tables.message, cells.message, kept.message), kept.problem)
 

@@ -21,11 +21,13 @@ from battery_core.forecasting.remaining_life import MIN_CHECKUPS, ReferenceCell,
 from battery_core.jobs import run_job
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.settings import resolve
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.scoring.remaining_life import reference_cells, with_usage
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
 from battery_core.stages.training.job_specs import job_specs
-from battery_core.stages.training.train import labelled_rows
 
 SETS = {"simulated": 0.80, "xjtu": 0.82, "tju": 0.80, "hust": 0.82}  # xjtu and hust are hardly measured down to 80 %
 CUTS = (0.3, 0.5, 0.7, 0.9)
@@ -38,12 +40,12 @@ def backtest(source: str, end_of_life: float, root: Path, subset: str = "test") 
     """
     where = {f"paths.{name}": root / name for name in ("data", "splits", "artifacts")}
     settings = resolve({"data.source": source, "models": ("lgbm",), **where})
-    tables = data.normalize(settings, data.fetch(settings))
-    split = data.split(settings, tables)
-    (spec,) = job_specs(settings, tables, split)
+    tables = normalize(settings, fetch(settings))
+    cell_split = split(settings, tables)
+    (spec,) = job_specs(settings, tables, cell_split)
     run_job(spec, 3600)
     pipeline = Pipeline.load(spec.folder / PIPELINE_FOLDER)
-    rows, _ = with_usage(labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), "nominal"))
+    rows, _ = with_usage(labelled_rows(tables.path, CellSplit.from_json(cell_split.path.read_text()), "nominal"))
     rows["estimate"] = pipeline.predict(rows)
     earlier = ["train", "val"] if subset == "test" else ["train"]
     references = reference_cells(rows[rows["subset"].isin(earlier)])

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from battery_core.artifacts import StageResult
 from battery_core.data.quality.checks import check_quality
 from battery_core.data.registries import SOURCES
 from battery_core.data.sources.charge_statistics.reader import COLUMNS
@@ -31,8 +32,8 @@ from battery_core.data.tables.schema import check_checkups
 from battery_core.data.versioning.content import file_sha256
 from battery_core.files import write_json
 from battery_core.settings import Settings, resolve
-from battery_core.stages import StageResult
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
 
 SETS = ("xjtu", "tju", "hust")
 ROUNDS = 5
@@ -55,7 +56,7 @@ def ours(root: Path, workers: int = 0) -> None:
     for part in ("cells", "normalized"):
         shutil.rmtree(root / "data" / part, ignore_errors=True)
     for name in SETS:
-        data.normalize(settings(root, name, workers), StageResult(root / "data" / "raw" / name, "benchmark", True, ""))
+        normalize(settings(root, name, workers), StageResult(root / "data" / "raw" / name, "benchmark", True, ""))
 
 
 def pandas_loop(root: Path) -> None:
@@ -178,7 +179,7 @@ def one_part(part: str, root: Path, name: str) -> None:
     if part == "contestant":
         CONTESTANTS[name](root)
     else:
-        message = data.normalize(settings(root, "xjtu"), StageResult(root, name, True, "")).message
+        message = normalize(settings(root, "xjtu"), StageResult(root, name, True, "")).message
     took = time.perf_counter() - began
     print(json.dumps({"s": took, "peak_MB": peak_MB(), "message": message}))
 
@@ -193,7 +194,7 @@ def raw_sets() -> Iterator[Path]:
     """The measured sets, fetched into a folder of the benchmark's own."""
     with tempfile.TemporaryDirectory() as folder:
         for name in SETS:
-            raw = data.fetch(settings(Path(folder), name)).path
+            raw = fetch(settings(Path(folder), name)).path
             for file in raw.rglob("*.csv"):
                 os.utime(file, (0, 0))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*.csv")) / 1e6

@@ -39,10 +39,10 @@ from battery_core.jobs import run_job
 from battery_core.predictors.weighted_ensemble import load_predictor
 from battery_core.release.package.mlflow_model import log_pipeline
 from battery_core.settings import resolve
-from battery_core.stages import StageResult
+from battery_core.artifacts import StageResult
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
 from battery_core.stages.training.job_specs import job_specs
-from battery_core.stages.training.train import labelled_rows
+from battery_core.stages.labelled_rows import labelled_rows
 
 tables, split, store = sys.argv[1:]
 settings = resolve({"data.source": "xjtu", "models": "ridge", "ridge.alpha": 0.1, "paths.artifacts": Path("artifacts")})

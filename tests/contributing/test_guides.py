@@ -19,8 +19,10 @@ from battery_core.features.base import build_features
 from battery_core.features.registry import FEATURES
 from battery_core.registry import Registry
 from battery_core.settings import Settings
-from battery_core.stages.data import fetch as data
+from battery_core.stages.common import read_table
+from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
 from battery_core.stages.training.job_specs import job_specs
 from battery_core.stages.training.train import train
 from battery_core.training.loss_registry import LossRegistry
@@ -120,11 +122,11 @@ def test_the_source_goes_through_loader_split_and_training(
         settings = xjtu_settings(
             tmp_path / "project", lab.parent, data__source="lab_csv", models=("lgbm",), data__workers=1
         )
-        raw = data.fetch(settings)
+        raw = fetch(settings)
         tables = normalize(settings, raw)
-        split = data.split(settings, tables)
-        assert len(data.read_table(tables.path, "checkups")) == 10 * 20
-        (spec,) = job_specs(settings, tables, split)
+        cell_split = split(settings, tables)
+        assert len(read_table(tables.path, "checkups")) == 10 * 20
+        (spec,) = job_specs(settings, tables, cell_split)
         result = train(spec)
     assert {"cycle_count", "resistance_ohm", "equivalent_full_cycles"} <= set(result["features"])
     assert result["val_mean_cell_mape"] < 5

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from battery_core.settings import resolve
-from battery_core.stages.data import fetch as data
+from battery_core.stages.common import read_table
+from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your-own-data.md").read_text(encoding="utf-8")
 
@@ -67,11 +69,11 @@ def test_the_data_stages_understand_the_cells_of_the_page(lab, monkeypatch):
         monkeypatch.delenv(name)
     settings = resolve({})
     assert settings.data.source == "cycler_folder"
-    raw = data.fetch(settings)
+    raw = fetch(settings)
     tables = normalize(settings, raw)
-    split = data.split(settings, tables)
-    assert "1 train / 1 validation / 1 test" in split.message
-    rows = data.read_table(tables.path, "checkups")
+    cell_split = split(settings, tables)
+    assert "1 train / 1 validation / 1 test" in cell_split.message
+    rows = read_table(tables.path, "checkups")
     for cell, fade in (("A1", 0.004), ("A2", 0.006), ("A3", 0.008)):
         capacity = rows[rows["cell_id"] == cell]["capacity_Ah"].to_numpy()
         assert len(capacity) == 20

@@ -24,9 +24,10 @@ from battery_core.features.sets.ica import PEAK
 from battery_core.jobs import JobSpec
 from battery_core.models.registry import MODELS
 from battery_core.predictors.pipeline import PIPELINE_FILE, Pipeline
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 from battery_core.stages.training.job_specs import job_specs
-from battery_core.stages.training.train import labelled_rows, train
+from battery_core.stages.training.train import train
 
 PEAKS = (*PEAK, *DVA_PEAKS)
 MEASURED = [*CHARGE_STATISTICS, "cycle_count", "time_days", "throughput_Ah", "resistance_ohm", *PEAKS, "capacity_Ah"]

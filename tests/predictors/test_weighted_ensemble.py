@@ -17,10 +17,11 @@ from battery_core.predictors.calibration_correction import correction, out_of_fo
 from battery_core.predictors.ensemble_weights import leave_cell_out_mean, weights_by_error
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import ENSEMBLE_FILE, WeightedEnsemble, load_predictor
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 from battery_core.stages.training.ensemble import _one_is_better, blend
 from battery_core.stages.training.job_specs import job_specs
-from battery_core.stages.training.train import labelled_rows, train
+from battery_core.stages.training.train import train
 
 
 @pytest.fixture

@@ -24,7 +24,9 @@ from battery_core.release.model_registry import CHAMPION, PREVIOUS, ModelRegistr
 from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
 from battery_core.stages import registry as run_registry
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
 from battery_core.stages.evaluation import evaluate as evaluation
 from battery_core.stages.release import compare as judging
 from battery_core.stages.release import promote as releasing
@@ -110,17 +112,17 @@ def settings(reference: Path, tmp_path: Path, xjtu_settings, new_store, monkeypa
 
 def night(settings: Settings, name: str) -> Outcome:
     """What the flow does, without the orchestrator."""
-    raw = data.fetch(settings)
-    tables = data.normalize(settings, raw)
-    split = data.split(settings, tables)
+    raw = fetch(settings)
+    tables = normalize(settings, raw)
+    cell_split = split(settings, tables)
     results = []
-    for spec in job_specs(settings, tables, split):
+    for spec in job_specs(settings, tables, cell_split):
         if (result := finished(spec)) is None:
             write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
             result = finished(spec)
         results.append((result or {}) | {"reused": False})
-    report = evaluation.evaluate(settings, tables, split, results, settings.folder("artifacts") / "reports" / name)
-    return releasing.release(settings, tables, split, report, name)
+    report = evaluation.evaluate(settings, tables, cell_split, results, settings.folder("artifacts") / "reports" / name)
+    return releasing.release(settings, tables, cell_split, report, name)
 
 
 def told(settings: Settings) -> str:

@@ -12,8 +12,8 @@ import pytest
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.jobs import JobSpec
 from battery_core.settings import Settings
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.job_specs import job_specs
-from battery_core.stages.training.train import labelled_rows
 
 
 @pytest.fixture

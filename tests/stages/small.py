@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from battery_core.artifacts import StageResult
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
 
 
 def originals(settings: Settings) -> Path:
@@ -17,6 +19,6 @@ def originals(settings: Settings) -> Path:
 
 def all_stages(settings: Settings) -> tuple[StageResult, StageResult, StageResult]:
     """fetch, normalize, split."""
-    raw = data.fetch(settings)
-    tables = data.normalize(settings, raw)
-    return raw, tables, data.split(settings, tables)
+    raw = fetch(settings)
+    tables = normalize(settings, raw)
+    return raw, tables, split(settings, tables)

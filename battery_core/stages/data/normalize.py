@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from battery_core.artifacts import StageResult
 from battery_core.code_version import code_version
 from battery_core.data.ingest.cache import CellStore
 from battery_core.data.ingest.changes import Changes, in_words
@@ -29,7 +30,6 @@ from battery_core.data.tables.issues import Issue
 from battery_core.data.versioning.content import content_version, file_sha256
 from battery_core.errors import DataError
 from battery_core.files import read_json, whole_folder, write_json, write_text
-from battery_core.stages import StageResult
 from battery_core.stages.common import ORIGIN_FILE, STAGE_FILE, source_of, stage_key
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any
 
 from filelock import FileLock
 
+from battery_core.artifacts import StageResult
 from battery_core.data.versioning.content import content_version
 from battery_core.data.versioning.remote import Remote, RemoteError
 from battery_core.data.versioning.store import VersionStore
 from battery_core.files import read_json, write_json
 from battery_core.settings import Settings, project_root
-from battery_core.stages import StageResult
 
 _LOG = logging.getLogger(__name__)
 SHORT = 12

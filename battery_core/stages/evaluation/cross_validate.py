@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from battery_core.artifacts import StageResult
 from battery_core.data.settings import SplitSettings
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.data.splits.make import make_split
@@ -24,13 +25,12 @@ from battery_core.jobs import JobSpec, finished
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
 from battery_core.reporting.formats import percent
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.common import STAGE_FILE, read_table, source_of
 from battery_core.stages.evaluation.evaluate import choose
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PREDICTIONS_FILE
 from battery_core.stages.training.ensemble import blend
 from battery_core.stages.training.job_specs import job_specs
-from battery_core.stages.training.train import labelled_rows
 
 CROSS_VALIDATION_FILE = "validation.json"
 _BASELINES = ("train_mean", "linear_throughput")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from battery_core.artifacts import StageResult
 from battery_core.cell_errors import as_worst
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.errors import TrainingError
@@ -26,14 +27,13 @@ from battery_core.reporting.figures.predictions import draw_fade, draw_parity, d
 from battery_core.reporting.formats import percent
 from battery_core.reporting.model_card import scope
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.common import STAGE_FILE, stage_key
 from battery_core.stages.evaluation.data_report import draw_data
 from battery_core.stages.evaluation.explain import explain
 from battery_core.stages.evaluation.report_page import write_page
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import HISTORY_FILE, PREDICTIONS_FILE
 from battery_core.stages.training.ensemble import blend
-from battery_core.stages.training.train import labelled_rows
 
 REPORT_FILE = "report.json"
 

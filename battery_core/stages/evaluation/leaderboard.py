@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from battery_core.artifacts import StageResult
 from battery_core.data.settings import SplitSettings
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.data.splits.make import make_split
@@ -26,14 +27,16 @@ from battery_core.release.locking import one_at_a_time
 from battery_core.reporting.formats import percent
 from battery_core.reporting.tables.leaderboard import leaderboard_page, print_leaderboard
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
-from battery_core.stages.data import fetch as data
+from battery_core.stages.common import STAGE_FILE, read_table, source_of
+from battery_core.stages.data.split import split
 from battery_core.stages.evaluation.evaluate import choose, predictions_for
 from battery_core.stages.evaluation.published import leaking_errors
+from battery_core.stages.fetch import fetch
+from battery_core.stages.labelled_rows import labelled_rows
+from battery_core.stages.normalize import normalize
 from battery_core.stages.registry import lock_file
 from battery_core.stages.training.ensemble import blend
 from battery_core.stages.training.job_specs import job_specs
-from battery_core.stages.training.train import labelled_rows
 
 _BASELINES = (*BASELINES, LEAK_PROBE)
 
@@ -116,25 +119,25 @@ def prepare(settings: Settings, benchmark: Benchmark) -> PreparedBenchmark:
     if benchmark.history_sets and features.history_sets == ("auto",):
         features = features.model_copy(update={"history_sets": benchmark.history_sets})
     chosen = settings.model_copy(update={"data": source, "features": features})
-    tables = data.normalize(chosen, data.fetch(chosen))
+    tables = normalize(chosen, fetch(chosen))
     is_held_out = bool(benchmark.test_temps_degC)
-    split = _split_by_temperature(chosen, benchmark, tables) if is_held_out else data.split(chosen, tables)
-    return PreparedBenchmark(benchmark, chosen, tables, split)
+    cells = _split_by_temperature(chosen, benchmark, tables) if is_held_out else split(chosen, tables)
+    return PreparedBenchmark(benchmark, chosen, tables, cells)
 
 
 def _split_by_temperature(settings: Settings, benchmark: Benchmark, tables: StageResult) -> StageResult:
     """Split off all cells of the held-out temperature; validation cells are drawn from every other condition."""
-    cells = data.read_table(tables.path, "cells")
+    cells = read_table(tables.path, "cells")
     if benchmark.groups:
         cells = cells[cells["group"].isin(benchmark.groups)].reset_index(drop=True)
     strategy = SplitSettings(
         strategy="temperature", test_temps_degC=benchmark.test_temps_degC, seed=settings.split.seed,
         val_share=settings.split.val_share,
     )  # fmt: skip
-    split = make_split(cells, strategy, data.source_of(settings))
+    made = make_split(cells, strategy, source_of(settings))
     file = settings.folder("artifacts") / "leaderboard" / f"split-{benchmark.name}.json"
-    write_text(file, split.to_json())
-    return StageResult(file, file_sha256(file), False, f"{len(split.test)} test cells")
+    write_text(file, made.to_json())
+    return StageResult(file, file_sha256(file), False, f"{len(made.test)} test cells")
 
 
 def _train(run: BenchmarkRun, log: Callable[[str], None]) -> list[str]:
@@ -201,7 +204,7 @@ def _entry(prepared: PreparedBenchmark, errors: pd.DataFrame) -> dict[str, Any]:
         "goal": benchmark.goal,
         "leaking": benchmark.leaking,
         "cells": {subset: len(getattr(cells, subset)) for subset in ("train", "val", "test")},
-        "data_version": (read_json(prepared.tables.path / data.STAGE_FILE) or {}).get("raw_version", ""),
+        "data_version": (read_json(prepared.tables.path / STAGE_FILE) or {}).get("raw_version", ""),
         "split_version": prepared.split.version,
         "models": [line for line in lines if line["model"] not in _BASELINES],
         "baselines": [line for line in lines if line["model"] in _BASELINES],

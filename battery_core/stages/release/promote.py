@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from battery_core.artifacts import StageResult
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
 from battery_core.files import read_json, write_json
@@ -23,13 +24,12 @@ from battery_core.release.promotion import Decision
 from battery_core.release.provenance import code_state
 from battery_core.release.retrain_key import RETRAIN_KEY_TAG, retrain_key
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.data.snapshot import data_version
 from battery_core.stages.evaluation.report_page import write_page
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.registry import open_registry, registered_name
 from battery_core.stages.release.compare import asking, challenger_of, judge
 from battery_core.stages.release.log_run import log_challenger, log_night, log_onnx
-from battery_core.stages.training.train import labelled_rows
 from battery_core.tracking.mlflow_tracker import store_answers
 
 OUTCOME_FILE = "outcome.json"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from battery_core.artifacts import StageResult
 from battery_core.data.tables.labels import soh
 from battery_core.data.tables.schema import join_rows
 from battery_core.errors import DataError
@@ -19,7 +20,6 @@ from battery_core.release.champion_scoring import PackagePredictions, ask
 from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version
 from battery_core.reporting.figures.scoring import draw_scores
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.common import STAGE_FILE, read_table
 from battery_core.stages.registry import open_registry, registered_name, tracking_uri
 from battery_core.stages.scoring.remaining_life import forecast_cells, with_usage

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from battery_core.artifacts import StageResult
 from battery_core.code_version import code_version
 from battery_core.data.registries import SOURCES
 from battery_core.features.base import feature_names
 from battery_core.jobs import JobSpec, library_versions
 from battery_core.models.registry import model_spec
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
 from battery_core.stages.common import stage_key
 from battery_core.stages.training.train import train
 

@@ -11,10 +11,8 @@ import pandas as pd
 from battery_core.data.registries import SOURCES
 from battery_core.data.samples.from_rows import make_samples
 from battery_core.data.samples.sample import Samples
-from battery_core.data.splits.cell_split import SUBSETS, CellSplit
-from battery_core.data.tables.labels import soh
+from battery_core.data.splits.cell_split import CellSplit
 from battery_core.data.tables.roles import Role
-from battery_core.data.tables.schema import join_rows
 from battery_core.errors import TrainingError
 from battery_core.features.base import build_features
 from battery_core.features.registry import FEATURES
@@ -27,21 +25,12 @@ from battery_core.jobs import JobSpec
 from battery_core.models.registry import model_spec
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.seeding import derive_seed
-from battery_core.stages.common import STAGE_FILE, read_table
+from battery_core.stages.common import STAGE_FILE
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import calibrated, run_record, write_candidate
 from battery_core.tracking.local_tracker import LocalTracker
 from battery_core.training.fitting import FitResult, fit_model
 from battery_core.uncertainty.settings import UncertaintySettings
-
-
-def labelled_rows(tables: Path, split: CellSplit, reference: Any) -> pd.DataFrame:
-    """Every check-up with what is known of its cell, its SOH and the part of the split its cell is in."""
-    cells, checkups = read_table(tables, "cells"), read_table(tables, "checkups")
-    rows = join_rows(cells, checkups)
-    part = {cell: name for name in SUBSETS for cell in getattr(split, name)}
-    rows["subset"] = rows["cell_id"].map(part).fillna("unused")
-    rows["soh"] = soh(rows, cells, reference)
-    return rows[rows["soh"].notna()].reset_index(drop=True)
 
 
 def train(spec: JobSpec) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble
 from battery_core.release.package.onnx_export import CONTRACT_FILE, GRAPH_FILE, export_onnx, inputs_of
 from battery_core.settings import resolve
-from battery_core.stages.training.train import labelled_rows
+from battery_core.stages.labelled_rows import labelled_rows
 
 MODELS = ("mlp", "members", "lstm", "lstm members")
 

@@ -13,7 +13,10 @@ from battery_core.data.versioning.content import content_version
 from battery_core.errors import DataError
 from battery_core.files import read_json
 from battery_core.settings import Settings
-from battery_core.stages.data import fetch as data
+from battery_core.stages.common import ORIGIN_FILE, STAGE_FILE, read_table, source_of
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
 from tests.stages.small import all_stages, originals
 
 
@@ -32,18 +35,18 @@ def test_the_first_time_everything_is_made(settings: Callable[..., Settings]) ->
     )
     assert cells.message == "split: published: 6 train / 2 validation / 4 test cells, frozen"
     assert raw.version == content_version(raw.path)
-    assert len(data.read_table(tables.path, "checkups")) == 144
+    assert len(read_table(tables.path, "checkups")) == 144
     quality = read_json(tables.path / "quality.json")
     assert (quality["rows_read"], quality["rows_kept"], quality["simulated"]) == (144, 144, False)
     assert quality["roles"]["cc_charge_Ah"] == "measurement"
-    assert read_json(tables.path / data.STAGE_FILE)["raw_version"] == raw.version
+    assert read_json(tables.path / STAGE_FILE)["raw_version"] == raw.version
 
 
 def test_the_second_time_everything_is_skipped_and_says_so(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = all_stages(settings())
-    source = type(data.source_of(settings()))
+    source = type(source_of(settings()))
     monkeypatch.setattr(source, "fetch", lambda *_: pytest.fail("fetched again"))
     monkeypatch.setattr(source, "read_cells", lambda *_: pytest.fail("read again"))
     second = all_stages(settings())
@@ -62,7 +65,7 @@ def test_settings_that_play_no_part_in_a_stage_do_not_run_it_again(settings: Cal
 
 def test_an_edited_raw_file_is_kept_said_and_normalized(settings: Callable[..., Settings]) -> None:
     raw, tables, cells = all_stages(settings())
-    before = data.read_table(tables.path, "checkups")["capacity_Ah"]
+    before = read_table(tables.path, "checkups")["capacity_Ah"]
     change_one_number(raw.path / "2C_battery-1.csv")
     raw_now, tables_now, cells_now = all_stages(settings())
     assert raw_now.skipped
@@ -70,19 +73,19 @@ def test_an_edited_raw_file_is_kept_said_and_normalized(settings: Callable[..., 
     assert raw_now.message.endswith("1 raw file(s) differ from what was fetched: 2C_battery-1.csv")
     assert not tables_now.skipped
     assert tables_now.version != tables.version
-    change = (data.read_table(tables_now.path, "checkups")["capacity_Ah"] - before).abs()
+    change = (read_table(tables_now.path, "checkups")["capacity_Ah"] - before).abs()
     assert change.max() == pytest.approx(0.001)
     assert (change > 0).sum() == 1
     assert (cells_now.skipped, cells_now.version) == (True, cells.version)
-    assert data.fetch(settings()).version == raw_now.version  # and it stays
+    assert fetch(settings()).version == raw_now.version  # and it stays
 
 
 def test_a_raw_file_that_was_added_or_taken_away_is_said(settings: Callable[..., Settings]) -> None:
     raw, *_ = all_stages(settings())
     (raw.path / "2C_battery-2.csv").rename(raw.path / "2C_battery-7.csv")
-    now = data.fetch(settings())
+    now = fetch(settings())
     assert now.message.endswith("2 raw file(s) differ from what was fetched: 2C_battery-2.csv, 2C_battery-7.csv")
-    assert not data.normalize(settings(), now).skipped
+    assert not normalize(settings(), now).skipped
 
 
 def test_a_changed_origin_is_fetched_again(settings: Callable[..., Settings]) -> None:
@@ -100,24 +103,24 @@ def test_edits_that_a_new_origin_replaces_are_said(settings: Callable[..., Setti
     raw, *_ = all_stages(settings())
     change_one_number(raw.path / "2C_battery-1.csv")
     change_one_number(originals(settings()) / "3C_battery-3.csv")
-    now = data.fetch(settings())
+    now = fetch(settings())
     assert now.message.endswith("12 files; 1 raw file(s) edited here are replaced: 2C_battery-1.csv")
-    assert data.fetch(settings()).message.endswith("origin unchanged, skipped")
+    assert fetch(settings()).message.endswith("origin unchanged, skipped")
 
 
 def test_an_error_while_fetching_leaves_what_was_there(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raw = data.fetch(settings())
+    raw = fetch(settings())
     change_one_number(originals(settings()) / "3C_battery-3.csv")
 
     def half(self: object, folder: Path, _: object) -> None:
         (folder / "2C_battery-1.csv").write_text("half")
         raise DataError("the network is gone")
 
-    monkeypatch.setattr(type(data.source_of(settings())), "fetch", half)
+    monkeypatch.setattr(type(source_of(settings())), "fetch", half)
     with pytest.raises(DataError, match="the network is gone"):
-        data.fetch(settings())
+        fetch(settings())
     assert content_version(raw.path) == raw.version
     assert [folder.name for folder in raw.path.parent.iterdir()] == ["xjtu"]
 
@@ -132,16 +135,16 @@ def test_a_damaged_table_is_made_again(settings: Callable[..., Settings], damage
         file.unlink()
     else:
         pd.read_parquet(file).assign(capacity_Ah=1.0).to_parquet(file, index=False)
-    again = data.normalize(settings(), raw)
+    again = normalize(settings(), raw)
     assert not again.skipped
     assert again.version == tables.version
-    assert data.read_table(again.path, "checkups")["capacity_Ah"].nunique() > 100
+    assert read_table(again.path, "checkups")["capacity_Ah"].nunique() > 100
 
 
 def test_a_raw_folder_without_its_note_is_fetched_again(settings: Callable[..., Settings]) -> None:
-    raw = data.fetch(settings())
-    (raw.path / data.ORIGIN_FILE).write_text("half {")
-    again = data.fetch(settings())
+    raw = fetch(settings())
+    (raw.path / ORIGIN_FILE).write_text("half {")
+    again = fetch(settings())
     assert not again.skipped
     assert again.version == raw.version
 
@@ -178,9 +181,9 @@ def rewrite(settings: Settings, name: str, table: pd.DataFrame) -> None:
 def test_a_bad_file_is_one_clear_error(settings: Callable[..., Settings], damage, message: str) -> None:
     table = pd.read_csv(originals(settings()) / "2C_battery-1.csv")
     rewrite(settings(), "2C_battery-1", damage(table))
-    raw = data.fetch(settings())
+    raw = fetch(settings())
     with pytest.raises(DataError, match=message) as caught:
-        data.normalize(settings(), raw)
+        normalize(settings(), raw)
     assert "\n" not in str(caught.value)
     assert not (raw.path.parents[1] / "normalized" / "xjtu").exists()
 
@@ -189,26 +192,26 @@ def test_too_much_that_is_unusable_stops_the_night(settings: Callable[..., Setti
     for name in ("2C_battery-1", "2C_battery-2", "2C_battery-3", "2C_battery-5"):
         table = pd.read_csv(originals(settings()) / f"{name}.csv")
         rewrite(settings(), name, table.assign(**{"CC Q": table["CC Q"].where(table.index > 8)}))
-    raw = data.fetch(settings())
+    raw = fetch(settings())
     with pytest.raises(DataError, match=r"36 of 144 check-ups are quarantined, at most 20% are allowed"):
-        data.normalize(settings(), raw)
-    assert not data.normalize(settings(data__max_quarantine_share=0.3), raw).skipped
+        normalize(settings(), raw)
+    assert not normalize(settings(data__max_quarantine_share=0.3), raw).skipped
 
 
 def test_missing_and_empty_folders(settings: Callable[..., Settings], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder '.*nowhere.*XJTU data' - point data.reference_root"):
-        data.fetch(settings(data__reference_root=tmp_path / "nowhere"))
+        fetch(settings(data__reference_root=tmp_path / "nowhere"))
     (tmp_path / "empty" / "XJTU data").mkdir(parents=True)
     with pytest.raises(DataError, match=r"source 'xjtu': no CSV file in"):
-        data.fetch(settings(data__reference_root=tmp_path / "empty"))
+        fetch(settings(data__reference_root=tmp_path / "empty"))
     assert not (settings().folder("data") / "raw").exists()
 
 
 def test_stages_out_of_order_say_which_comes_first(settings: Callable[..., Settings]) -> None:
     with pytest.raises(DataError, match=r"normalize: no raw data of 'xjtu' .* run the stage fetch first"):
-        data.normalize(settings())
+        normalize(settings())
     with pytest.raises(DataError, match=r"table 'cells': no .* run the stage normalize first"):
-        data.split(settings())
+        split(settings())
 
 
 def test_copies_of_the_project_have_equal_versions(settings: Callable[..., Settings], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from battery_core.__main__ import main
 from battery_core.errors import DataError, SettingsError
 from battery_core.settings import resolve
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.inspect import inspect
 from battery_core.stages.data.normalize import normalize
 
@@ -78,19 +78,19 @@ def test_three_formats_are_one_kind_of_cell(lab, project):
 
 def test_a_new_file_is_read_alone_and_taken_away_again_leaves_the_version_there_was(lab, project, synthetic_cell):
     settings = resolve({"data.source": "cycler_folder", "data.cycler.folder": lab, "data.cycler.columns": PLAIN})
-    first = normalize(settings, data.fetch(settings))
+    first = normalize(settings, fetch(settings))
     assert "3 cells read, 0 unchanged" in first.message
 
     later = synthetic_cell.cycled(8, fade=0.01).record.rename(columns=BDF)
     new = lab / "bdf" / "3.csv"
     later[later["Cycle Count / 1"] > 6].to_csv(new, index=False)
-    grown = normalize(settings, data.fetch(settings))
+    grown = normalize(settings, fetch(settings))
     assert grown.version != first.version
     assert "1 cells read, 2 unchanged" in grown.message
     assert grown.message.endswith("1 cell grown by 2 check-ups (bdf)")  # and no earlier row of it is another
 
     new.unlink()
-    again = normalize(settings, data.fetch(settings))
+    again = normalize(settings, fetch(settings))
     assert again.version == first.version
     assert "0 cells read, 3 unchanged" in again.message
 

@@ -11,17 +11,19 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from battery_core.artifacts import StageResult
 from battery_core.data.versioning.content import content_version
 from battery_core.data.versioning.store import VersionStore
 from battery_core.errors import DataError
 from battery_core.files import write_json
 from battery_core.jobs import RESULT_FILE, finished
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
-from battery_core.stages.data import fetch as data
 from battery_core.stages.data import snapshot as keeping
-from battery_core.stages.data.changes import DataChanges, news
+from battery_core.stages.data.data_changes import DataChanges, news
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
 from battery_core.stages.data.restore import checkout
+from battery_core.stages.data.split import split
 from battery_core.stages.evaluation import evaluate as evaluation
 from battery_core.stages.release import promote as releasing
 from battery_core.stages.training.job_specs import job_specs
@@ -41,17 +43,17 @@ class Night:
 
 
 def one_night(settings: Settings, name: str) -> Night:
-    raw = data.fetch(settings)
-    tables = data.normalize(settings, raw)
-    split = data.split(settings, tables)
-    specs = job_specs(settings, tables, split)
+    raw = fetch(settings)
+    tables = normalize(settings, raw)
+    cell_split = split(settings, tables)
+    specs = job_specs(settings, tables, cell_split)
     found = news(settings, raw, tables, specs)
-    assert keeping.keep(settings, raw, tables, split).problem == ""
+    assert keeping.keep(settings, raw, tables, cell_split).problem == ""
     for spec in (spec for spec in specs if finished(spec) is None):
         write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
     results = [(finished(spec) or {}) | {"reused": False} for spec in specs]
-    report = evaluation.evaluate(settings, tables, split, results, settings.folder("artifacts") / "reports" / name)
-    return Night(raw, tables, split, found, results, releasing.release(settings, tables, split, report, name))
+    report = evaluation.evaluate(settings, tables, cell_split, results, settings.folder("artifacts") / "reports" / name)
+    return Night(raw, tables, cell_split, found, results, releasing.release(settings, tables, cell_split, report, name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,11 +111,11 @@ def test_back_to_the_first_version_and_on_again(house: House) -> None:
     assert content_version(folders(settings)[0]) == second.raw.version != first.raw.version
     lines = checkout(settings, "1")
     assert first.raw.version in lines[0]
-    tables = data.normalize(settings)
-    split = data.split(settings)
+    tables = normalize(settings)
+    cell_split = split(settings)
     assert tables.skipped  # not made anew: they are the very files
-    assert (tables.version, split.version) == (first.tables.version, first.split.version)
-    (spec,) = job_specs(settings, tables, split)
+    assert (tables.version, cell_split.version) == (first.tables.version, first.split.version)
+    (spec,) = job_specs(settings, tables, cell_split)
     standing = finished(spec)
     assert standing is not None  # training again says "stands already"
     assert standing["val_mean_cell_mape"] == first.results[0]["val_mean_cell_mape"]
@@ -122,7 +124,7 @@ def test_back_to_the_first_version_and_on_again(house: House) -> None:
     assert "stands already" in "".join(checkout(settings, "soh-xjtu/1"))
     checkout(settings, "challenger")
     assert content_version(folders(settings)[0]) == second.raw.version
-    assert data.split(settings).version == second.split.version
+    assert split(settings).version == second.split.version
 
 
 def test_the_command_names_the_settings_that_differ(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +150,8 @@ def test_an_edit_that_is_kept_nowhere_is_not_lost(house: House) -> None:
     ):
         checkout(settings, "1")
     assert file.read_bytes() != as_it_was
-    tables = data.normalize(settings, corrected := StageResult(raw, content_version(raw), True, ""))
-    keeping.keep(settings, corrected, tables, data.split(settings, tables))
+    tables = normalize(settings, corrected := StageResult(raw, content_version(raw), True, ""))
+    keeping.keep(settings, corrected, tables, split(settings, tables))
     checkout(settings, "1")  # now it can be had again
     VersionStore(settings.folder("data").parent).restore(corrected.version, raw)
     assert file.read_bytes() == as_it_was.replace(b"1", b"2", 1)

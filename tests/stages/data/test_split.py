@@ -10,7 +10,9 @@ import pytest
 
 from battery_core.errors import SplitError
 from battery_core.settings import Settings
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
+from battery_core.stages.data.split import split
 from tests.stages.small import all_stages, originals
 
 
@@ -47,9 +49,9 @@ def test_another_split_setting_divides_anew_beside_the_frozen_one(settings: Call
 def test_a_single_cell_cannot_be_split(settings: Callable[..., Settings]) -> None:
     for file in list(originals(settings()).iterdir())[1:]:
         file.unlink()
-    tables = data.normalize(settings(), data.fetch(settings()))
+    tables = normalize(settings(), fetch(settings()))
     with pytest.raises(SplitError, match=r"1 cell\(s\), at least 3 are needed, one each for train, val and test"):
-        data.split(settings(), tables)
+        split(settings(), tables)
     assert not settings().folder("splits").exists()
 
 
@@ -66,22 +68,22 @@ def test_a_single_cell_cannot_be_split(settings: Callable[..., Settings]) -> Non
 def test_a_split_without_test_cells_says_what_there_is(
     settings: Callable[..., Settings], changes: dict[str, object], message: str
 ) -> None:
-    tables = data.normalize(settings(), data.fetch(settings()))
+    tables = normalize(settings(), fetch(settings()))
     with pytest.raises(SplitError, match=message):
-        data.split(settings(**changes), tables)
+        split(settings(**changes), tables)
 
 
 def test_without_published_test_cells_another_strategy_is_asked_for(settings: Callable[..., Settings]) -> None:
     for file in originals(settings()).iterdir():
         if "4" in file.stem or "8" in file.stem:
             file.unlink()
-    tables = data.normalize(settings(), data.fetch(settings()))
+    tables = normalize(settings(), fetch(settings()))
     with pytest.raises(SplitError, match=r"no published test cells for source 'xjtu' - choose another strategy"):
-        data.split(settings(), tables)
+        split(settings(), tables)
 
 
 def test_a_broken_split_file_is_not_taken_for_a_split(settings: Callable[..., Settings]) -> None:
     *_, cells = all_stages(settings())
     cells.path.write_text(cells.path.read_text()[:200])
     with pytest.raises(SplitError, match=r"split.json cannot be read .* delete it and split again"):
-        data.split(settings())
+        split(settings())

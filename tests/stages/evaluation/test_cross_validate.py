@@ -40,7 +40,7 @@ def splits_of(jobs: list[stage.FoldJob]) -> dict[int, CellSplit]:
 
 def pretend(jobs: list[stage.FoldJob], off: dict[str, float], prepared: Any) -> None:
     """Predictions of jobs that were never run: off by a share that depends on the model, a little on the seed."""
-    from battery_core.stages.training.train import labelled_rows
+    from battery_core.stages.labelled_rows import labelled_rows
 
     for job in jobs:
         split = splits_of([job])[job.fold]

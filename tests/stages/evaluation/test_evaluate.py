@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from battery_core.artifacts import StageResult
 from battery_core.errors import TrainingError
 from battery_core.evaluation.metrics.scores import evaluate_predictions
 from battery_core.files import read_json
 from battery_core.jobs import JobSpec
 from battery_core.predictors.pipeline import Pipeline
-from battery_core.stages import StageResult
 from battery_core.stages.evaluation import evaluate as evaluation
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
 from battery_core.uncertainty.conformal import Conformal

@@ -18,7 +18,7 @@ from battery_core.files import read_json
 from battery_core.stages.evaluation import leaderboard as stage
 from battery_core.stages.evaluation import published
 from battery_core.stages.evaluation.evaluate import predictions_for
-from battery_core.stages.training.train import labelled_rows
+from battery_core.stages.labelled_rows import labelled_rows
 
 
 def asked(settings: Any, **changes: Any) -> Any:

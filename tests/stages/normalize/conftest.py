@@ -10,7 +10,7 @@ import pytest
 
 from battery_core.data.sources.charge_statistics.source import XJTU
 from battery_core.settings import Settings
-from battery_core.stages.data import fetch as data
+from battery_core.stages.data.fetch import fetch
 
 Make = Callable[..., Settings]
 
@@ -23,7 +23,7 @@ def fetched(tmp_path: Path, write_xjtu: Callable[..., Path], xjtu_settings: Call
     def made(**changes: Any) -> Settings:
         return xjtu_settings(tmp_path / "project", root, **changes)
 
-    data.fetch(made())
+    fetch(made())
     return made
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from battery_core.data.ingest.cache import CellStore
 from battery_core.settings import Settings
-from battery_core.stages.data import fetch as data
+from battery_core.stages.common import read_table
+from battery_core.stages.data.normalize import normalize
 
 Make = Callable[..., Settings]
 
@@ -47,26 +48,26 @@ def age(files: list[Path], days: float = 40) -> None:
     ],
 )
 def test_a_damaged_entry_is_read_again(fetched: Make, read: list[str], damage: Any, lost: int) -> None:
-    first = data.normalize(fetched())
+    first = normalize(fetched())
     (pack,) = packs(fetched())
     pack.write_bytes(damage(pack.read_bytes()))
     (first.path / "checkups.parquet").unlink()
     read.clear()
-    assert data.normalize(fetched()).version == first.version
+    assert normalize(fetched()).version == first.version
     assert len(read) == lost
     (first.path / "checkups.parquet").unlink()
     read.clear()
-    data.normalize(fetched())
+    normalize(fetched())
     assert read == []  # the whole entry that came later is the one that counts
 
 
 def test_a_damaged_entry_is_said(fetched: Make, caplog: pytest.LogCaptureFixture) -> None:
-    first = data.normalize(fetched())
+    first = normalize(fetched())
     (pack,) = packs(fetched())
     content = pack.read_bytes()
     pack.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
     (first.path / "checkups.parquet").unlink()
-    data.normalize(fetched())
+    normalize(fetched())
     assert "are damaged: the cell is read again" in caplog.text
 
 
@@ -84,40 +85,40 @@ def test_a_kill_while_entries_are_written_costs_only_the_half_one(
     with monkeypatch.context() as patch:
         patch.setattr(CellStore, "_append", killed)
         with pytest.raises(SystemExit):
-            data.normalize(fetched())
+            normalize(fetched())
     assert len(packs(fetched())) == 1
     read.clear()
-    assert len(data.read_table(data.normalize(fetched()).path, "cells")) == 12
+    assert len(read_table(normalize(fetched()).path, "cells")) == 12
     assert len(read) == 7
 
 
 def test_what_no_run_uses_for_long_is_deleted(fetched: Make, read: list[str]) -> None:
-    data.normalize(fetched())
+    normalize(fetched())
     (first,) = packs(fetched())
     age([first])
     add_checkup(raw(fetched(), "2C_battery-1"))
-    data.normalize(fetched())
+    normalize(fetched())
     assert time.time() - first.stat().st_mtime < 3600  # eleven cells of it are in use, however old they are
     for file in sorted(first.parents[2].glob("raw/xjtu/*.csv"))[:8]:
         add_checkup(file)
     age([first])
-    data.normalize(fetched())  # less than half of it is in use: that is handed on
+    normalize(fetched())  # less than half of it is in use: that is handed on
     assert first.exists()
-    data.normalize(fetched(data__soh_max=1.06))
+    normalize(fetched(data__soh_max=1.06))
     assert not first.exists()
 
 
 def test_what_is_handed_on_is_not_read_again(fetched: Make, read: list[str]) -> None:
-    data.normalize(fetched())
+    normalize(fetched())
     (first,) = packs(fetched())
     for file in raw(fetched(), "x").parent.glob("*.csv"):
         if file.stem != "2C_battery-1":
             add_checkup(file)
-    tables = data.normalize(fetched())
+    tables = normalize(fetched())
     first.unlink()
     (tables.path / "checkups.parquet").unlink()
     read.clear()
-    assert data.normalize(fetched()).version == tables.version
+    assert normalize(fetched()).version == tables.version
     assert read == []
 
 
@@ -126,6 +127,6 @@ def test_files_of_an_earlier_layout_are_deleted(fetched: Make) -> None:
     for name in ("3f/3f09.cell", "a1/a1ff.cell", "a1/notes.txt"):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(b"old")
-    data.normalize(fetched())
+    normalize(fetched())
     assert [file.name for file in place.rglob("*") if file.suffix in ("", ".cell", ".txt")] == ["a1", "notes.txt"]
     assert len(packs(fetched())) == 1

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from battery_core.artifacts import StageResult
 from battery_core.data.ingest import fingerprint as cell_files
 from battery_core.data.ingest import loader as cell_reading
 from battery_core.data.ingest.cache import CellStore
@@ -25,9 +26,8 @@ from battery_core.data.sources.charge_statistics.source import XJTU
 from battery_core.data.versioning.content import file_sha256
 from battery_core.files import read_json
 from battery_core.settings import Settings
-from battery_core.stages import StageResult
-from battery_core.stages.data import fetch as data
-from battery_core.stages.data.normalize import changes_file
+from battery_core.stages.common import read_table
+from battery_core.stages.data.normalize import changes_file, normalize
 
 Make = Callable[..., Settings]
 
@@ -51,13 +51,13 @@ def packs(settings: Settings) -> list[Path]:
 
 
 def test_a_file_that_comes_and_goes_again_reads_only_itself(fetched: Make, read: list[str]) -> None:
-    first = data.normalize(fetched())
+    first = normalize(fetched())
     assert len(read) == 12
     read.clear()
     new = raw(fetched(), "3C_battery-9")
     new.write_bytes(raw(fetched(), "3C_battery-8").read_bytes().replace(b"1.", b"1.0"))
     add_checkups(raw(fetched(), "2C_battery-1"), 2)
-    second = data.normalize(fetched())
+    second = normalize(fetched())
     assert sorted(read) == ["2C_battery-1", "3C_battery-9"]
     assert second.version != first.version
     assert second.message.endswith(
@@ -77,7 +77,7 @@ def test_a_file_that_comes_and_goes_again_reads_only_itself(fetched: Make, read:
     raw(fetched(), "2C_battery-1").write_text(
         (fetched().data.reference_root / "pinn4soh" / "XJTU data" / "2C_battery-1.csv").read_text()
     )
-    third = data.normalize(fetched())
+    third = normalize(fetched())
     assert read == []
     assert third.version == first.version
     assert "0 cells read, 12 unchanged" in third.message
@@ -85,36 +85,36 @@ def test_a_file_that_comes_and_goes_again_reads_only_itself(fetched: Make, read:
 
 
 def test_a_corrected_number_is_told_from_a_new_one(fetched: Make) -> None:
-    data.normalize(fetched())
+    normalize(fetched())
     table = pd.read_csv(raw(fetched(), "2C_battery-2"))
     table.loc[3, "capacity"] += 0.001
     table.to_csv(raw(fetched(), "2C_battery-2"), index=False)
-    assert data.normalize(fetched()).message.endswith("1 cell with corrected rows (2C_battery-2)")
+    assert normalize(fetched()).message.endswith("1 cell with corrected rows (2C_battery-2)")
 
 
 def test_the_way_there_leaves_no_trace(fetched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers, batches, what was kept, what was there before: the same bytes."""
-    plain = data.normalize(fetched(data__workers=1))
+    plain = normalize(fetched(data__workers=1))
     wanted = hashes(plain.path)
     for name in ("checkups", "cells", "quarantine"):
         (plain.path / f"{name}.parquet").unlink()
-    again = data.normalize(fetched(data__workers=3))
+    again = normalize(fetched(data__workers=3))
     assert (hashes(again.path), again.version, again.skipped) == (wanted, plain.version, False)
     (pack,) = packs(fetched())
     pack.write_bytes(pack.read_bytes()[: pack.stat().st_size // 2])
     monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 2)
     (plain.path / "cells.parquet").unlink()
-    mixed = data.normalize(fetched(data__workers=4))
+    mixed = normalize(fetched(data__workers=4))
     assert re.search(r"[56] unchanged", mixed.message)  # of twelve, about half a pack
     assert hashes(mixed.path) == wanted
-    assert data.normalize(fetched(data__workers=2)).skipped  # the number of workers is in no key
+    assert normalize(fetched(data__workers=2)).skipped  # the number of workers is in no key
 
 
 def test_tables_hold_what_a_plain_reading_gives(fetched: Make) -> None:
-    tables = data.normalize(fetched())
+    tables = normalize(fetched())
     files = raw(fetched(), "x").parent.glob("*.csv")
     plain = {file.stem: pd.read_csv(file)["capacity"] for file in files}
-    checkups = data.read_table(tables.path, "checkups")
+    checkups = read_table(tables.path, "checkups")
     assert checkups["cell_id"].drop_duplicates().tolist() == sorted(plain)
     for cell, rows in checkups.groupby("cell_id"):
         assert rows["checkup_index"].tolist() == list(range(12))
@@ -126,7 +126,7 @@ def test_quarantined_rows_lie_beside_the_data_with_rule_and_reason(fetched: Make
     table = pd.read_csv(file)
     table.loc[[2, 5], ["CC Q", "capacity"]] = [[np.nan, 1.9], [1.3, np.inf]]
     table.to_csv(file, index=False)
-    tables = data.normalize(fetched())
+    tables = normalize(fetched())
     out = pd.read_parquet(tables.path / "quarantine.parquet")
     assert out[["cell_id", "checkup_index", "rule"]].to_numpy().tolist() == [
         ["2C_battery-3", 2, "non_finite"], ["2C_battery-3", 5, "non_finite"],
@@ -137,34 +137,34 @@ def test_quarantined_rows_lie_beside_the_data_with_rule_and_reason(fetched: Make
     words, rows = quarantine_shown(tables.path, most=1)
     assert words == "2 check-ups are quarantined (non_finite 2); the first 1 are shown."
     assert rows[0]["capacity_Ah"] == "1.9"
-    assert quarantine_shown(data.normalize(fetched(data__source="xjtu")).path)[1][1]["capacity_Ah"] == "inf"
+    assert quarantine_shown(normalize(fetched(data__source="xjtu")).path)[1][1]["capacity_Ah"] == "inf"
 
 
 def test_nothing_quarantined_is_said_too(fetched: Make) -> None:
-    tables = data.normalize(fetched())
+    tables = normalize(fetched())
     assert pq.read_metadata(tables.path / "quarantine.parquet").num_rows == 0
     assert quarantine_shown(tables.path) == ("Nothing is quarantined.", [])
 
 
 def test_twins_are_found_across_batches_and_runs(fetched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 1)
-    data.normalize(fetched())
+    normalize(fetched())
     raw(fetched(), "3C_battery-9").write_bytes(raw(fetched(), "2C_battery-1").read_bytes())
-    tables: StageResult = data.normalize(fetched())
+    tables: StageResult = normalize(fetched())
     issues = pd.read_csv(tables.path / "issues.csv")
     twin = issues[issues["rule"] == "twin_cell"]
     assert twin[["cell_id", "value"]].to_numpy().tolist() == [["3C_battery-9", "2C_battery-1"]]
 
 
 def test_settings_of_other_sources_read_nothing_again(fetched: Make, read: list[str]) -> None:
-    first = data.normalize(fetched())
+    first = normalize(fetched())
     read.clear()
     other = fetched(data__cycler__low_rate=0.2, data__extraction__window_V=0.25)
-    assert data.normalize(other).skipped
+    assert normalize(other).skipped
     (first.path / "checkups.parquet").unlink()
-    assert data.normalize(other).version == first.version
+    assert normalize(other).version == first.version
     assert read == []
-    data.normalize(fetched(data__soh_max=1.06))
+    normalize(fetched(data__soh_max=1.06))
     assert len(read) == 12  # a setting of its own does
 
 
@@ -179,8 +179,8 @@ def test_a_raw_file_is_read_once_to_be_hashed_and_parsed(fetched: Make, monkeypa
     monkeypatch.setattr(raw_text, "_read", told)
     monkeypatch.setattr(cell_files, "file_sha256", lambda path: pytest.fail(f"{path} is read again"))
     monkeypatch.setattr(cell_files, "_CLOCK_S", -1.0)  # no file is so young that it must be looked at again
-    tables = data.normalize(fetched())
-    assert sorted(opened) == data.read_table(tables.path, "cells")["cell_id"].tolist()
+    tables = normalize(fetched())
+    assert sorted(opened) == read_table(tables.path, "cells")["cell_id"].tolist()
 
 
 def test_batches_are_alike_for_all_workers_and_leave_out_no_cell(tmp_path: Path) -> None:
@@ -196,11 +196,11 @@ def test_batches_are_alike_for_all_workers_and_leave_out_no_cell(tmp_path: Path)
 
 
 def test_digests_of_an_earlier_kind_are_not_compared(fetched: Make) -> None:
-    data.normalize(fetched())
+    normalize(fetched())
     file = fetched().folder("data") / "cells" / "xjtu" / "tables.json"
     known = read_json(file)
     add_checkups(raw(fetched(), "2C_battery-1"))
     file.write_text(
         json.dumps({"version": "f" * 64, "cells": {cell: [key, "0"] for cell, (key, _) in known["cells"].items()}})
     )
-    assert data.normalize(fetched()).message.endswith("1 cells read, 11 unchanged; the first version")
+    assert normalize(fetched()).message.endswith("1 cells read, 11 unchanged; the first version")

@@ -15,7 +15,8 @@ from battery_core.data.sources.charge_statistics.source import XJTU
 from battery_core.data.tables.issues import Issue
 from battery_core.errors import DataChangingError, DataError
 from battery_core.settings import Settings
-from battery_core.stages.data import fetch as data
+from battery_core.stages.common import read_table
+from battery_core.stages.data.normalize import normalize
 
 Make = Callable[..., Settings]
 Change = Callable[[BatchTables], BatchTables]
@@ -46,9 +47,9 @@ def test_a_raw_file_that_changes_while_it_is_read_is_refused(fetched: Make, afte
 
     after_reading(writes)
     with pytest.raises(DataChangingError, match=r"cell '3C_battery-2': 3C_battery-2.csv changes while it is read \("):
-        data.normalize(fetched())
+        normalize(fetched())
     after_reading(lambda raw_dir, batch: batch)
-    assert len(data.read_table(data.normalize(fetched()).path, "cells")) == 12  # and the next run takes it
+    assert len(read_table(normalize(fetched()).path, "cells")) == 12  # and the next run takes it
 
 
 def test_even_a_change_without_a_new_date_is_noticed(
@@ -63,7 +64,7 @@ def test_even_a_change_without_a_new_date_is_noticed(
 
     after_reading(writes)
     with pytest.raises(DataChangingError, match="another date or content"):
-        data.normalize(fetched())
+        normalize(fetched())
 
 
 def loses(batch: BatchTables) -> BatchTables:
@@ -112,4 +113,4 @@ def test_a_reader_that_mixes_cells_up_or_loses_a_row_is_noticed(
 ) -> None:
     after_reading(lambda raw_dir, batch: change(batch))
     with pytest.raises(DataError, match=message):
-        data.normalize(fetched())
+        normalize(fetched())

@@ -23,12 +23,12 @@ from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
 from battery_core.stages import registry as run_registry
 from battery_core.stages.evaluation import evaluate as evaluation
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.release import promote as releasing
 from battery_core.stages.release.compare import NONE_SERVES, Champion, asking
 from battery_core.stages.release.compare import judge as judge_contest
 from battery_core.stages.release.log_run import log_onnx
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
-from battery_core.stages.training.train import labelled_rows
 
 GIVEN = "rows[usable(rows, self.uses)]"
 """What the charge features are, in their code."""

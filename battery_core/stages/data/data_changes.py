@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from battery_core.artifacts import StageResult
 from battery_core.data.ingest.changes import changes_between, in_words
 from battery_core.data.versioning.store import VersionStore
 from battery_core.jobs import JobSpec
@@ -13,7 +14,6 @@ from battery_core.release.model_registry import CHALLENGER, CHAMPION, ModelRegis
 from battery_core.release.provenance import code_state
 from battery_core.release.retrain_key import RETRAIN_KEY_TAG, retrain_key
 from battery_core.settings import Settings, project_root
-from battery_core.stages import StageResult
 from battery_core.stages.common import read_table
 from battery_core.stages.data.snapshot import SHORT
 from battery_core.stages.registry import open_registry, registered_name

@@ -1,0 +1,45 @@
+"""split: cells into training, validation and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from battery_core.artifacts import StageResult
+from battery_core.data.splits.cell_split import CellSplit
+from battery_core.data.splits.make import make_split
+from battery_core.data.splits.make import resolve as resolve_split
+from battery_core.data.versioning.content import file_sha256
+from battery_core.files import write_text
+from battery_core.settings import Settings
+from battery_core.stages.common import read_table, source_of, stage_key
+
+
+def split(settings: Settings, tables: StageResult | None = None) -> StageResult:
+    """Divide the cells into training, validation and test; known cells keep their part from night to night.
+
+    The frozen split of a source is never overwritten: one with other settings gets a file of its own beside it.
+
+    Raises:
+        SplitError: the split cannot be made from the cells there are.
+    """
+    folder = tables.path if tables else settings.folder("data") / "normalized" / settings.data.source
+    source = source_of(settings)
+    frozen = settings.folder("splits") / f"{settings.data.source}.json"
+    wanted = resolve_split(settings.split, source).model_dump(mode="json")
+    before, file = _read_split(frozen), frozen
+    if before is not None and before.settings != wanted:
+        file = frozen.with_name(f"{frozen.stem}-{stage_key(wanted)[:8]}.json")
+        before = _read_split(file)
+    made = make_split(read_table(folder, "cells"), settings.split, source, before)
+    unchanged = before == made
+    if not unchanged:
+        write_text(file, made.to_json())
+    sizes = f"{len(made.train)} train / {len(made.val)} validation / {len(made.test)} test cells"
+    said = "unchanged, skipped" if unchanged else "frozen"
+    if file != frozen:
+        said += f" in '{file.name}'; '{frozen}' has other settings and stays: delete it to replace it"
+    return StageResult(file, file_sha256(file), unchanged, f"split: {made.strategy}: {sizes}, {said}")
+
+
+def _read_split(file: Path) -> CellSplit | None:
+    return CellSplit.from_json(file.read_text()) if file.is_file() else None
