@@ -28,12 +28,12 @@ from battery_core.reporting.formats import percent
 from battery_core.reporting.tables.leaderboard import leaderboard_page, print_leaderboard
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE, read_table, source_of
+from battery_core.stages.data.fetch import fetch
+from battery_core.stages.data.normalize import normalize
 from battery_core.stages.data.split import split
 from battery_core.stages.evaluation.evaluate import choose, predictions_for
 from battery_core.stages.evaluation.published import leaking_errors
-from battery_core.stages.fetch import fetch
 from battery_core.stages.labelled_rows import labelled_rows
-from battery_core.stages.normalize import normalize
 from battery_core.stages.registry import lock_file
 from battery_core.stages.training.ensemble import blend
 from battery_core.stages.training.job_specs import job_specs
