@@ -20,11 +20,12 @@ from battery_core.cli.options import (
     parse_overrides,
 )
 from battery_core.errors import BatteryError, SettingsError
+from battery_core.models.registry import settings_sections
 from battery_core.settings import Settings, resolve
 
 DESCRIPTION = "Retrain battery State-of-Health models on the newest data and promote the better one."
 
-_FITTING = ("data", "split", "features", "lgbm", "mlp", "kernel_ridge", "lstm", "neural_ode", "trainer", "loss", "jobs")
+_FITTING = ("data", "split", "features", *settings_sections(), "trainer", "loss", "jobs")
 _SHOWN = {
     "flows/train.py": SettingsHelp(
         (

@@ -19,6 +19,7 @@ from battery_core.cli.options import (
 )
 from battery_core.deprecated_names import current_command
 from battery_core.errors import SettingsError, unknown_name
+from battery_core.models.registry import settings_sections
 from battery_core.settings import Settings, resolve
 
 # The functions below import the code of their command: --help must not load pandas, torch or MLflow.
@@ -169,7 +170,7 @@ def _inspect(invocation: Invocation) -> int:
 
 
 _ORIGIN = ("data.source", "data.reference_root")
-_MODEL_SECTIONS = ("features", "lgbm", "mlp", "kernel_ridge", "lstm", "neural_ode", "uncertainty", "trainer", "loss")
+_MODEL_SECTIONS = ("features", *settings_sections(), "uncertainty", "trainer", "loss")
 _DATA = SettingsHelp((*_ORIGIN, "data.soh_reference", "data.workers"), ("data", "paths"))
 _SPLIT = SettingsHelp((*_ORIGIN, "split.strategy", "split.seed"), ("data", "split", "paths"))
 _SNAPSHOT = SettingsHelp((*_ORIGIN, "data.remote"), ("data", "split", "paths"))

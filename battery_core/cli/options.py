@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from battery_core import deprecated_names
 from battery_core.data.registries import SOURCES, SPLITS
 from battery_core.errors import BatteryError, SettingsError, nearest
-from battery_core.evaluation.baselines import BASELINES
+from battery_core.evaluation.settings import BASELINE_NAMES
 from battery_core.features.registry import FEATURES
 from battery_core.models.registry import MODELS
 from battery_core.release.settings import SLICE_CHECKS
@@ -33,7 +33,7 @@ _REGISTERED: dict[str, Iterable[str]] = {
     "features.sets": ["auto", *FEATURES],
     "features.history_sets": ["auto", *FEATURES],
     "loss.name": LossRegistry.list_available(),
-    "release.required_baselines": BASELINES,
+    "release.required_baselines": BASELINE_NAMES,
     "release.slice_checks": SLICE_CHECKS,
 }
 """Names that a setting takes, where its type does not list them."""

@@ -7,16 +7,14 @@ checkup columns) and returns one SOH prediction for each test row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:  # settings check their names against BASELINES: --help must not wait for pandas
-    import pandas as pd
+import pandas as pd
 
 Prediction = npt.NDArray[np.float64]
-Baseline: TypeAlias = "Callable[[pd.DataFrame, pd.DataFrame], Prediction]"
+Baseline: TypeAlias = Callable[[pd.DataFrame, pd.DataFrame], Prediction]
 
 
 def train_mean(train: pd.DataFrame, test: pd.DataFrame) -> Prediction:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from battery_core.base_settings import SectionSettings, setting
 
+BASELINE_NAMES = ("train_mean", "linear_throughput", "persistence")
+"""Keys of ``battery_core.evaluation.baselines.BASELINES``, for settings: they import neither numpy nor pandas."""
+
 
 class ScoreSettings(SectionSettings):
     """What the daily scoring says of cells."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from battery_core.base_settings import SectionSettings
 from battery_core.errors import unknown_name
-from battery_core.models.base import Regressor
 from battery_core.registry import import_address
+
+if TYPE_CHECKING:  # settings import this module: --help must not wait for numpy
+    from battery_core.models.base import Regressor
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import field_validator
 
 from battery_core.base_settings import SectionSettings, setting
 from battery_core.errors import unknown_name
-from battery_core.evaluation.baselines import BASELINES
+from battery_core.evaluation.settings import BASELINE_NAMES
 
 WORST_CELL = "worst_cell"
 SLICE_CHECKS = ("temperature", "group", WORST_CELL)
@@ -57,8 +57,8 @@ class ReleaseSettings(SectionSettings):
     @classmethod
     def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
-            if name not in BASELINES:
-                raise ValueError(str(unknown_name("baseline", name, BASELINES)))
+            if name not in BASELINE_NAMES:
+                raise ValueError(str(unknown_name("baseline", name, BASELINE_NAMES)))
         return names
 
     @field_validator("slice_checks")

@@ -247,17 +247,6 @@ def test_own_arguments_are_in_the_help(project: Path, capsys: pytest.CaptureFixt
     assert "--to TO restore below this folder" in one_line
 
 
-def test_help_is_quick_because_it_imports_nothing_heavy(project: Path) -> None:
-    heavy = {"torch", "mlflow", "prefect", "lightgbm", "matplotlib", "pandas"}
-    code = (
-        "import sys, battery_core.__main__ as m\n"
-        "try: m.main(['train', '--help'])\n"
-        f"except SystemExit: print('heavy:', sorted({heavy} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
-
-
 def test_the_real_command_has_no_traceback(project: Path) -> None:
     wrong = run(project, "fetch", "--data.sourc", "xjtu")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)

@@ -15,6 +15,7 @@ from battery_core.evaluation.baselines import (
     train_mean,
     usage_column,
 )
+from battery_core.evaluation.settings import BASELINE_NAMES
 
 
 def cell(name: str, soh: list[float], step_Ah: float = 100.0) -> pd.DataFrame:
@@ -50,6 +51,10 @@ def test_persistence_in_any_order_and_with_a_gap() -> None:
     assert persistence(TRAIN, gap)[1] == pytest.approx(0.97)  # check-up 1 is missing: 2 is compared with 0
     late = TRAIN[TRAIN["checkup_index"] > 0]
     assert persistence(late, TEST)[0] == pytest.approx((0.9 + 0.88) / 2)
+
+
+def test_settings_name_every_baseline() -> None:
+    assert tuple(BASELINES) == BASELINE_NAMES
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
 
-from battery_core.data.extraction import ExtractionSettings, measure
+from battery_core.data.extraction.measuring import measure
+from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.tables.roles import CHARGE_STATISTICS
 from tests.data.extraction.curves import CURRENT_A, CUTOFF_V, NOMINAL_Ah, as_curve, charge_curve, passed_Ah
 

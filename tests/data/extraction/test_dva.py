@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize_scalar
 
-from battery_core.data.extraction import ROLES, ExtractionSettings, measure
 from battery_core.data.extraction.base import HalfCycle
 from battery_core.data.extraction.dva import differential_voltage, dva_peaks
+from battery_core.data.extraction.measuring import ROLES, measure
+from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources.simulated.source import SimulatedSource
 from battery_core.data.tables.roles import Role

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.extraction import ROLES, ExtractionSettings, measure
+from battery_core.data.extraction.measuring import ROLES, measure
+from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.tables.roles import Role
 from tests.data.extraction.curves import PEAK, NOMINAL_Ah, charge_curve, half_width, passed_Ah
 

@@ -6,9 +6,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from battery_core.data.extraction import ROLES, ExtractionSettings, measure
 from battery_core.data.extraction.base import HalfCycle, Measurement
+from battery_core.data.extraction.measuring import ROLES, measure
 from battery_core.data.extraction.registry import MEASUREMENTS, roles
+from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.sources.base import CANONICAL_ROLES
 from battery_core.data.tables.roles import CHARGE_STATISTICS, Role
 from tests.data.extraction.curves import NOMINAL_Ah, charge_curve, discharge_curve

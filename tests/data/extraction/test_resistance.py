@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.extraction import ROLES, ExtractionSettings, measure
+from battery_core.data.extraction.measuring import ROLES, measure
+from battery_core.data.extraction.settings import ExtractionSettings
 from tests.data.extraction.curves import NOMINAL_Ah, as_curve, charge_curve, discharge_curve
 
 NAME = "step_resistance_discharge_ohm"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from battery_core.data.cycling import checkups as rules
 from battery_core.data.cycling.record import passed_charge
-from battery_core.data.extraction import measure
+from battery_core.data.extraction.measuring import measure
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources.base import SourceTables
 from battery_core.data.sources.cycler_folder.analyse import SOURCE, Understood, understand

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from battery_core.data.extraction import ROLES
+from battery_core.data.extraction.measuring import ROLES
 from battery_core.data.sources.base import CellFiles, Source, SourceTables
 from battery_core.data.tables.roles import Role
 from battery_core.data.versioning.content import file_sha256

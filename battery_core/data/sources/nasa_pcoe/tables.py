@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from battery_core.data.extraction import ExtractionSettings, measure
+from battery_core.data.extraction.measuring import measure
+from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.sources.base import SourceTables
 from battery_core.data.sources.nasa_pcoe.label import (
     LOAD_A,

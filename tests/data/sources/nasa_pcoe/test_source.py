@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from battery_core.data.extraction import ROLES
+from battery_core.data.extraction.measuring import ROLES
 from battery_core.data.quality.rules import check_rows
 from battery_core.data.settings import DataSettings, SplitSettings
 from battery_core.data.sources.base import SourceTables
