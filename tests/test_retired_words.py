@@ -206,6 +206,20 @@ def test_no_retired_word_in_names_of_the_code() -> None:
     assert len(hits) <= PENDING, listed
 
 
+def test_no_retired_word_in_settings_commands_and_registered_names() -> None:
+    from battery_core.cli.commands import COMMANDS
+    from battery_core.data.registries import SOURCES, SPLITS
+    from battery_core.features.registry import FEATURES
+    from battery_core.models.registry import MODELS
+    from battery_core.settings import all_fields
+    from battery_core.training.loss_registry import LossRegistry
+
+    names = {part for name, _ in all_fields() for part in name.split(".")}
+    names |= {*COMMANDS, *MODELS, *FEATURES, *LossRegistry, *SOURCES, *SPLITS}
+    names |= {argument.name for command in COMMANDS.values() for argument in command.arguments}
+    assert {name: replacement(name) for name in names if replacement(name) is not None} == {}
+
+
 def test_no_retired_word_in_readme_and_docs() -> None:
     hits = [f"{hit.path}:{hit.line}: {hit.name} -> {hit.replacement}" for hit in hits_in_pages()]
     assert not hits, "\n".join(hits)
