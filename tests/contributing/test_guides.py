@@ -66,7 +66,7 @@ def trained(settings: Settings, prepared: Any) -> dict[str, Any]:
 def test_the_model_of_the_page_is_the_one_that_is_trained_and_packed() -> None:
     assert example("add-a-model.md", "ridge") == MODEL.read_text(encoding="utf-8")
     page = (DOCS / "add-a-model.md").read_text(encoding="utf-8")
-    entry = re.search(r"<!-- entry: ridge -->\n```python\n(.*?)```", page, re.DOTALL)
+    entry = re.search(r"<!-- entry: ridge -->\n```text\n(.*?)```", page, re.DOTALL)
     assert entry is not None
     test = MODEL.with_name("test_example_model.py").read_text(encoding="utf-8")
     assert entry[1].strip() in test
