@@ -209,13 +209,13 @@ def main() -> None:
     parser.add_argument("root", nargs="?", type=Path)
     parser.add_argument("name", nargs="?")
     given = parser.parse_args()
-    if given.part in ("contestant", "cells"):
-        one_part(given.part, given.root, given.name)
+    if given.subset in ("contestant", "cells"):
+        one_part(given.subset, given.root, given.name)
         return
-    if given.part in ("all", "speed"):
+    if given.subset in ("all", "speed"):
         with raw_sets() as root:
             speed(root)
-    if given.part in ("all", "scale"):
+    if given.subset in ("all", "scale"):
         with tempfile.TemporaryDirectory() as folder:
             scale(Path(folder))
 

@@ -1,1 +1,1 @@
-"""Incremental reading: a cell is read again only when its files, settings or code changed."""
+"""Incremental loading: a cell is read again only when its files, settings or code changed."""

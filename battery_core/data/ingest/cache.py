@@ -1,87 +1,117 @@
-"""The read tables of each cell, kept by content: a cell is read again only when its files, settings or code change.
+"""The tables of each cell that was read, one Arrow file a cell, named by the key of all that they depend on.
 
-Each run that reads cells writes one pack, for making a file costs more than checking a cell. An entry that a killed run
-left half-written, or that is damaged, counts as not there.
+A file is written beside its place and moved there, so it is whole or absent. Arrow streams carry no checksum: the first
+32 bytes are the SHA-256 of the rest, and a damaged file counts as absent.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection
 from pathlib import Path
 
-from battery_core.data.ingest.cell_pack import Pieces, Place, entry, places, tables_of
+import pyarrow as pa
+
 from battery_core.data.ingest.cell_tables import CellTables
+from battery_core.data.quality.across_cells import CellSummary
+from battery_core.data.tables.issues import Issue
 
 _LOG = logging.getLogger(__name__)
 _DAY_S = 24 * 3600
+_DIGEST_BYTES = 32
+_COMPRESS_FROM_ROWS = 1 << 14  # curves of a cell are megabytes; check-ups hardly shrink
+_METADATA = b"cell"  # the schema metadata of the first stream: all that is no table, as JSON
+_SUFFIX = ".arrow"
 
 
-class CellStore:
-    """A folder of packs of one source."""
+class CellCache:
+    """A folder with the tables of cells of one source."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._own = folder / f"{time.time_ns()}-{os.getpid()}.cells"
-        self._end = 0  # of our own pack
-        self._lock = threading.Lock()
-        # of two entries with one key the one that was written last
-        self._places = {key: place for pack in sorted(folder.glob("*.cells")) for key, place in places(pack)}
 
-    def save(self, cells: Mapping[str, CellTables]) -> None:
-        """Keep the tables of cells, each under the key of all that they depend on."""
-        self._append({key: entry(key, tables) for key, tables in cells.items()})
-
-    def _append(self, entries: Mapping[str, Pieces]) -> None:
-        with self._lock:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with self._own.open("ab") as stream:
-                for key, pieces in entries.items():
-                    stream.writelines(pieces)
-                    length = sum(map(len, pieces))
-                    self._places[key] = Place(self._own, self._end, length)
-                    self._end += length
+    def save(self, key: str, tables: CellTables) -> None:
+        """Write the tables of a cell under the key of all that they depend on."""
+        content = _serialize(tables)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        tmp = self._folder / f".{key}.{os.getpid()}-{threading.get_ident()}.part"
+        try:
+            with tmp.open("wb", buffering=0) as stream:
+                stream.write(hashlib.sha256(content).digest())
+                stream.write(content)
+            tmp.replace(self._file(key))
+        finally:
+            tmp.unlink(missing_ok=True)
 
     def load(self, key: str) -> CellTables | None:
-        """The tables of a key; None where they are not kept, or the entry is damaged."""
-        if key not in self._places:
+        """Return the tables of a key; None where there are none, or where the file is damaged."""
+        try:
+            content = self._file(key).read_bytes()
+        except FileNotFoundError:
             return None
-        tables = tables_of(self._places[key].content())
-        if tables is None:
-            _LOG.warning("the kept tables '%s' are damaged: the cell is read again", key)
-        return tables
+        rest = memoryview(content)[_DIGEST_BYTES:]
+        if hashlib.sha256(rest).digest() != content[:_DIGEST_BYTES]:
+            _LOG.warning("the cached tables '%s' are damaged: the cell is read again", key)
+            return None
+        return _deserialize(rest)
 
-    def prune(self, days: float, used: Collection[str]) -> int:
-        """Delete packs that no run has used for so many days; the number deleted.
+    def prune(self, days: float, used_keys: Collection[str]) -> int:
+        """Delete files that no run used for so many days, also half-written ones; return the number deleted.
 
-        The date of a pack says when it was last used, to the day. A pack that is hardly used any more hands on what is
-        used of it, and grows old from then on.
+        The date of a file is that of its last use, to the day.
         """
-        self._prune_earlier_layout()
-        live: dict[Path, dict[str, Place]] = {pack: {} for pack in self._folder.glob("*.cells")}
-        for key, place in self._places.items():
-            if key in used and place.pack in live:
-                live[place.pack][key] = place
-        deleted, now = 0, time.time()
-        for pack, entries in live.items():
-            about = pack.stat()
-            if entries and 2 * sum(place.length for place in entries.values()) < about.st_size:
-                for key, place in entries.items():
-                    self._append({key: [place.content()]})
-            elif entries and now - about.st_mtime > _DAY_S:
-                os.utime(pack)
-            elif not entries and now - about.st_mtime > days * _DAY_S:
-                pack.unlink(missing_ok=True)
+        used, deleted, now = {key + _SUFFIX for key in used_keys}, 0, time.time()
+        for entry in os.scandir(self._folder) if self._folder.is_dir() else ():
+            age_s = now - entry.stat().st_mtime
+            if entry.name in used:
+                if age_s > _DAY_S:
+                    os.utime(entry.path)
+            elif entry.name.endswith((_SUFFIX, ".part", ".cells")) and age_s > days * _DAY_S:  # .cells: before 0.2
+                Path(entry.path).unlink(missing_ok=True)
                 deleted += 1
         return deleted
 
-    def _prune_earlier_layout(self) -> None:
-        """Files of one cell each, in folders of two letters: no run looks for them any more."""
-        for file in sorted(self._folder.glob("??/*.cell")):
-            file.unlink(missing_ok=True)
-            with suppress(OSError):  # others are still in it
-                file.parent.rmdir()
+    def _file(self, key: str) -> Path:
+        return self._folder / f"{key}{_SUFFIX}"
+
+
+def _serialize(tables: CellTables) -> pa.Buffer:
+    """Return Arrow streams one after the other: check-ups, then quarantined rows and curves where there are any."""
+    optional = {"quarantined": tables.quarantined, "curves": tables.curves}
+    streams = {name: table for name, table in optional.items() if table is not None}
+    metadata = {
+        "cell": tables.cell,
+        "issues": [vars(issue) for issue in tables.issues],
+        "rows_read": tables.rows_read,
+        "summary": vars(tables.summary) if tables.summary else None,
+        "content": tables.content,
+        "streams": list(streams),
+    }
+    sink = pa.BufferOutputStream()
+    for table in (tables.checkups.replace_schema_metadata({_METADATA: json.dumps(metadata)}), *streams.values()):
+        compression = "lz4" if table.num_rows > _COMPRESS_FROM_ROWS else None
+        with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+            writer.write_table(table)
+    return sink.getvalue()
+
+
+def _deserialize(content: memoryview) -> CellTables:
+    source = pa.BufferReader(pa.py_buffer(content))
+    checkups = pa.ipc.open_stream(source).read_all()
+    metadata = json.loads(checkups.schema.metadata[_METADATA])
+    streams = {name: pa.ipc.open_stream(source).read_all() for name in metadata["streams"]}
+    return CellTables(
+        cell=metadata["cell"],
+        checkups=checkups.replace_schema_metadata(None),
+        quarantined=streams.get("quarantined"),
+        curves=streams.get("curves"),
+        issues=tuple(Issue(**issue) for issue in metadata["issues"]),
+        rows_read=metadata["rows_read"],
+        summary=CellSummary(**metadata["summary"]) if metadata["summary"] else None,
+        content=metadata["content"],
+    )

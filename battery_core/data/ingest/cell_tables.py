@@ -1,4 +1,4 @@
-"""The tables of each cell, read and checked: cells are read and checked together, each is judged by itself."""
+"""The tables of each cell: cells are read and checked together, but no check of a cell looks at another."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
 from battery_core.data.quality.across_cells import CellSummary, summarise
 from battery_core.data.quality.checks import check_count
 from battery_core.data.quality.rules import check_rows
 from battery_core.data.tables import schema
-from battery_core.data.tables.cell_block import Block, blocks_of
-from battery_core.data.tables.cell_rows import CellRows
+from battery_core.data.tables.cell_rows import CellRows, Integers
 from battery_core.data.tables.issues import Issue
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
     from battery_core.data.settings import DataSettings
     from battery_core.data.sources.base import BatchTables, CellFiles, Source
     from battery_core.data.sources.raw_text import RawText
@@ -33,17 +33,17 @@ class CellTables:
 
     Args:
         cell: its row of the cells table; None where no check-up is left.
-        checkups: rows kept, in order; None where no check-up is left.
-        quarantined: rows taken out, each with rule and reason; None where none was.
+        checkups: usable rows, in order, without ``cell_id``.
+        quarantined: unusable rows, each with rule and reason; None where there are none.
         curves: time series, where the source has them.
-        findings: what is wrong with this cell.
+        issues: everything that looks wrong in this cell.
         rows_read: check-up rows in its raw files.
-        summary: what the rules across cells need; None where no check-up is left.
-        content: digest of what is kept.
+        summary: the numbers that rules across cells need; None where no check-up is left.
+        content: digest of cell, check-ups and curves.
     """
 
     cell: Mapping[str, Any] | None
-    checkups: Block | None
+    checkups: pa.Table
     quarantined: pa.Table | None
     curves: pa.Table | None
     issues: tuple[Issue, ...]
@@ -51,16 +51,16 @@ class CellTables:
     summary: CellSummary | None
     content: str
 
-    @property
-    def n_checkups(self) -> int:
-        """Check-up rows kept."""
-        return self.checkups.rows if self.checkups else 0
+
+def number_types(source: Source) -> pa.Schema:
+    """Return the types of a cell's check-ups: all columns but ``cell_id``."""
+    return pa.schema([field for field in schema.checkups_arrow(source.columns) if field.name != "cell_id"])
 
 
 def read_tables(
     source: Source, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
-) -> tuple[list[CellTables], CellRows]:
-    """Tables of some cells from their raw files, and the check-ups of all of them one after the other.
+) -> list[CellTables]:
+    """Read and check the tables of some cells.
 
     Args:
         source: the reader.
@@ -70,102 +70,115 @@ def read_tables(
         text: the content of their files, where it was read already.
 
     Raises:
-        DataError: a file or a table is not what it should be.
+        DataError: a file or a table is not valid.
     """
     batch = source.read_cells(raw_dir, cells, settings, text)
-    whole = batch.whole
-    numbered = _check_cells(source, cells, batch)
-    checked = check_rows(whole.cells, whole.checkups, settings, numbered)
-    kept = schema.check_checkups(checked.kept, source.columns, checked.rows)
-    rows = checked.rows if kept is checked.kept else CellRows.of(kept)
-    if whole.curves is not None:
-        schema.check_curves(whole.curves)
-    blocks = blocks_of(rows)
-    mine = {one.cell_id: (one, block) for one, block in zip(summarise(rows, blocks), blocks, strict=True)}
-    issues = _by_cell([*whole.issues, *checked.issues])
-    out = _quarantined([whole.quarantined, checked.quarantined], issues, source)
-    given = whole.cells if [*whole.cells] == [*schema.CELL_COLUMNS] else whole.cells[list(schema.CELL_COLUMNS)]
-    facts = {row[0]: row for row in given.to_numpy(dtype=object).tolist()}
-    tables, curve_start = [], 0
+    tables = batch.tables
+    checked = check_rows(tables.cells, tables.checkups, settings, _check_cells(source, cells, batch))
+    checkups = schema.check_checkups(checked.checkups, source.columns, checked.rows)
+    rows = checked.rows if checkups is checked.checkups else CellRows.of(checkups)
+    if tables.curves is not None:
+        schema.check_curves(tables.curves)
+    numbers = rows.as_arrow(number_types(source))
+    by_cell = {
+        summary.cell_id: (summary, numbers.slice(start, summary.rows), digest)
+        for summary, start, digest in zip(summarise(rows), rows.starts.tolist(), rows.digests(), strict=True)
+    }
+    issues = _issues_by_cell([*tables.issues, *checked.issues])
+    quarantined = _quarantined_by_cell([tables.quarantined, checked.quarantined], issues, source)
+    cell_rows = tables.cells[list(schema.CELL_COLUMNS)].to_numpy(dtype=object).tolist()
+    metadata = {row[0]: dict(zip(schema.CELL_COLUMNS, row, strict=True)) for row in cell_rows}
+    result, curve_start = [], 0
     for cell, rows_read, n_curve in zip(cells, batch.rows_read, batch.curve_rows, strict=True):
         name = cell.cell_id
-        summary, block = mine.get(name, (None, None))
-        taken_out, n = out.get(name), summary.rows if summary else 0
-        check_count(f"cell '{name}', source '{source.name}'", rows_read, n, taken_out.num_rows if taken_out else 0)
+        summary, cell_checkups, digest = by_cell.get(name, (None, numbers.slice(0, 0), ""))
+        cell_quarantined = quarantined.get(name)
+        check_count(
+            f"cell '{name}', source '{source.name}'",
+            rows_read,
+            cell_checkups.num_rows,
+            cell_quarantined.num_rows if cell_quarantined else 0,
+        )
         curve_end = curve_start + (n_curve or 0)
-        curves = None if n_curve is None or whole.curves is None else whole.curves.iloc[curve_start:curve_end]
-        about = dict(zip(schema.CELL_COLUMNS, facts[name], strict=True)) if summary else None
-        content = _content(about, summary.content if summary else "", curves)
-        series = None if curves is None else schema.as_arrow(curves, schema.curves_arrow())
-        found = tuple(issues.get(name, ()))
-        tables.append(CellTables(about, block, taken_out, series, found, rows_read, summary, content))
+        curves = None if n_curve is None or tables.curves is None else tables.curves.iloc[curve_start:curve_end]
+        row = metadata[name] if summary else None
+        result.append(
+            CellTables(
+                cell=row,
+                checkups=cell_checkups,
+                quarantined=cell_quarantined,
+                curves=None if curves is None else schema.as_arrow(curves, schema.curves_arrow()),
+                issues=tuple(issues.get(name, ())),
+                rows_read=rows_read,
+                summary=summary,
+                content=_content(row, digest, curves),
+            )
+        )
         curve_start = curve_end
-    return tables, rows
+    return result
 
 
-def _check_cells(source: Source, cells: Sequence[CellFiles], batch: BatchTables) -> tuple[Any, Any]:
-    """A reader gives the cells it was asked for, in their order, and no other; one without a check-up has no row.
+def _check_cells(source: Source, cells: Sequence[CellFiles], batch: BatchTables) -> tuple[Integers, Any]:
+    """Validate that a reader returns the requested cells in their order and no other; one without check-ups has no row.
 
     Returns:
         The number of each row's cell, and the cells by that number.
+
+    Raises:
+        DataError: a cell is missing, too many, or mixed up with another.
     """
-    import pandas as pd
-
-    whole, asked = batch.whole, [cell.cell_id for cell in cells]
-    codes, owners = pd.factorize(whole.checkups["cell_id"])
-    given, named = whole.cells["cell_id"].tolist(), {finding.cell_id for finding in whole.issues}
-    present = set(owners)
-    expected = [cell for cell in asked if cell in present]
-    if given != expected or list(owners) != expected or (codes[1:] < codes[:-1]).any() or not named <= set(asked):
-        strange = (present ^ set(given)) | ({*present, *given, *named} - set(asked))
-        shown = sorted(map(str, strange))[:3] or ["a cell's rows under another"]
+    tables, requested = batch.tables, [cell.cell_id for cell in cells]
+    codes, row_cells = pd.factorize(tables.checkups["cell_id"])
+    listed, with_issues = tables.cells["cell_id"].tolist(), {issue.cell_id for issue in tables.issues}
+    present = set(row_cells)
+    expected = [cell for cell in requested if cell in present]
+    is_right = listed == expected and list(row_cells) == expected and with_issues <= set(requested)
+    if not is_right or (codes[1:] < codes[:-1]).any():
+        unexpected = (present ^ set(listed)) | ({*present, *listed, *with_issues} - set(requested))
+        shown = sorted(map(str, unexpected))[:3] or ["a cell's rows under another"]
+        dots = " ..." * (len(requested) > 3)
         raise DataError(
-            f"source '{source.name}': expected the cells {', '.join(asked[:3])}{' ...' * (len(asked) > 3)} with their "
-            f"own check-ups, one row each; the reader gave also, or not, {', '.join(shown)} - mend its reader"
+            f"source '{source.name}': expected the cells {', '.join(requested[:3])}{dots} with their own check-ups, "
+            f"one row each; the reader gave also, or not, {', '.join(shown)} - mend its reader"
         )
-    return codes, owners
+    return codes, row_cells
 
 
-def _by_cell(issues: Sequence[Issue]) -> dict[str, list[Issue]]:
-    found: dict[str, list[Issue]] = {}
-    for finding in issues:
-        found.setdefault(finding.cell_id, []).append(finding)
-    return found
+def _issues_by_cell(issues: Sequence[Issue]) -> dict[str, list[Issue]]:
+    by_cell: dict[str, list[Issue]] = {}
+    for issue in issues:
+        by_cell.setdefault(issue.cell_id, []).append(issue)
+    return by_cell
 
 
-def _quarantined(
-    parts: Sequence[pd.DataFrame | None], issues: Mapping[str, Sequence[Issue]], source: Source
+def _quarantined_by_cell(
+    frames: Sequence[pd.DataFrame | None], issues: Mapping[str, Sequence[Issue]], source: Source
 ) -> dict[str, pa.Table]:
-    """Rows taken out by the reader, then those by the rules, each with what was wrong; by cell."""
-    import pandas as pd
-
-    rows = [part for part in parts if part is not None and len(part)]
-    if not rows:
+    """Return the rows that the reader, then the rules quarantined, each with rule and reason; by cell."""
+    frames = [frame for frame in frames if frame is not None and len(frame)]
+    if not frames:
         return {}
-    whole = pd.concat(rows, ignore_index=True).sort_values("cell_id", kind="stable", ignore_index=True)
-    reasons: dict[tuple[str, int | None], list[Issue]] = {}
-    for finding in (finding for some in issues.values() for finding in some if finding.action == "quarantined"):
-        reasons.setdefault((finding.cell_id, finding.row), []).append(finding)
-    said = [reasons.get(row, []) for row in zip(whole["cell_id"], whole["checkup_index"].astype(int), strict=True)]
-    wanted = schema.quarantine_arrow(source.columns)
+    rows = pd.concat(frames, ignore_index=True).sort_values("cell_id", kind="stable", ignore_index=True)
+    by_row: dict[tuple[str, int | None], list[Issue]] = {}
+    for issue in (issue for some in issues.values() for issue in some if issue.action == "quarantined"):
+        by_row.setdefault((issue.cell_id, issue.row), []).append(issue)
+    row_issues = [by_row.get(row, []) for row in zip(rows["cell_id"], rows["checkup_index"].astype(int), strict=True)]
+    types = schema.quarantine_arrow(source.columns)
     table = schema.as_arrow(
-        whole.reindex(columns=wanted.names).assign(
-            rule=[", ".join(dict.fromkeys(finding.rule for finding in some)) for some in said],
-            reason=["; ".join(finding.reason for finding in some) for some in said],
+        rows.reindex(columns=types.names).assign(
+            rule=[", ".join(dict.fromkeys(issue.rule for issue in some)) for some in row_issues],
+            reason=["; ".join(issue.reason for issue in some) for some in row_issues],
         ),
-        wanted,
+        types,
     )
-    first = whole["cell_id"].drop_duplicates()
-    ends = [*first.index[1:], len(whole)]
+    first = rows["cell_id"].drop_duplicates()
+    ends = [*first.index[1:], len(rows)]
     return {cell: table.slice(start, end - start) for (start, cell), end in zip(first.items(), ends, strict=True)}
 
 
-def _content(about: Any, checkups: str, curves: pd.DataFrame | None) -> str:
-    """Digest of what is kept of a cell, whatever the code and the settings that kept it."""
-    import numpy as np
-    import pandas as pd
-
-    digest = hashlib.sha256(json.dumps([about, checkups]).encode())
+def _content(cell: Mapping[str, Any] | None, checkups: str, curves: pd.DataFrame | None) -> str:
+    """Return a digest of a cell's tables, independent of the code and the settings that made them."""
+    digest = hashlib.sha256(json.dumps([cell, checkups]).encode())
     if curves is not None:
         codes, words = pd.factorize(curves["half_cycle"])
         digest.update(json.dumps(list(words)).encode() + codes.tobytes())

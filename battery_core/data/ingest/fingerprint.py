@@ -1,4 +1,4 @@
-"""A cell's raw files as they were before they were read, and whether they still are."""
+"""The state of raw files before they are read, and the check that they did not change meanwhile."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from battery_core.data.sources.raw_text import RawText, read_as_one
 from battery_core.data.versioning.content import file_sha256
 from battery_core.errors import DataChangingError
 
-_CLOCK_S = 2.0  # the coarsest clock of a file system: a younger file may change again without a new date
+_CLOCK_S = 2.0  # the coarsest clock of a file system: a younger file may change without a new date
 
 
 @dataclass(frozen=True)
-class SeenFile:
-    """A raw file as it was seen.
+class FileState:
+    """The state of a raw file at one moment.
 
     Args:
         path: where it is.
@@ -33,15 +33,15 @@ class SeenFile:
     sha256: str
 
 
-def look(
+def file_states(
     raw_dir: Path, cells: Sequence[CellFiles], as_text: bool = False
-) -> tuple[list[list[SeenFile]], RawText | None]:
-    """Each file of some cells as it is now, cell by cell.
+) -> tuple[list[list[FileState]], RawText | None]:
+    """Return the state of each file of some cells, cell by cell.
 
     Args:
         raw_dir: the raw folder.
         cells: the cells.
-        as_text: the files are texts with one header: their content comes too, where it can be had as one text.
+        as_text: the files are texts with one header: their content is returned too, where it can be read as one text.
 
     Raises:
         DataChangingError: a file that was there is gone, or is cut off while it is read.
@@ -61,16 +61,18 @@ def look(
         raise _changing(
             f"{cells[0].cell_id}' to '{cells[-1].cell_id}", str(err.filename), "is gone, or cut off"
         ) from err
-    seen = {file: SeenFile(path, file.as_posix(), stats[file], digests[file]) for file, path in paths.items()}
-    return [[seen[file] for file in cell.files] for cell in cells], text
+    states = {file: FileState(path, file.as_posix(), stats[file], digests[file]) for file, path in paths.items()}
+    return [[states[file] for file in cell.files] for cell in cells], text
 
 
-def check_unchanged(cell_id: str, files: Sequence[SeenFile]) -> None:
-    """The bytes that were hashed are the bytes that were read: no new date, size or place, and no younger than a clock
-    can tell, or else the same content once more.
+def check_unchanged(cell_id: str, files: Sequence[FileState]) -> None:
+    """Validate that the bytes that were hashed are the bytes that were read.
+
+    Date, size and place of each file must be the same. A file too young for the clock of the file system to show a
+    change is hashed once more.
 
     Raises:
-        DataChangingError: a file is another one now.
+        DataChangingError: a file changed.
     """
     for file in files:
         now = _stat(file.path)
@@ -83,14 +85,14 @@ def check_unchanged(cell_id: str, files: Sequence[SeenFile]) -> None:
 
 def _stat(path: str) -> tuple[int, ...]:
     try:
-        found = os.stat(path)
+        state = os.stat(path)
     except FileNotFoundError:
         return ()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
-def _changing(cell_id: str, path: str, what: str) -> DataChangingError:
+def _changing(cell_id: str, path: str, change: str) -> DataChangingError:
     name = os.path.basename(path)
     return DataChangingError(
-        f"cell '{cell_id}': {name} changes while it is read ({what}) - wait until it is written, then run again"
+        f"cell '{cell_id}': {name} changes while it is read ({change}) - wait until it is written, then run again"
     )

@@ -1,4 +1,4 @@
-"""Cells read side by side, each from its store entry where nothing changed, else from its raw files and checked."""
+"""The incremental loader: each cell comes from its cache file where nothing changed, else from its raw files."""
 
 from __future__ import annotations
 
@@ -13,39 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from battery_core.data.ingest.cache import CellStore
+import numpy as np
+import pyarrow as pa
+
+from battery_core.data.ingest.cache import CellCache
 from battery_core.data.ingest.cell_tables import CellTables, read_tables
-from battery_core.data.ingest.fingerprint import SeenFile, check_unchanged, look
+from battery_core.data.ingest.fingerprint import FileState, check_unchanged, file_states
 from battery_core.data.sources.base import CellFiles, Source
-from battery_core.data.tables.cell_block import rows_of
 from battery_core.data.tables.schema import checkups_arrow
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from battery_core.data.settings import DataSettings
 
 _BATCH_BYTES = 8 << 20  # raw bytes that one worker reads and checks together: the fixed cost of a check is shared
-_LEAST_BATCH_BYTES = 2 << 20
+_MIN_BATCH_BYTES = 2 << 20
 _BATCH_CELLS = 256
 
 
 @dataclass(frozen=True)
-class ReadBatch:
-    """Cells that were read together.
-
-    Args:
-        cells: each of them, in order.
-        checkups: the rows of all of them, one cell's after the other's.
-    """
-
-    cells: Sequence[ReadCell]
-    checkups: pa.Table
-
-
-@dataclass(frozen=True)
-class ReadCell:
-    """A cell, where its tables are kept, and whether it had to be read."""
+class LoadedCell:
+    """A cell, the cache key of its tables, and whether its raw files had to be read."""
 
     cell_id: str
     key: str
@@ -53,37 +40,50 @@ class ReadCell:
     was_read: bool
 
 
-class CellReading:
-    """Reads the cells of one raw folder.
+@dataclass(frozen=True)
+class LoadedBatch:
+    """Cells that were loaded together.
+
+    Args:
+        cells: each of them, in order.
+        checkups: the rows of all of them, cell by cell.
+    """
+
+    cells: Sequence[LoadedCell]
+    checkups: pa.Table
+
+
+class IncrementalLoader:
+    """Load the cells of one raw folder; only cells whose files, settings or code changed are read.
 
     Args:
         source: the reader.
         raw_dir: the raw folder.
         settings: the data settings.
-        store: where read cells are kept.
-        recipe: settings and code that the tables depend on; with a cell's files it makes the key of its entry.
-        workers: threads; they play no part in the tables.
+        cache: the tables of cells that were read before.
+        recipe: settings and code that the tables depend on; with a cell's files it makes the key of its tables.
+        workers: threads; their number does not change the tables.
     """
 
     def __init__(
-        self, source: Source, raw_dir: Path, settings: DataSettings, store: CellStore, recipe: str, workers: int
+        self, source: Source, raw_dir: Path, settings: DataSettings, cache: CellCache, recipe: str, workers: int
     ) -> None:
         self._source, self._raw, self._settings = source, raw_dir, settings
-        self._store, self._recipe, self._workers = store, recipe, workers
+        self._cache, self._recipe, self._workers = cache, recipe, workers
         self._types = checkups_arrow(source.columns)
 
-    def batches(self, cells: Sequence[CellFiles]) -> Iterator[ReadBatch]:
-        """Every cell, in the order given; only some batches are in memory at any moment.
+    def batches(self, cells: Sequence[CellFiles]) -> Iterator[LoadedBatch]:
+        """Yield every cell in the order of the argument; only a few batches are in memory at any moment.
 
         Raises:
-            DataError: a file or a table is not what it should be.
-            DataChangingError: a raw file changes meanwhile.
+            DataError: a file or a table is not valid.
+            DataChangingError: a raw file changes while it is read.
         """
         with ThreadPoolExecutor(self._workers, thread_name_prefix="cells") as pool:
-            running: deque[Future[ReadBatch]] = deque()
+            running: deque[Future[LoadedBatch]] = deque()
             try:
-                for batch in self._divided(cells):
-                    running.append(pool.submit(self._read, batch))
+                for batch in self._divide(cells):
+                    running.append(pool.submit(self._load, batch))
                     if len(running) > self._workers:
                         yield running.popleft().result()
                 while running:
@@ -91,16 +91,16 @@ class CellReading:
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _divided(self, cells: Sequence[CellFiles]) -> Iterator[list[CellFiles]]:
-        """Batches alike in size, as many for each worker: none waits long for another at the end."""
+    def _divide(self, cells: Sequence[CellFiles]) -> Iterator[list[CellFiles]]:
+        """Yield batches alike in size, as many for each worker: none waits long for another at the end."""
         sizes = [sum(os.stat(os.path.join(self._raw, file)).st_size for file in cell.files) for cell in cells]
         total = sum(sizes)
         rounds = math.ceil(total / (_BATCH_BYTES * self._workers))
-        most = min(_BATCH_BYTES, max(_LEAST_BATCH_BYTES, math.ceil(total / max(1, rounds * self._workers))))
+        target = min(_BATCH_BYTES, max(_MIN_BATCH_BYTES, math.ceil(total / max(1, rounds * self._workers))))
         batch: list[CellFiles] = []
         size = 0
         for cell, n_bytes in zip(cells, sizes, strict=True):
-            if batch and (size + n_bytes / 2 > most or len(batch) >= _BATCH_CELLS):
+            if batch and (size + n_bytes / 2 > target or len(batch) >= _BATCH_CELLS):
                 yield batch
                 batch, size = [], 0
             batch.append(cell)
@@ -108,32 +108,34 @@ class CellReading:
         if batch:
             yield batch
 
-    def _read(self, batch: Sequence[CellFiles]) -> ReadBatch:
-        files, text = look(self._raw, batch, self._source.text_files)
-        keys = [self._key(cell, seen) for cell, seen in zip(batch, files, strict=True)]
-        found = [self._store.load(key) for key in keys]
-        missing = [i for i, tables in enumerate(found) if tables is None]
-        rows = None
+    def _load(self, batch: Sequence[CellFiles]) -> LoadedBatch:
+        states, text = file_states(self._raw, batch, self._source.text_files)
+        keys = [self._key(cell, files) for cell, files in zip(batch, states, strict=True)]
+        tables = {i: cached for i, key in enumerate(keys) if (cached := self._cache.load(key)) is not None}
+        missing = [i for i in range(len(batch)) if i not in tables]
         if missing:
             text = text if len(missing) == len(batch) else None
-            fresh, rows = read_tables(self._source, self._raw, [batch[i] for i in missing], self._settings, text)
-            for i, tables in zip(missing, fresh, strict=True):
-                check_unchanged(batch[i].cell_id, files[i])
-                found[i] = tables
-            self._store.save({keys[i]: tables for i, tables in zip(missing, fresh, strict=True)})
-        kept = [tables for tables in found if tables is not None]
-        if rows is None or len(missing) < len(batch):
-            blocks = {
-                cell.cell_id: tables.checkups for cell, tables in zip(batch, kept, strict=True) if tables.checkups
-            }
-            rows = rows_of(blocks, self._types.names[2:])
+            fresh = read_tables(self._source, self._raw, [batch[i] for i in missing], self._settings, text)
+            for i, cell_tables in zip(missing, fresh, strict=True):
+                check_unchanged(batch[i].cell_id, states[i])
+                self._cache.save(keys[i], cell_tables)
+                tables[i] = cell_tables
         was_read = set(missing)
         cells = [
-            ReadCell(cell.cell_id, key, tables, i in was_read)
-            for i, (cell, key, tables) in enumerate(zip(batch, keys, kept, strict=True))
+            LoadedCell(cell.cell_id, key, tables[i], i in was_read)
+            for i, (cell, key) in enumerate(zip(batch, keys, strict=True))
         ]
-        return ReadBatch(cells, rows.as_arrow(self._types))
+        return LoadedBatch(cells, _join(cells, self._types))
 
-    def _key(self, cell: CellFiles, files: Sequence[SeenFile]) -> str:
+    def _key(self, cell: CellFiles, files: Sequence[FileState]) -> str:
         content = json.dumps([self._recipe, cell.cell_id, [(file.name, file.sha256) for file in files]])
         return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _join(cells: Sequence[LoadedCell], types: pa.Schema) -> pa.Table:
+    """Return the check-ups of cells one after the other, with the column ``cell_id``."""
+    numbers = pa.concat_tables([cell.tables.checkups for cell in cells])
+    codes = np.repeat(np.arange(len(cells)), [cell.tables.checkups.num_rows for cell in cells])
+    names = pa.array([cell.cell_id for cell in cells], types.field("cell_id").type)
+    cell_ids = pa.DictionaryArray.from_arrays(codes, names).cast(names.type)
+    return numbers.add_column(types.get_field_index("cell_id"), types.field("cell_id"), cell_ids)

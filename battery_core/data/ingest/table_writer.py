@@ -66,7 +66,7 @@ class TableWriter:
                 write_batch_size=ROWS_A_GROUP,
             )
         if self._n_waiting:
-            table = pa.concat_tables(self._waiting)
+            table = pa.concat_tables(self._waiting).combine_chunks()  # pages must not depend on the pieces
             self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
             self._digest_more()
         self._waiting, self._n_waiting = [], 0

@@ -6,34 +6,33 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from battery_core.data.tables.cell_block import Block, blocks_of
+import numpy as np
+
 from battery_core.data.tables.cell_rows import CellRows
 from battery_core.data.tables.issues import ALL_CELLS, Issue
 
-_LEAST_ROWS = 5  # below, a column may well stand still
+_MIN_ROWS = 5  # shorter cells may well have a constant column
 
 
 @dataclass(frozen=True)
 class CellSummary:
-    """What the rules across cells need to know of one cell.
+    """The numbers of one cell that rules across cells need.
 
     Args:
         cell_id: the cell.
         rows: its check-ups.
         labels: digest of its capacities, value by value.
-        content: digest of all its numbers.
         ranges: lowest and highest value of each column that has values.
     """
 
     cell_id: str
     rows: int
     labels: str
-    content: str
     ranges: Mapping[str, Sequence[float]]
 
 
-def summarise(rows: CellRows, blocks: Sequence[Block] | None = None) -> list[CellSummary]:
-    """Summaries of cells; ``blocks`` are their numbers as they are kept, where they are made already.
+def summarise(rows: CellRows) -> list[CellSummary]:
+    """Return the summary of each cell.
 
     Example:
         >>> import pandas as pd
@@ -41,9 +40,6 @@ def summarise(rows: CellRows, blocks: Sequence[Block] | None = None) -> list[Cel
         >>> summarise(CellRows.of(rows))[0].ranges
         {'capacity_Ah': [1.9, 2.0]}
     """
-    import numpy as np
-
-    blocks = blocks_of(rows) if blocks is None else blocks
     capacity = np.ascontiguousarray(rows.columns["capacity_Ah"])
     low, high = (np.array([extremes[i] for extremes in rows.ranges.values()]).T.tolist() for i in (0, 1))
     return [
@@ -51,31 +47,30 @@ def summarise(rows: CellRows, blocks: Sequence[Block] | None = None) -> list[Cel
             cell_id=name,
             rows=count,
             labels=hashlib.sha256(capacity[start : start + count].data).hexdigest(),
-            content=block.digest(),
             ranges={c: [a, b] for c, a, b in zip(rows.ranges, lows, highs, strict=True) if a == a},  # not NaN
         )
-        for name, start, count, block, lows, highs in zip(
-            rows.names, rows.starts.tolist(), rows.counts.tolist(), blocks, low, high, strict=True
+        for name, start, count, lows, highs in zip(
+            rows.names, rows.starts.tolist(), rows.counts.tolist(), low, high, strict=True
         )
     ]
 
 
 @dataclass
 class AcrossCells:
-    """Takes cells one by one, in order of their names, and says at the end what is wrong with them together."""
+    """Collect cells one by one, in order of their names; the issues are those of all of them together."""
 
     _cells: list[CellSummary] = field(default_factory=list)
 
     def add(self, cell: CellSummary) -> None:
-        """One more cell."""
+        """Add one cell."""
         self._cells.append(cell)
 
     def issues(self) -> list[Issue]:
-        """Twins and columns that stand still."""
+        """Return twin cells and constant columns."""
         return [*self._twins(), *self._constant()]
 
     def _twins(self) -> list[Issue]:
-        """Cells with the same labels, value by value: one measurement under two names would be in train and test."""
+        """Return cells with equal labels: one measurement under two names could be in train and in test."""
         first: dict[str, str] = {}
         issues = []
         for cell in self._cells:
@@ -86,18 +81,18 @@ class AcrossCells:
         return issues
 
     def _constant(self) -> list[Issue]:
-        """Columns with one value everywhere; and where a column moves in most cells, the cells in which it does not."""
-        long = [cell for cell in self._cells if cell.rows >= _LEAST_ROWS]
+        """Return columns with one value everywhere, and cells in which a column that varies elsewhere is constant."""
+        long_cells = [cell for cell in self._cells if cell.rows >= _MIN_ROWS]
         issues = []
-        for column in dict.fromkeys(column for cell in long for column in cell.ranges):
-            ranges = {cell.cell_id: cell.ranges[column] for cell in long if column in cell.ranges}
-            still = {name: low for name, (low, high) in ranges.items() if low == high}
-            if len(still) == len(ranges) and len(set(still.values())) == 1:
-                value = f"{next(iter(still.values())):.6g}"
-                reason = f"{column} is {value} in every check-up of {len(ranges)} cell(s): it tells a model nothing"
+        for column in dict.fromkeys(column for cell in long_cells for column in cell.ranges):
+            ranges = {cell.cell_id: cell.ranges[column] for cell in long_cells if column in cell.ranges}
+            constant = {name: low for name, (low, high) in ranges.items() if low == high}
+            if len(constant) == len(ranges) and len(set(constant.values())) == 1:
+                value = f"{next(iter(constant.values())):.6g}"
+                reason = f"{column} is {value} in every check-up of {len(ranges)} cell(s): no information"
                 issues.append(Issue(ALL_CELLS, None, "constant_column", column, value, "flagged", reason))
-            elif 2 * len(still) < len(ranges):
-                for name, low in still.items():
-                    reason = f"{column} stands still in this cell and moves in {len(ranges) - len(still)} others"
+            elif 2 * len(constant) < len(ranges):
+                for name, low in constant.items():
+                    reason = f"{column} stands still in this cell and moves in {len(ranges) - len(constant)} others"
                     issues.append(Issue(name, None, "constant_in_cell", column, f"{low:.6g}", "flagged", reason))
         return issues

@@ -30,7 +30,7 @@ def check_quality(
     for cell in summarise(checked.rows):
         across.add(cell)
     check_share(len(checkups), len(checked.quarantined), checked.issues, settings.max_quarantine_share)
-    return checked.kept, checked.issues + across.issues()
+    return checked.checkups, checked.issues + across.issues()
 
 
 def check_share(rows_read: int, rows_quarantined: int, issues: Iterable[Issue], limit: float) -> None:

@@ -1,24 +1,25 @@
-"""Rules on the check-ups of whole cells, each judged by its own rows and by nothing from other cells."""
+"""Rules on the check-ups of one cell; no rule looks at another cell."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from battery_core.data.tables.cell_rows import CellRows
+import numpy as np
+import pandas as pd
+
+from battery_core.data.tables.cell_rows import CellRows, Integers, Numbers
 from battery_core.data.tables.fast_check import are_in_order
 from battery_core.data.tables.issues import Issue, first_of_cells, of_rows
 from battery_core.data.tables.labels import fractions
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.settings import DataSettings
 
 _ROUNDING = 1e-9  # a step of exactly the limit is not over it
-_ONLY_FORWARD = ("cycle_count", "time_days", "throughput_Ah")
-_NOT_MEASURED = {"cell_id", "checkup_index", *_ONLY_FORWARD}
+_MONOTONIC = ("cycle_count", "time_days", "throughput_Ah")
+_NOT_MEASURED = {"cell_id", "checkup_index", *_MONOTONIC}
 _LEAST_COLUMNS = 3  # that must agree before two check-ups count as one measurement written twice
 _POSSIBLE = (0.05, 20.0)  # capacity / nominal capacity of any cell, however aged; outside, a unit is wrong
 _THOUSAND = (200.0, 5000.0)
@@ -28,25 +29,25 @@ _TEMPERATURES = ("temperature_degC", "temperature_mean_degC")
 
 @dataclass(frozen=True)
 class Checked:
-    """Check-ups after the rules: every row that came in is kept or quarantined.
+    """Check-ups after the rules: every input row is usable or quarantined.
 
     Args:
-        kept: rows with a usable label, sorted by cell (as they came) and check-up.
+        checkups: rows with a usable label, sorted by cell (as they came) and check-up.
         quarantined: rows that cannot be scored, or are there twice.
-        findings: everything that looks wrong.
-        rows: the rows kept, as numbers.
+        issues: everything that looks wrong.
+        rows: the usable rows, as numbers.
     """
 
-    kept: pd.DataFrame
+    checkups: pd.DataFrame
     quarantined: pd.DataFrame
     issues: list[Issue]
     rows: CellRows
 
 
 def check_rows(
-    cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettings, numbered: tuple[Any, Any] | None = None
+    cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettings, numbered: tuple[Integers, Any] | None = None
 ) -> Checked:
-    """Check-ups of one cell or of several, judged cell by cell.
+    """Apply every rule to the check-ups of one cell or of several, cell by cell.
 
     Only a row that cannot be scored (no finite, positive capacity) or that is there twice is taken out. A suspicious
     label is flagged and kept: cleaning test rows on the label would make the error look better than it is.
@@ -60,9 +61,6 @@ def check_rows(
     Raises:
         DataError: a cell has no usable label at all, or its capacity or temperature is in another unit.
     """
-    import numpy as np
-    import pandas as pd
-
     capacity = checkups["capacity_Ah"].to_numpy(dtype=float)
     unusable = ~(np.isfinite(capacity) & (capacity > 0))
     codes, names = numbered or pd.factorize(checkups["cell_id"])  # from here on, cells are numbers: quick to compare
@@ -75,28 +73,22 @@ def check_rows(
     out = unusable | repeated
     _check_cells_have_labels(names, codes[~out])
     is_whole = not out.any()  # as nearly always: nothing is copied
-    kept, codes = _in_order(checkups, codes) if is_whole else _in_order(checkups[~out], codes[~out])
-    rows = CellRows.of(kept, codes, names)
-    for rule in (_units, _implausible, _backwards, _written_twice, _far_from_set_point):
+    usable, codes = _in_order(checkups, codes) if is_whole else _in_order(checkups[~out], codes[~out])
+    rows = CellRows.of(usable, codes, names)
+    for rule in (_unit_issues, _implausible_labels, _non_monotonic, _repeated_measurements, _set_point_deviations):
         issues += rule(cells, rows, settings)
-    return Checked(kept, checkups.iloc[:0] if is_whole else checkups[out], issues, rows)
+    return Checked(usable, checkups.iloc[:0] if is_whole else checkups[out], issues, rows)
 
 
 def _repeated(codes: Any, index: Any) -> Any:
-    """Whether the same check-up of the same cell is there before."""
-    import numpy as np
-    import pandas as pd
-
+    """Return whether the same check-up of the same cell is in an earlier row."""
     if are_in_order(codes, index, strictly=True):
         return np.zeros(len(codes), dtype=bool)
     return pd.DataFrame({"cell": codes, "index": index}).duplicated().to_numpy()
 
 
 def _in_order(rows: pd.DataFrame, codes: Any) -> tuple[pd.DataFrame, Any]:
-    """Cells as they came, each one's check-ups in order, and the cell of each row."""
-    import numpy as np
-    import pandas as pd
-
+    """Return the rows with each cell's check-ups in order, and the cell of each row; cells keep their order."""
     index = rows["checkup_index"].to_numpy()
     if not are_in_order(codes, index):
         order = np.lexsort((index, codes))
@@ -105,44 +97,38 @@ def _in_order(rows: pd.DataFrame, codes: Any) -> tuple[pd.DataFrame, Any]:
     return rows if is_numbered else rows.reset_index(drop=True), codes
 
 
-def _check_cells_have_labels(names: Any, kept: Any) -> None:
-    import numpy as np
-
-    counts = np.bincount(kept, minlength=len(names))
-    if bare := sorted(str(name) for name, count in zip(names, counts, strict=True) if count == 0):
+def _check_cells_have_labels(names: Any, codes: Integers) -> None:
+    counts = np.bincount(codes, minlength=len(names))
+    if unlabelled := sorted(str(name) for name, count in zip(names, counts, strict=True) if count == 0):
         raise DataError(
-            f"cell '{bare[0]}': no check-up has a usable capacity_Ah (all missing, infinite or not positive)"
-            f"{f', nor in {len(bare) - 1} more cells' if len(bare) > 1 else ''} - "
+            f"cell '{unlabelled[0]}': no check-up has a usable capacity_Ah (all missing, infinite or not positive)"
+            f"{f', nor in {len(unlabelled) - 1} more cells' if len(unlabelled) > 1 else ''} - "
             "mend the label column in the raw file or take the file out"
         )
 
 
-def _units(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
-    """Refuses a capacity that no cell of its nominal capacity can have: a unit was mistaken somewhere."""
-    import numpy as np
-
+def _unit_issues(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
+    """Refuse a capacity that no cell of its nominal capacity can have: a unit is wrong."""
     nominal = _by_cell(cells, "nominal_capacity_Ah", rows)
-    nominal[nominal <= 0] = np.nan  # said where SOH is made
+    nominal[nominal <= 0] = np.nan  # refused where SOH is computed
     low, high, _ = rows.ranges["capacity_Ah"]
-    for i in _perhaps(low / nominal < _POSSIBLE[0], high / nominal > _POSSIBLE[1]):
+    for i in _candidates(low / nominal < _POSSIBLE[0], high / nominal > _POSSIBLE[1]):
         median = rows.median("capacity_Ah", i)
         ratio = median / nominal[i]
         if ratio < _POSSIBLE[0] or ratio > _POSSIBLE[1]:
             raise DataError(
                 f"cell '{rows.names[i]}': median capacity_Ah is {median:.6g}, {ratio:.3g} times the nominal "
-                f"{nominal[i]:.6g} Ah; expected {_POSSIBLE[0]:g} to {_POSSIBLE[1]:g} times - {_likely(ratio)}"
+                f"{nominal[i]:.6g} Ah; expected {_POSSIBLE[0]:g} to {_POSSIBLE[1]:g} times - {_likely_error(ratio)}"
             )
     return []
 
 
-def _perhaps(*signs: Any) -> list[int]:
-    """Cells whose lowest or highest value is out of bounds: only there may the median be, and only there it is made."""
-    import numpy as np
-
+def _candidates(*signs: Any) -> list[int]:
+    """Return cells whose lowest or highest value is out of bounds: only there the median may be, and is computed."""
     return [int(i) for i in np.flatnonzero(np.logical_or.reduce(signs))]
 
 
-def _likely(ratio: float) -> str:
+def _likely_error(ratio: float) -> str:
     if _THOUSAND[0] <= ratio <= _THOUSAND[1]:
         return "the capacity is likely in mAh: state the unit in its header or column map"
     if _THOUSAND[0] <= 1 / ratio <= _THOUSAND[1]:
@@ -150,39 +136,35 @@ def _likely(ratio: float) -> str:
     return "check the unit of the capacity and the nominal capacity of this cell"
 
 
-def _implausible(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
-    """Labels outside the plausible range, and steps that are a knee or a fault: kept, but said."""
-    import numpy as np
-
+def _implausible_labels(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
+    """Flag labels outside the plausible range, and steps that are a knee or a fault."""
     capacity = rows.columns["capacity_Ah"]
     first = capacity[rows.starts] if settings.soh_reference == "first_checkup" else None
     nominal = _by_cell(cells, "nominal_capacity_Ah", rows) if first is None else first
     references = dict(zip(rows.names, nominal.tolist(), strict=True))
     value = fractions(capacity, rows.codes, rows.names, references, settings.soh_reference)
-    outside = (value < settings.soh_min) | (value > settings.soh_max)
+    implausible = (value < settings.soh_min) | (value > settings.soh_max)
     step = rows.step(value)
     wide = f"SOH outside {settings.soh_min:g} to {settings.soh_max:g}"
     steep = f"SOH step of more than {settings.soh_max_step:g} since the check-up before, a knee or a fault,"
     return [
-        *first_of_cells(rows, outside, value, "soh_range", "capacity_Ah", wide),
+        *first_of_cells(rows, implausible, value, "soh_range", "capacity_Ah", wide),
         *first_of_cells(rows, np.abs(step) > settings.soh_max_step + _ROUNDING, step, "soh_step", "capacity_Ah", steep),
     ]
 
 
-def _backwards(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
-    """Time, cycles and throughput never decrease from one check-up to the next."""
+def _non_monotonic(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
+    """Flag time, cycles and throughput that decrease from one check-up to the next."""
     issues = []
-    for column in _ONLY_FORWARD:
+    for column in _MONOTONIC:
         if column in rows.columns:
             step = rows.step(rows.columns[column])
-            issues += first_of_cells(rows, step < -_ROUNDING, step, "runs_backwards", column, f"{column} decreases")
+            issues += first_of_cells(rows, step < -_ROUNDING, step, "non_monotonic", column, f"{column} decreases")
     return issues
 
 
-def _written_twice(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
-    """A check-up whose every measured number is that of the one before: one measurement under two numbers."""
-    import numpy as np
-
+def _repeated_measurements(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
+    """Flag check-ups with the numbers of the previous one: one measurement under two check-up numbers."""
     columns = [values for name, values in rows.columns.items() if name not in _NOT_MEASURED]
     if len(columns) < _LEAST_COLUMNS:
         return []
@@ -192,20 +174,22 @@ def _written_twice(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) 
     if not len(places):
         return []
     now, before = (np.stack([values[some] for values in columns], axis=1) for some in (places, places - 1))
-    there = ~np.isnan(now)
-    same[places] = ((now == before) | (~there & np.isnan(before))).all(axis=1) & (there.sum(axis=1) >= _LEAST_COLUMNS)
-    what = "every measured number is that of the check-up before"
-    return first_of_cells(rows, same, capacity, "same_as_before", "capacity_Ah", what)
+    is_measured = ~np.isnan(now)
+    same[places] = ((now == before) | (~is_measured & np.isnan(before))).all(axis=1) & (
+        is_measured.sum(axis=1) >= _LEAST_COLUMNS
+    )
+    text = "every measured number is that of the check-up before"
+    return first_of_cells(rows, same, capacity, "same_as_before", "capacity_Ah", text)
 
 
-def _far_from_set_point(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
-    """The temperature measured while a cell aged, against the chamber's; kelvin is refused."""
+def _set_point_deviations(cells: pd.DataFrame, rows: CellRows, settings: DataSettings) -> list[Issue]:
+    """Flag a measured temperature far from the set-point of the chamber; refuse kelvin."""
     issues = []
     set_points = _by_cell(cells, "ambient_temperature_degC", rows)
     most = settings.max_temperature_offset_K
     for column in [name for name in rows.columns if name.endswith(_TEMPERATURES)]:
         low, high, _ = rows.ranges[column]
-        for i in _perhaps(high >= _KELVIN[0], low - set_points < -most, high - set_points > most):
+        for i in _candidates(high >= _KELVIN[0], low - set_points < -most, high - set_points > most):
             cell, median = rows.names[i], rows.median(column, i)
             if _KELVIN[0] <= median <= _KELVIN[1]:
                 raise DataError(
@@ -219,9 +203,7 @@ def _far_from_set_point(cells: pd.DataFrame, rows: CellRows, settings: DataSetti
     return issues
 
 
-def _by_cell(cells: pd.DataFrame, column: str, rows: CellRows) -> Any:
-    """What the table of cells states of each cell, NaN where it says nothing; shape (cells,)."""
-    import numpy as np
-
-    known = dict(zip(cells["cell_id"].tolist(), cells[column].tolist(), strict=True)) if column in cells else {}
-    return np.array([known.get(name, np.nan) for name in rows.names], dtype=float)
+def _by_cell(cells: pd.DataFrame, column: str, rows: CellRows) -> Numbers:
+    """Return a column of the table of cells by cell, NaN where it has no value; shape (cells,)."""
+    values = dict(zip(cells["cell_id"].tolist(), cells[column].tolist(), strict=True)) if column in cells else {}
+    return np.array([values.get(name, np.nan) for name in rows.names], dtype=float)

@@ -56,12 +56,12 @@ class BatchTables:
     """The tables of several cells, one cell's rows after the other's, in the order in which the cells were asked for.
 
     Args:
-        whole: the tables of all of them.
+        tables: the tables of all of them.
         rows_read: check-up rows in the raw files, cell by cell.
-        curve_rows: rows of each cell in ``whole.curves``; None for a cell without time series.
+        curve_rows: rows of each cell in ``tables.curves``; None for a cell without time series.
     """
 
-    whole: SourceTables
+    tables: SourceTables
     rows_read: tuple[int, ...]
     curve_rows: tuple[int | None, ...]
 
@@ -162,7 +162,7 @@ class Source(ABC):
 
     def read(self, raw_dir: Path, settings: DataSettings) -> SourceTables:
         """The canonical tables of all cells in memory; a run goes batch by batch instead."""
-        return self.read_cells(raw_dir, self.cell_files(raw_dir, settings), settings).whole
+        return self.read_cells(raw_dir, self.cell_files(raw_dir, settings), settings).tables
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
         """Cell ids that publications on this source test on; empty where there is no such convention."""

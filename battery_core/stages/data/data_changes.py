@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from battery_core.artifacts import StageResult
-from battery_core.data.ingest.changes import changes_between, in_words
+from battery_core.data.ingest.changes import changes_between, describe_changes
 from battery_core.data.versioning.store import VersionStore
 from battery_core.jobs import JobSpec
 from battery_core.release.model_registry import CHALLENGER, CHAMPION, ModelRegistry, Version
@@ -71,7 +71,7 @@ def _named(version: Version) -> str:
 def _said(changes: dict[str, Any] | None) -> str:
     if changes is None:
         return "what is new in the data cannot be told, its tables are not in the version store"
-    return in_words(changes) or "the check-ups are the same"
+    return describe_changes(changes) or "the check-ups are the same"
 
 
 def _changes(version: Version, tables: StageResult) -> dict[str, Any] | None:

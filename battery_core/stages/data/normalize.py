@@ -15,10 +15,9 @@ import pandas as pd
 
 from battery_core.artifacts import StageResult
 from battery_core.code_version import code_version
-from battery_core.data.ingest.cache import CellStore
-from battery_core.data.ingest.changes import Changes, in_words
-from battery_core.data.ingest.loader import CellReading, ReadCell
-from battery_core.data.ingest.manifest import Manifest, changes_since
+from battery_core.data.ingest.cache import CellCache
+from battery_core.data.ingest.changes import Changes, Manifest, changes_since, describe_changes
+from battery_core.data.ingest.loader import IncrementalLoader, LoadedCell
 from battery_core.data.ingest.progress import Progress
 from battery_core.data.ingest.table_writer import TableWriter
 from battery_core.data.quality import checks as quality
@@ -90,19 +89,19 @@ def normalize(
     if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
         return StageResult(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
     place = settings.folder("data") / "cells" / name
-    store, cell_recipe = CellStore(place), stage_key(name, said, code_version(CellReading, reader))
+    cache, cell_recipe = CellCache(place), stage_key(name, said, code_version(IncrementalLoader, reader))
     cells = sorted(source.cell_files(raw_folder, given), key=lambda cell: cell.cell_id)
     workers = given.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    reading = CellReading(source, raw_folder, given, store, cell_recipe, workers)
+    loader = IncrementalLoader(source, raw_folder, given, cache, cell_recipe, workers)
     with whole_folder(folder) as part:
         with Progress(len(cells), f"normalize: {source.label}: cells", say) as progress:
-            outcome = _write_tables(part, source, reading, cells, progress)
+            outcome = _write_tables(part, source, loader, cells, progress)
         _write_findings(part, source, outcome, given)
         files = {file.name: outcome.files.get(file.name) or file_sha256(file) for file in sorted(part.iterdir())}
         version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
         write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
-    changes = _changes(place / _MANIFEST, folder, version, outcome, store)
-    store.prune(given.keep_cells_days, outcome.keys)
+    changes = _changes(place / _MANIFEST, folder, version, outcome, cache)
+    cache.prune(given.keep_cells_days, outcome.keys)
     return StageResult(folder, version, False, f"normalize: {source.label}: {_in_words(outcome, changes)}")
 
 
@@ -116,7 +115,7 @@ def _whole(folder: Path, files: dict[str, str]) -> bool:
 
 
 def _write_tables(
-    folder: Path, source: Source, reading: CellReading, cells: list[CellFiles], progress: Progress
+    folder: Path, source: Source, loader: IncrementalLoader, cells: list[CellFiles], progress: Progress
 ) -> _Outcome:
     """Every cell's rows to the end of the tables, in order of the cells' names."""
     outcome = _Outcome()
@@ -127,8 +126,8 @@ def _write_tables(
             folder / "curves.parquet", schema.curves_arrow(), rows=1, optional=True, compression="zstd"
         ) as curves,
     ):
-        for batch in reading.batches(cells):
-            checkups.add(batch.checkups, [cell.tables.n_checkups for cell in batch.cells])
+        for batch in loader.batches(cells):
+            checkups.add(batch.checkups, [cell.tables.checkups.num_rows for cell in batch.cells])
             for cell in batch.cells:
                 if cell.tables.quarantined is not None:
                     quarantine.add(cell.tables.quarantined)
@@ -143,12 +142,12 @@ def _write_tables(
     return outcome
 
 
-def _count(outcome: _Outcome, cell: ReadCell) -> None:
+def _count(outcome: _Outcome, cell: LoadedCell) -> None:
     tables = cell.tables
     outcome.keys.add(cell.key)
     outcome.cells_read += cell.was_read
     outcome.rows_read += tables.rows_read
-    outcome.rows_kept += tables.n_checkups
+    outcome.rows_kept += tables.checkups.num_rows
     outcome.rows_quarantined += 0 if tables.quarantined is None else tables.quarantined.num_rows
     outcome.issues += tables.issues
     if tables.cell is not None and tables.summary is not None:
@@ -187,10 +186,10 @@ def _a_line_a_finding(about: dict[str, Any]) -> str:
     return text.replace('"findings": []', f'"findings": [\n{lines}\n  ]', 1) if lines else text
 
 
-def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, store: CellStore) -> Changes:
+def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, cache: CellCache) -> Changes:
     """What is new since the tables that were made before these; kept for the report."""
     before, now = Manifest.from_json(read_json(file)), Manifest(version, outcome.manifest)
-    changes = changes_since(before, now, store)
+    changes = changes_since(before, now, cache)
     if before is None or before.version != version:
         write_json(changes_file(folder), {"version": version, **changes})
         write_text(file, json.dumps(now.as_json()))
@@ -200,8 +199,10 @@ def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, store: C
 def _in_words(outcome: _Outcome, changes: Changes) -> str:
     taken_out = f", {outcome.rows_quarantined} quarantined" if outcome.rows_quarantined else ""
     before = changes["previous_version"]
-    news = f"new since version {before[:12]}: {in_words(changes) or 'nothing'}" if before else "the first version"
+    new = (
+        f"new since version {before[:12]}: {describe_changes(changes) or 'nothing'}" if before else "the first version"
+    )
     return (
         f"{len(outcome.cells)} cells, {outcome.rows_kept} check-ups{taken_out}; {outcome.cells_read} cells read, "
-        f"{len(outcome.keys) - outcome.cells_read} unchanged; {news}"
+        f"{len(outcome.keys) - outcome.cells_read} unchanged; {new}"
     )

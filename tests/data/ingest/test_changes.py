@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.data.ingest.changes import changes_between, in_words
+from battery_core.data.ingest.changes import changes_between, describe_changes
 
 
 def table(**cells: list[float]) -> pd.DataFrame:
@@ -21,7 +21,7 @@ def test_nothing_new_whatever_the_order_of_rows_and_columns():
     assert found == {
         "previous_version": "v1", "new_cells": [], "gone_cells": [], "grown_cells": {}, "changed_cells": [],
     }  # fmt: skip
-    assert in_words(found) == ""
+    assert describe_changes(found) == ""
 
 
 def test_without_an_earlier_table_every_cell_is_new():
@@ -37,7 +37,10 @@ def test_cells_that_came_went_grew_and_were_corrected_are_told_apart():
     assert found["gone_cells"] == ["C"]
     assert found["grown_cells"] == {"A": 2, "B": 1}
     assert found["changed_cells"] == ["B"]  # its missing reading has a value now; A only grew
-    assert in_words(found) == "1 cell new (D), 1 gone (C), 2 grown by 3 check-ups (A, B), 1 with corrected rows (B)"
+    assert (
+        describe_changes(found)
+        == "1 cell new (D), 1 gone (C), 2 grown by 3 check-ups (A, B), 1 with corrected rows (B)"
+    )
 
 
 def test_a_row_that_is_gone_is_a_correction():

@@ -113,7 +113,7 @@ def test_what_only_grows_must_not_run_backwards(column):
     checkups.loc[9, column] = checkups.loc[8, column] - 1.0
     _, issues = check_quality(cells, checkups, DataSettings())
     found = [(f.cell_id, f.row, f.rule, f.column, f.value) for f in issues]
-    assert found == [("B", 3, "runs_backwards", column, "-1")]
+    assert found == [("B", 3, "non_monotonic", column, "-1")]
 
 
 def test_a_new_cell_begins_its_own_time():
@@ -185,7 +185,7 @@ def test_a_column_that_stands_still_in_one_cell_of_many_is_flagged():
 def test_three_copies_of_a_checkup_are_two_quarantined_rows():
     cells, checkups = long_tables()
     checked = check_rows(cells, pd.concat([checkups, checkups.iloc[[2, 2]]], ignore_index=True), DataSettings())
-    assert (len(checked.kept), len(checked.quarantined)) == (12, 2)
+    assert (len(checked.checkups), len(checked.quarantined)) == (12, 2)
     assert checked.quarantined[["cell_id", "checkup_index"]].to_numpy().tolist() == [["A", 2]] * 2
 
 
@@ -198,4 +198,4 @@ def test_a_cell_is_judged_by_itself():
     alone = [check_rows(cells, rows, DataSettings()) for _, rows in checkups.groupby("cell_id")]
     order = lambda f: (f.cell_id, f.row, f.rule)  # noqa: E731
     assert sorted(together.issues, key=order) == sorted((f for one in alone for f in one.issues), key=order)
-    pd.testing.assert_frame_equal(together.kept, pd.concat([one.kept for one in alone], ignore_index=True))
+    pd.testing.assert_frame_equal(together.checkups, pd.concat([one.checkups for one in alone], ignore_index=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from battery_core.artifacts import StageResult
-from battery_core.data.ingest import fingerprint as cell_files
-from battery_core.data.ingest import loader as cell_reading
-from battery_core.data.ingest.cache import CellStore
-from battery_core.data.ingest.loader import CellReading
+from battery_core.data.ingest import fingerprint, loader
+from battery_core.data.ingest.cache import CellCache
+from battery_core.data.ingest.loader import IncrementalLoader
 from battery_core.data.quality.quarantine import quarantine_shown
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources import raw_text
@@ -46,8 +44,8 @@ def hashes(folder: Path) -> dict[str, str]:
     return {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
 
 
-def packs(settings: Settings) -> list[Path]:
-    return sorted((settings.folder("data") / "cells" / "xjtu").glob("*.cells"))
+def cached(settings: Settings) -> list[Path]:
+    return sorted((settings.folder("data") / "cells" / "xjtu").glob("*.arrow"))
 
 
 def test_a_file_that_comes_and_goes_again_reads_only_itself(fetched: Make, read: list[str]) -> None:
@@ -93,19 +91,19 @@ def test_a_corrected_number_is_told_from_a_new_one(fetched: Make) -> None:
 
 
 def test_the_way_there_leaves_no_trace(fetched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers, batches, what was kept, what was there before: the same bytes."""
+    """Workers, batches, cached tables, earlier tables: the same bytes."""
     plain = normalize(fetched(data__workers=1))
     wanted = hashes(plain.path)
     for name in ("checkups", "cells", "quarantine"):
         (plain.path / f"{name}.parquet").unlink()
     again = normalize(fetched(data__workers=3))
     assert (hashes(again.path), again.version, again.skipped) == (wanted, plain.version, False)
-    (pack,) = packs(fetched())
-    pack.write_bytes(pack.read_bytes()[: pack.stat().st_size // 2])
-    monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 2)
+    for file in cached(fetched())[:6]:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    monkeypatch.setattr(loader, "_BATCH_CELLS", 2)
     (plain.path / "cells.parquet").unlink()
     mixed = normalize(fetched(data__workers=4))
-    assert re.search(r"[56] unchanged", mixed.message)  # of twelve, about half a pack
+    assert "6 cells read, 6 unchanged" in mixed.message
     assert hashes(mixed.path) == wanted
     assert normalize(fetched(data__workers=2)).skipped  # the number of workers is in no key
 
@@ -147,7 +145,7 @@ def test_nothing_quarantined_is_said_too(fetched: Make) -> None:
 
 
 def test_twins_are_found_across_batches_and_runs(fetched: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell_reading, "_BATCH_CELLS", 1)
+    monkeypatch.setattr(loader, "_BATCH_CELLS", 1)
     normalize(fetched())
     raw(fetched(), "3C_battery-9").write_bytes(raw(fetched(), "2C_battery-1").read_bytes())
     tables: StageResult = normalize(fetched())
@@ -177,8 +175,8 @@ def test_a_raw_file_is_read_once_to_be_hashed_and_parsed(fetched: Make, monkeypa
         return plain(path, *rest)
 
     monkeypatch.setattr(raw_text, "_read", told)
-    monkeypatch.setattr(cell_files, "file_sha256", lambda path: pytest.fail(f"{path} is read again"))
-    monkeypatch.setattr(cell_files, "_CLOCK_S", -1.0)  # no file is so young that it must be looked at again
+    monkeypatch.setattr(fingerprint, "file_sha256", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr(fingerprint, "_CLOCK_S", -1.0)  # no file is so young that it must be looked at again
     tables = normalize(fetched())
     assert sorted(opened) == read_table(tables.path, "cells")["cell_id"].tolist()
 
@@ -188,8 +186,8 @@ def test_batches_are_alike_for_all_workers_and_leave_out_no_cell(tmp_path: Path)
     for i, cell in enumerate(cells):
         (tmp_path / cell.files[0]).write_bytes(b"x" * (400_000 + 1000 * i))
     for workers, wanted in ((1, 3), (2, 4), (3, 3), (4, 4)):  # 16.8 MB, 8 MiB at most, as many for each worker
-        reading = CellReading(XJTU(), tmp_path, DataSettings(), CellStore(tmp_path), "", workers)
-        batches = list(reading._divided(cells))
+        incremental = IncrementalLoader(XJTU(), tmp_path, DataSettings(), CellCache(tmp_path), "", workers)
+        batches = list(incremental._divide(cells))
         assert [cell for batch in batches for cell in batch] == cells
         assert len(batches) == wanted
         assert max(map(len, batches)) - min(map(len, batches)) <= 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from battery_core.data.ingest import fingerprint as cell_files
+from battery_core.data.ingest import fingerprint
 from battery_core.data.sources.base import BatchTables
 from battery_core.data.sources.charge_statistics.source import XJTU
 from battery_core.data.tables.issues import Issue
@@ -56,7 +56,7 @@ def test_even_a_change_without_a_new_date_is_noticed(
     fetched: Make, after_reading: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clock of two seconds cannot tell two writes apart; the content can."""
-    monkeypatch.setattr(cell_files, "_stat", lambda path: (1, 2, 10**20, 4))  # always young, never another
+    monkeypatch.setattr(fingerprint, "_stat", lambda path: (1, 2, 10**20, 4))  # always young, never another
 
     def writes(raw_dir: Path, batch: BatchTables) -> BatchTables:
         edit(raw_dir / "2C_battery-1.csv")
@@ -68,33 +68,33 @@ def test_even_a_change_without_a_new_date_is_noticed(
 
 
 def loses(batch: BatchTables) -> BatchTables:
-    return replace(batch, whole=replace(batch.whole, checkups=batch.whole.checkups.drop(index=11)))
+    return replace(batch, tables=replace(batch.tables, checkups=batch.tables.checkups.drop(index=11)))
 
 
 def renames(batch: BatchTables) -> BatchTables:
-    return replace(batch, whole=replace(batch.whole, checkups=batch.whole.checkups.assign(cell_id="other")))
+    return replace(batch, tables=replace(batch.tables, checkups=batch.tables.checkups.assign(cell_id="other")))
 
 
 def swaps(batch: BatchTables) -> BatchTables:
-    checkups = batch.whole.checkups
+    checkups = batch.tables.checkups
     names = {"2C_battery-1": "2C_battery-2", "2C_battery-2": "2C_battery-1"}
     return replace(
-        batch, whole=replace(batch.whole, checkups=checkups.assign(cell_id=checkups["cell_id"].replace(names)))
+        batch, tables=replace(batch.tables, checkups=checkups.assign(cell_id=checkups["cell_id"].replace(names)))
     )
 
 
 def interleaves(batch: BatchTables) -> BatchTables:
-    whole = batch.whole
-    return replace(batch, whole=replace(whole, checkups=whole.checkups.sort_values("checkup_index", kind="stable")))
+    whole = batch.tables
+    return replace(batch, tables=replace(whole, checkups=whole.checkups.sort_values("checkup_index", kind="stable")))
 
 
 def leaves_out(batch: BatchTables) -> BatchTables:
-    return replace(batch, whole=replace(batch.whole, cells=batch.whole.cells.iloc[1:]))
+    return replace(batch, tables=replace(batch.tables, cells=batch.tables.cells.iloc[1:]))
 
 
 def finds_in_another(batch: BatchTables) -> BatchTables:
     finding = Issue("other", 0, "non_finite", "capacity_Ah", "nan", "flagged", "no number")
-    return replace(batch, whole=replace(batch.whole, issues=[finding]))
+    return replace(batch, tables=replace(batch.tables, issues=[finding]))
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ class ChargeStatistics(Source):
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
         """One check-up a cycle: checkup_index is the row from 0, cycle_count the row from 1, as the file has them."""
-        return self.read_cells(raw_dir, [cell], settings).whole
+        return self.read_cells(raw_dir, [cell], settings).tables
 
     def read_cells(
         self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
