@@ -124,14 +124,15 @@ def _failed(error: BaseException) -> None:
 
 def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
     from battery_core.files import read_json
-    from battery_core.reporting.tables.report import by_condition, leaderboard
+    from battery_core.reporting.tables.report import condition_table, model_table
+    from battery_core.reporting.tables.rows import print_table
     from battery_core.stages.evaluation.report_page import PAGE_FILE
     from battery_core.stages.registry import tracking_uri
 
     folder = outcome.report
     report = read_json(Path(folder) / "report.json")
-    print_table(f"Test cells of {report['label']}: {len(report['split']['test_cells'])} cells", leaderboard(report))
-    print_table("MAPE per cell by condition", by_condition(report))
+    print_table(f"Test cells of {report['label']}: {len(report['split']['test_cells'])} cells", model_table(report))
+    print_table("MAPE per cell by condition", condition_table(report))
     if report["probe_verdict"]:
         print(f"note: {report['probe_verdict']}\n")
     champion = f"version {outcome.champion}" if outcome.champion else "none yet"
@@ -149,20 +150,3 @@ def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
         (f"tensorboard --logdir {quote(str(artifacts / 'runs'))}", "learning curves, http://127.0.0.1:6006"),
     ):
         print(f"  {command:<40}  # {what}")
-
-
-def print_table(title: str, rows: list[dict[str, str]]) -> None:
-    """Rows as a table that fits a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in rows[0]:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(row.get(column, "") for column in rows[0]))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
-    console.print(table)
-    console.print()

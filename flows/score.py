@@ -57,9 +57,9 @@ def say(scored: ScoringResult, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
     import pandas as pd
 
+    from battery_core.reporting.tables.rows import print_table
     from battery_core.reporting.tables.scoring import score_flags, score_table
     from battery_core.stages.scoring.score import FIGURE_FILE, SCORES_FILE
-    from flows.command_line import print_table
 
     rows = score_table(pd.read_parquet(scored.folder / SCORES_FILE), most=12)
     print_table("Cells by urgency", rows)

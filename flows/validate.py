@@ -61,12 +61,12 @@ def validate(source: str | None = None, settings: dict[str, Any] | None = None) 
 def say(report: StageResult, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
     from battery_core.files import read_json
-    from battery_core.reporting.tables.cross_validation import rows_for_people
-    from flows.command_line import print_table
+    from battery_core.reporting.tables.cross_validation import cross_validation_table
+    from battery_core.reporting.tables.rows import print_table
 
     content = read_json(report.path)
     over = f"{content['cells']} cells, {content['folds']} folds, {content['seeds']} seeds"
-    print_table(f"Cross-validation on {content['source']}: {over}", rows_for_people(content))
+    print_table(f"Cross-validation on {content['source']}: {over}", cross_validation_table(content))
     print(f"Wilcoxon signed-rank over cells, Holm-corrected; {report.path}; {seconds:.0f} s")
 
 

@@ -18,7 +18,8 @@ from prefect.logging import get_run_logger
 
 from battery_core.artifacts import StageResult
 from battery_core.files import read_json
-from battery_core.reporting.tables.report import by_condition, leaderboard
+from battery_core.reporting.tables.report import condition_table, model_table
+from battery_core.reporting.tables.run_page import evaluation_markdown
 from battery_core.settings import Settings
 from battery_core.stages.data.data_changes import DataChanges
 from battery_core.stages.evaluation import evaluate as stage
@@ -53,10 +54,10 @@ def show(report: dict[str, Any], folder: Path) -> None:
     """Tables and plots of a report as Prefect artefacts."""
     key, label = report["source"].replace("_", "-"), report["label"]
     create_table_artifact(
-        table=leaderboard(report), key=f"models-{key}", description=f"Models and baselines on test cells of {label}"
+        table=model_table(report), key=f"models-{key}", description=f"Models and baselines on test cells of {label}"
     )
     create_table_artifact(
-        table=by_condition(report), key=f"conditions-{key}", description=f"MAPE per cell by condition, {label}"
+        table=condition_table(report), key=f"conditions-{key}", description=f"MAPE per cell by condition, {label}"
     )
     for name, what in {"parity": "parity plot", "fade": "fade plot", **DATA_FIGURES}.items():
         picture = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
@@ -69,24 +70,6 @@ def show(report: dict[str, Any], folder: Path) -> None:
         key=f"report-{key}",
         description=f"Model card, tables and figures in one page, {label}: `{folder / PAGE_FILE}`",
     )
-    create_markdown_artifact(markdown=_words(report), key=f"data-{key}", description=f"Data of this run, {label}")
-
-
-def _words(report: dict[str, Any]) -> str:
-    rows, split = report["rows"], report["split"]
-    lines = [
-        f"# {report['label']}",
-        f"- data version `{report['data_version']}` (the md5 DVC keeps for the raw data)",
-        f"- {rows['rows_read']} check-ups read, {rows['rows_quarantined']} quarantined",
-        f"- rows: {rows['train']} train, {rows['val']} validation, {rows['test']} test, {rows['unused']} unused",
-        f"- split `{split['strategy']}`, test cells: {', '.join(split['test_cells'])}",
-        f"- SOH relative to `{report['soh_reference']}` capacity",
-    ]
-    lines += [f"- new: {report['news']['message']}"] if report.get("news") else []
-    lines += [f"- most different in the test cells: {_most_different(report['drift'])}"] if report.get("drift") else []
-    return "\n".join(lines + ([f"\n**{report['probe_verdict']}**"] if report["probe_verdict"] else []))
-
-
-def _most_different(drift: Sequence[dict[str, Any]]) -> str:
-    """Distance of distributions, 0 alike to 1 apart."""
-    return ", ".join(f"{line['feature']} {line['ks']:.2f}" for line in drift[:3])
+    create_markdown_artifact(
+        markdown=evaluation_markdown(report), key=f"data-{key}", description=f"Data of this run, {label}"
+    )

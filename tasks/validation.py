@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 
 from battery_core.artifacts import StageResult
 from battery_core.files import read_json
-from battery_core.reporting.tables.cross_validation import rows_for_people
+from battery_core.reporting.tables.cross_validation import cross_validation_table
 from battery_core.settings import Settings
 from battery_core.stages.evaluation import cross_validate as stage
 from battery_core.stages.evaluation.cross_validate import FoldJob
@@ -27,7 +27,7 @@ def validate(settings: Settings, tables: StageResult, jobs: Sequence[FoldJob], f
     report = stage.validate(settings, tables, jobs, folder, log.info)
     log.info(report.message)
     create_table_artifact(
-        table=rows_for_people(read_json(report.path)),
+        table=cross_validation_table(read_json(report.path)),
         key=f"validation-{settings.data.source.replace('_', '-')}",
         description=report.message,
     )

@@ -10,6 +10,7 @@ from prefect.logging import get_run_logger
 
 from battery_core.artifacts import StageResult
 from battery_core.jobs import JobSpec
+from battery_core.reporting.tables.run_page import data_changes_markdown
 from battery_core.settings import Settings
 from battery_core.stages.data import data_changes as comparing
 from battery_core.stages.data import snapshot as keeping
@@ -40,21 +41,8 @@ def news(settings: Settings, raw: StageResult, tables: StageResult, specs: Seque
     found = comparing.news(settings, raw, tables, specs)
     get_run_logger().info("news: %s", found.message)
     create_markdown_artifact(
-        key=f"news-{settings.data.source.replace('_', '-')}", markdown=in_words(found), description=found.message
+        key=f"news-{settings.data.source.replace('_', '-')}",
+        markdown=data_changes_markdown(found.message, found.changes),
+        description=found.message,
     )
     return found
-
-
-def in_words(found: DataChanges) -> str:
-    """What is new, cell by cell, for the run page."""
-    lines = ["# New in the data", found.message]
-    if found.changes is not None:
-        grown = [f"{cell} (+{more})" for cell, more in found.changes["grown_cells"].items()]
-        for title, cells in (
-            ("new cells", found.changes["new_cells"]),
-            ("cells that grew", grown),
-            ("cells with corrected rows", found.changes["changed_cells"]),
-            ("cells gone", found.changes["gone_cells"]),
-        ):
-            lines += [f"- {len(cells)} {title}: {', '.join(cells)}"] if cells else []
-    return "\n".join(lines)

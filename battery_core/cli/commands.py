@@ -161,11 +161,11 @@ def _inspect(invocation: Invocation) -> int:
     settings = invocation.settings(
         {"data.source": "cycler_folder", **({"data.cycler.folder": folder} if folder else {})}
     )
+    from battery_core.reporting.tables.inspection import print_inspection
     from battery_core.stages.data.inspect import inspect
-    from battery_core.stages.data.inspect_report import show
 
     inspection = inspect(settings)
-    show(inspection, settings.data.cycler.folder or Path())
+    print_inspection(inspection, settings.data.cycler.folder or Path())
     return 0 if inspection.is_ready else 1
 
 

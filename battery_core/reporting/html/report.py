@@ -15,7 +15,7 @@ from battery_core.evaluation.metrics.confidence import METHOD, ROUGH_BELOW
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
 from battery_core.reporting import model_card as card
 from battery_core.reporting.formats import percent
-from battery_core.reporting.tables.report import leaderboard
+from battery_core.reporting.tables.report import model_table
 
 _MOST_CELLS, _MOST_CONDITIONS = 40, 24
 _TEMPLATE = "report.html.jinja"
@@ -92,7 +92,7 @@ def _board(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     kinds = dict.fromkeys(report["baselines"], "baseline") | {"leak_probe": "probe"}
     chosen = next(m["model"] for m in report["models"] if m["run_id"] == report["challenger"])
     board = []
-    for row in leaderboard(report):
+    for row in model_table(report):
         name = row["model"]
         row["worst cell"] = "\u200b".join(textwrap.wrap(row["worst cell"], 60))
         kind = "chosen" if name == chosen else kinds.get(name, "model")

@@ -9,8 +9,8 @@ from battery_core.evaluation.metrics.paired_tests import PairedComparison
 from battery_core.reporting.formats import percent
 
 
-def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The comparison as a table for a page or a terminal."""
+def cross_validation_table(content: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the comparison as a table for a page or a terminal."""
     tests = {test["model"]: PairedComparison(**test) for test in content["tests"]}
     return [
         {
@@ -19,7 +19,7 @@ def rows_for_people(content: Mapping[str, Any]) -> list[dict[str, str]]:
             "over seeds": _spread(line["seed_spread"]),
             "over folds": _spread(line["fold_spread"]),
             "worst cell": f"{percent(line['worst'])} ({line['worst_cell']})",
-            "intervals hold": _held(line),
+            "coverage": _coverage(line),
             "width": "" if line["width"] is None else f"{line['width']:.1f} pt",
             "against the best": _test(tests.get(line["model"])),
         }
@@ -31,7 +31,7 @@ def _spread(value: float | None) -> str:
     return "n/a" if value is None else f"± {value:.2f}"
 
 
-def _held(line: Mapping[str, Any]) -> str:
+def _coverage(line: Mapping[str, Any]) -> str:
     if line["coverage"] is None:
         return ""
     return f"{line['coverage']:.1%} ({line['coverage_low']:.0%} to {line['coverage_high']:.0%})"

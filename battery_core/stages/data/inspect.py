@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,61 +19,10 @@ from battery_core.data.tables.issues import Issue
 from battery_core.data.tables.labels import soh
 from battery_core.errors import DataError
 from battery_core.reporting.figures.cycler import CellCurves, draw_cycler_cells
+from battery_core.reporting.tables.inspection import INSPECTED_COLUMNS, CellSummary, Inspection
 from battery_core.settings import Settings
 
-_COLUMNS = ("time_s", "voltage_V", "current_A", "temperature_degC")
 _SECONDS_PER_DAY, _SECONDS_PER_HOUR = 86400.0, 3600.0
-
-
-@dataclass(frozen=True)
-class CellView:
-    """One cell in words and numbers.
-
-    Args:
-        cell: its id.
-        formats: formats of its files.
-        how: canonical column -> the file's header and unit.
-        sign: what sign the current had.
-        files, rows, steps, cycles, checkups: how many.
-        days: length of the record.
-        soh: of each check-up.
-        window: voltages of a full cycle, in words.
-    """
-
-    cell: str
-    formats: str
-    how: dict[str, str]
-    sign: str
-    files: int
-    rows: int
-    steps: int
-    cycles: int
-    checkups: int
-    days: float
-    soh: tuple[float, ...]
-    window: str
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What there is, and what is wrong.
-
-    Args:
-        cells: the cells that could be read.
-        refused: cells that could not, with the reason.
-        findings: what is odd in those that could.
-        figure: the plot, or None where there is no check-up to draw.
-    """
-
-    cells: list[CellView]
-    refused: dict[str, str]
-    issues: list[Issue]
-    figure: Path | None
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a run would find check-ups in every cell that it can read, and can read every cell."""
-        return not self.refused and any(view.checkups for view in self.cells)
 
 
 def inspect(settings: Settings) -> Inspection:
@@ -107,15 +55,17 @@ def inspect(settings: Settings) -> Inspection:
     return Inspection(views, refused, issues, figure)
 
 
-def _view(found: Understood, part: SourceTables, settings: DataSettings) -> CellView:
+def _view(found: Understood, part: SourceTables, settings: DataSettings) -> CellSummary:
     nominal = found.facts.nominal_capacity_Ah
     values = soh(part.checkups, part.cells, settings.soh_reference) if len(part.checkups) else pd.Series(dtype=float)
     first = found.exports[0].columns
     window = f"{found.window.lower_V:.2f}-{found.window.upper_V:.2f}{' (seen)' if found.window.measured else ''}"
-    return CellView(
+    return CellSummary(
         cell=found.facts.cell_id,
         formats=", ".join(dict.fromkeys(export.kind for export in found.exports)),
-        how={name: f"{first[name].header}, read as {first[name].unit}" for name in _COLUMNS if name in first},
+        columns={
+            name: f"{first[name].header}, read as {first[name].unit}" for name in INSPECTED_COLUMNS if name in first
+        },
         sign="; ".join(found.signs),
         files=len(found.exports),
         rows=len(found.record),
@@ -128,7 +78,7 @@ def _view(found: Understood, part: SourceTables, settings: DataSettings) -> Cell
     )
 
 
-def _picture(found: Understood, part: SourceTables, view: CellView) -> CellCurves:
+def _picture(found: Understood, part: SourceTables, view: CellSummary) -> CellCurves:
     last = next(c for c, broken in zip(found.checkups[::-1], found.broken[::-1], strict=True) if not broken)
     cut = slice(last.begins, last.discharge.stop + 1)
     time_h = (found.record.time_s[cut] - found.record.time_s[last.begins]) / _SECONDS_PER_HOUR

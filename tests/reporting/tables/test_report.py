@@ -10,7 +10,7 @@ import pytest
 
 from battery_core.evaluation.metrics.scores import evaluate_baselines, evaluate_predictions
 from battery_core.files import read_json, write_json
-from battery_core.reporting.tables.report import by_condition, leaderboard
+from battery_core.reporting.tables.report import condition_table, model_table
 
 TEMPERATURES = {"A": 10.0, "B": 25.0}
 
@@ -45,7 +45,7 @@ def report(tmp_path) -> dict[str, Any]:
 
 
 def test_the_leaderboard_orders_models_then_baselines_then_the_probe(report: dict[str, Any]) -> None:
-    table = leaderboard(report)
+    table = model_table(report)
     names = [row["model"] for row in table]
     assert names == ["mlp", "lgbm", "train_mean", "linear_throughput", "persistence", "leak_probe"]
     assert [row["MAPE per cell"] for row in table[:2]] == ["1.00 %", "2.00 %"]
@@ -53,7 +53,7 @@ def test_the_leaderboard_orders_models_then_baselines_then_the_probe(report: dic
     assert table[1]["note"] == "1.00 % on validation cells, challenger"
     assert table[1]["worst cell"].endswith(" pt (A)")
     assert table[2]["note"] == "baseline: mean SOH of the training rows"
-    assert "knows the cell's future" in table[-1]["note"]
+    assert "uses the end of life" in table[-1]["note"]
 
 
 def test_a_model_without_finite_predictions_comes_last_and_says_so(report: dict[str, Any]) -> None:
@@ -61,14 +61,14 @@ def test_a_model_without_finite_predictions_comes_last_and_says_so(report: dict[
     broken["val_mean_cell_mape"] = None
     broken["test"] |= {"mean_cell_mape": None, "mean_cell_rmse": np.nan, "worst_cell_rmse": None}
     broken["test"]["rows"]["r2"] = None
-    row = leaderboard(report)[1]
+    row = model_table(report)[1]
     assert row["model"] == "mlp"
     assert (row["MAPE per cell"], row["RMSE per cell"], row["R2"]) == ("not finite", "not finite", "n/a")
     assert row["note"] == "not finite on validation cells"
 
 
 def test_conditions_stand_side_by_side(report: dict[str, Any]) -> None:
-    cold, mild = by_condition(report)
+    cold, mild = condition_table(report)
     assert (cold["condition"], mild["condition"]) == ("10 °C", "25 °C")
     assert (cold["lgbm"], cold["mlp"], cold["cells"]) == ("2.00 %", "1.00 %", "1")
     assert set(cold) == {"condition", "cells", "lgbm", "mlp", "train_mean", "linear_throughput", "persistence"}
@@ -77,16 +77,16 @@ def test_conditions_stand_side_by_side(report: dict[str, Any]) -> None:
 def test_where_the_temperature_does_not_vary_the_groups_are_shown(report: dict[str, Any]) -> None:
     for scores in [m["test"] for m in report["models"]] + list(report["baselines"].values()):
         scores["per_temperature"] = scores["per_temperature"][:1]
-    assert [row["condition"] for row in by_condition(report)] == ["g"]
+    assert [row["condition"] for row in condition_table(report)] == ["g"]
 
 
 def test_a_temperature_that_is_not_stated_has_no_unit(report: dict[str, Any]) -> None:
     for scores in [m["test"] for m in report["models"]] + list(report["baselines"].values()):
         scores["per_temperature"][1]["ambient_temperature_degC"] = "not stated"
-    assert [row["condition"] for row in by_condition(report)] == ["10 °C", "not stated"]
+    assert [row["condition"] for row in condition_table(report)] == ["10 °C", "temperature not stated"]
 
 
 def test_where_both_vary_temperatures_and_groups_are_shown(report: dict[str, Any]) -> None:
     for scores in [m["test"] for m in report["models"]] + list(report["baselines"].values()):
         scores["per_group"] = [scores["per_group"][0] | {"group": name} for name in ("NCA", "NCM")]
-    assert [row["condition"] for row in by_condition(report)] == ["10 °C", "25 °C", "NCA", "NCM"]
+    assert [row["condition"] for row in condition_table(report)] == ["10 °C", "25 °C", "NCA", "NCM"]

@@ -105,7 +105,7 @@ def test_a_person_sees_cells_columns_problems_and_what_to_do_next(lab, capsys):
         "2.80-4.20",
         "novonix-csv",
         "t [h], read as h",
-        "look at  plain: plain",
+        "check  plain: plain",
     ):
         assert word in said
     assert re.search(r"bdf +│ BDF +│ +2 │ .* 0\.962 to 0\.91\d", said)
@@ -121,7 +121,7 @@ def test_a_cell_that_is_refused_does_not_hide_the_others(lab, capsys):
     assert "2 of 3 cells can be read" in said
     assert "refused  cell 'plain', source 'cycler_folder', file 'a.csv'" in said
     assert "found t [h], U [mV], I [mA] - name the columns" in said
-    assert "Next: mend what is above" in said
+    assert "Next: repair the files above" in said
 
 
 def test_a_cell_without_check_ups_is_said(lab, capsys):

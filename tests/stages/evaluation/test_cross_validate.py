@@ -12,7 +12,7 @@ from battery_core.data.splits.cell_split import CellSplit
 from battery_core.errors import SettingsError, TrainingError
 from battery_core.files import read_json, write_json
 from battery_core.jobs import RESULT_FILE
-from battery_core.reporting.tables.cross_validation import rows_for_people
+from battery_core.reporting.tables.cross_validation import cross_validation_table
 from battery_core.stages.evaluation import cross_validate as stage
 from battery_core.stages.training.candidate import PREDICTIONS_FILE
 from battery_core.stages.training.train import train
@@ -101,7 +101,7 @@ def test_mean_spread_and_test_over_cells(prepared, tmp_path) -> None:
     assert (test["best"], test["model"], test["wins"]) == ("lgbm", "mlp", 1.0)
     assert test["p_value"] == pytest.approx(2 * 0.5 ** content["cells"])
     assert report.message.startswith("validate: lgbm is the best of 2 on")
-    shown = {row["model"]: row for row in rows_for_people(content)}
+    shown = {row["model"]: row for row in cross_validation_table(content)}
     assert shown["lgbm"]["against the best"] == ""
     assert shown["mlp"]["against the best"].startswith("lgbm 49% better, on 100% of")
     errors = pd.read_parquet(report.path.parent / "errors.parquet")
@@ -130,9 +130,9 @@ def test_what_intervals_hold_is_told_over_cells(prepared, tmp_path) -> None:
     assert [by_name[name]["width"] for name in ("lgbm", "mlp")] == pytest.approx([100 * WIDTH] * 2)
     assert by_name["mlp"]["coverage"] < 0.1
     assert by_name["train_mean"]["coverage"] is None
-    shown = {row["model"]: row for row in rows_for_people(content)}
-    assert shown["lgbm"]["intervals hold"].startswith(f"{held.mean():.1%} (")
-    assert (shown["lgbm"]["width"], shown["train_mean"]["intervals hold"], shown["train_mean"]["width"]) == (
+    shown = {row["model"]: row for row in cross_validation_table(content)}
+    assert shown["lgbm"]["coverage"].startswith(f"{held.mean():.1%} (")
+    assert (shown["lgbm"]["width"], shown["train_mean"]["coverage"], shown["train_mean"]["width"]) == (
         "2.0 pt",
         "",
         "",
