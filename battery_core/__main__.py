@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from battery_core.cli.commands import COMMANDS, parse
-from battery_core.cli.options import guarded
+from battery_core.cli.options import run_and_exit
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
 
 def run() -> None:
     """Run the command in the arguments of this process; the console command ``battery`` calls this."""
-    guarded(lambda: main(sys.argv[1:]))
+    run_and_exit(lambda: main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

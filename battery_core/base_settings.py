@@ -1,4 +1,4 @@
-"""What every settings section of the house has in common."""
+"""Base class of all settings sections, and lists written as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 
 class SectionSettings(BaseModel):
-    """One room's settings: frozen; unknown names and numbers that are not finite are refused. Lists: ``a,b``."""
+    """Base of a settings section: frozen; unknown names and non-finite numbers are refused. Lists: ``a,b``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -21,7 +21,7 @@ class SectionSettings(BaseModel):
 
 
 def list_from_text(value: Any) -> Any:
-    """The items of a list given as text on the command line or in the environment; other values as they are.
+    """Return the items of a list that the command line or environment writes as text; other values unchanged.
 
     Example:
         >>> list_from_text("lgbm, mlp"), list_from_text('["lgbm"]'), list_from_text("")
@@ -38,5 +38,5 @@ def list_from_text(value: Any) -> Any:
 
 
 def setting(default: Any, description: str, *, unit: str = "", **limits: Any) -> Any:
-    """A settings field with its default, meaning and unit; limits are pydantic's (``ge``, ``gt``, ``le``...)."""
+    """Return a settings field with its default, meaning and unit; limits are pydantic's (``ge``, ``gt``, ``le``...)."""
     return Field(default, description=description, json_schema_extra={"unit": unit}, **limits)

@@ -1,4 +1,4 @@
-"""Errors that say what is wrong, what was expected, what was found and what to do."""
+"""Errors whose text states the problem, the expected and the actual value, and the remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _AS_CLOSE = 0.15  # of a similarity of 1
 
 
 class BatteryError(Exception):
-    """Something a person has to mend: no retry can heal it, and its text is shown without a traceback."""
+    """An error that a user has to fix: a retry does not help, and its text is shown without a traceback."""
 
 
 class SettingsError(BatteryError):
@@ -17,19 +17,19 @@ class SettingsError(BatteryError):
 
 
 class DataError(BatteryError):
-    """The data are not what their source or table promises."""
+    """The data violate the contract of their source or table."""
 
 
 class DataChangingError(DataError):
-    """A raw file is being written right now: trying again a little later may help."""
+    """A raw file is being written at this moment: a later retry may help."""
 
 
 class SplitError(BatteryError):
-    """The requested split of cells cannot be made from the cells there are."""
+    """The requested split cannot be made from the available cells."""
 
 
 class TrainingError(BatteryError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class UnknownNameError(SettingsError, KeyError):
@@ -39,27 +39,27 @@ class UnknownNameError(SettingsError, KeyError):
         return str(self.args[0])
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """The one message for a wrong name: what it is, the nearest right names, and all there are.
+def unknown_name(kind: str, name: str, valid_names: Iterable[str]) -> UnknownNameError:
+    """Return the error for a wrong name: its kind, the nearest valid names, and all valid names.
 
     Example:
         >>> print(unknown_name("loss", "hubber", ["mse", "huber"]))
         unknown loss 'hubber': did you mean 'huber'? There are: mse, huber
     """
-    names = list(known)
+    names = list(valid_names)
     hint = f"did you mean {near}? " if (near := nearest(name, names)) else ""
     return UnknownNameError(f"unknown {kind} '{name}': {hint}There are: {', '.join(names) or 'none'}")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The right names closest to a wrong one, quoted and joined by 'or'; empty when nothing is close.
+def nearest(name: str, valid_names: Iterable[str]) -> str:
+    """Return the valid names closest to a wrong one, quoted and joined by 'or'; empty when none is close.
 
-    A second name is given only when it is about as close as the first.
+    A second name is returned only when it is about as close as the first.
 
     Example:
         >>> nearest("trainer.epoch", ["trainer.epochs", "loss.name"])
         "'trainer.epochs'"
     """
-    close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(valid_names), n=2, cutoff=0.6)
     ratios = [difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in close]
     return " or ".join(f"'{n}'" for n, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - _AS_CLOSE)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: nothing half-written is ever read."""
+"""Write files and folders atomically: a reader sees the whole content or none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STALE_AFTER_S = 24 * 3600
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill; it takes the place of ``target`` in one step when the block ends without an error."""
+    """Yield a new folder to fill; it replaces ``target`` in one step when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
@@ -34,7 +34,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed runs left behind; a folder that is still being filled is younger than a day."""
+    """Remove leftovers of killed runs; a folder that is still being filled is younger than a day."""
     for suffix in ("part", "old"):
         for left in target.parent.glob(f".{target.name}.*.{suffix}"):
             if time.time() - left.stat().st_mtime > _STALE_AFTER_S:
@@ -67,7 +67,7 @@ def write_json(file: Path, content: Any) -> None:
 
 
 def read_json(file: Path) -> Any:
-    """Content of a JSON file, or None where there is none or it is not whole."""
+    """Return the content of a JSON file, or None where it is missing or incomplete."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # not JSON, or not even text

@@ -1,4 +1,4 @@
-"""A plain mapping, as people write it in a script, turned into a settings section with helpful refusals."""
+"""Validate a plain mapping from a script as a settings section."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from battery_core.errors import SettingsError, unknown_name
 S = TypeVar("S", bound=BaseModel)
 
 
-def from_config(cls: type[S], given: S | Mapping[str, Any] | None, section: str) -> S:
-    """Settings of class ``cls`` from a mapping, from settings that are ready, or from nothing (all defaults).
+def from_config(cls: type[S], config: S | Mapping[str, Any] | None, section: str) -> S:
+    """Return settings of class ``cls`` from a mapping, from ready settings, or from None (all defaults).
 
     Raises:
-        UnknownNameError: a key the section does not have; the text has the nearest names.
+        UnknownNameError: the section has no such key; the text has the nearest names.
         SettingsError: a value of the wrong type or outside its limits.
     """
-    if isinstance(given, cls):
-        return given
-    values: dict[str, Any] = dict(given or {})
+    if isinstance(config, cls):
+        return config
+    values: dict[str, Any] = dict(config or {})
     for key in values:
         if key not in cls.model_fields:
             raise unknown_name(f"{section} setting", str(key), cls.model_fields)

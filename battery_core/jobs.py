@@ -1,4 +1,4 @@
-"""A training job: a spec on disk, a process of its own, a result as JSON. One dead job never takes the others."""
+"""Run a training job in its own process: spec and result are JSON files. A job that dies does not stop the others."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from battery_core.files import read_json, sweep_parts, write_json
 
 RESULT_FILE = "result.json"
 SPEC_FILE = "spec.json"
-PERMANENT_EXIT = 3  # the job found something that no retry can heal; its error line says what
+PERMANENT_EXIT = 3  # an error that no retry can fix; the error line of the job describes it
 FILES_EXIT = 4  # a file or the disk failed the job; trying again may help
 _STOP_GRACE_S = 5.0
 
 
 class JobKilled(Exception):
-    """The job's process died from outside (signal, memory); a retry may heal it."""
+    """The process of the job was killed from outside (signal, memory); a retry may succeed."""
 
 
 @cache
@@ -45,7 +45,7 @@ def library_versions(*names: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """Everything a training job depends on; equal specs give equal models.
+    """Everything that a training job depends on; equal specs give equal models.
 
     Args:
         model: name of the model.
@@ -55,7 +55,7 @@ class JobSpec:
         settings: the settings sections that shape the model, as plain values.
         code: version of the code that trains.
         runs: folder of runs; the job writes into ``runs/<run_id>``.
-        libraries: versions of the libraries that train; after an upgrade nothing stands.
+        libraries: versions of the libraries that train; after an upgrade no earlier result is reused.
     """
 
     model: str
@@ -69,7 +69,7 @@ class JobSpec:
 
     @property
     def key(self) -> str:
-        """Hash of what the result depends on; where the files lie plays no part."""
+        """Hash of all that the result depends on, without the paths of the files."""
         content = {k: v for k, v in asdict(self).items() if k not in {"tables", "split", "runs"}}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -80,32 +80,32 @@ class JobSpec:
 
     @property
     def folder(self) -> Path:
-        """Where the job writes."""
+        """Folder that the job writes into."""
         return Path(self.runs) / self.run_id
 
 
 def finished(spec: JobSpec) -> dict[str, Any] | None:
-    """The result that stands for exactly this spec, or None."""
+    """Return the finished result of exactly this spec, or None."""
     result = read_json(spec.folder / RESULT_FILE)
     return result if isinstance(result, dict) and result.get("key") == spec.key else None
 
 
-def run_job(spec: JobSpec, timeout_s: float, threads: int = 1, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Train in a process of its own and read its result back; a result that stands is not computed again.
+def run_job(spec: JobSpec, timeout_s: float, threads: int = 1, log: Callable[[str], None] = print) -> dict[str, Any]:
+    """Train in a separate process and return its result; a finished result is reused.
 
     Raises:
-        TrainingError: the job said what is wrong, it took longer than ``timeout_s``, or its whole run was stopped.
-        JobKilled: its process was killed from outside, or files failed it; a retry may heal that.
+        TrainingError: the job reported an error, it took longer than ``timeout_s``, or its whole run was stopped.
+        JobKilled: its process was killed from outside, or a file could not be used; a retry may succeed.
     """
-    standing = finished(spec)
-    if standing is not None:
-        return standing | {"reused": True}
+    earlier = finished(spec)
+    if earlier is not None:
+        return earlier | {"reused": True}
     if _STOPPING.is_set():
         raise TrainingError(f"training job '{spec.run_id}': not started, its run is being stopped")
     spec.folder.mkdir(parents=True, exist_ok=True)
-    sweep_parts(spec.folder)  # what a killed job was writing
+    sweep_parts(spec.folder)  # leftovers of a killed job
     write_json(spec.folder / SPEC_FILE, asdict(spec))
-    code, last_lines = _run_process(_command(spec.folder / SPEC_FILE), timeout_s, threads, say)
+    code, last_lines = _run_process(_command(spec.folder / SPEC_FILE), timeout_s, threads, log)
     result = finished(spec)
     if code == 0 and result is not None:
         return result | {"reused": False}
@@ -120,22 +120,22 @@ def _explain(spec: JobSpec, code: int | None, lines: list[str], timeout_s: float
     name = f"training job '{spec.run_id}'"
     if code is None:
         raise TrainingError(f"{name}: not done after {timeout_s:g} s, stopped - raise jobs.timeout_s or train less")
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    if code == PERMANENT_EXIT and said:
-        raise TrainingError(f"{name}: {said[-1]}")
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if code == PERMANENT_EXIT and errors:
+        raise TrainingError(f"{name}: {errors[-1]}")
     if _STOPPING.is_set():
         raise TrainingError(f"{name}: stopped with its run")
     if code < 0:
         raise JobKilled(f"{name}: its process was killed by {signal.Signals(-code).name}")
-    if code == FILES_EXIT and said:
-        raise JobKilled(f"{name}: {said[-1]}")
+    if code == FILES_EXIT and errors:
+        raise JobKilled(f"{name}: {errors[-1]}")
     raise TrainingError(f"{name}: its process ended with code {code}; last lines: {' | '.join(lines[-3:])}")
 
 
 def _run_process(
-    command: list[str], timeout_s: float, threads: int, say: Callable[[str], None]
+    command: list[str], timeout_s: float, threads: int, log: Callable[[str], None]
 ) -> tuple[int | None, list[str]]:
-    """Exit code (None: ran out of time) and the last lines. The child leaves when its parent dies: stdin closes."""
+    """Return the exit code (None: timeout) and the last lines. The child exits when its parent dies: stdin closes."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -143,7 +143,7 @@ def _run_process(
     )  # fmt: skip
     _RUNNING.add(process)
     lines: deque[str] = deque(maxlen=20)
-    reader = threading.Thread(target=_read_lines, args=(process, lines, say), daemon=True)
+    reader = threading.Thread(target=_read_lines, args=(process, lines, log), daemon=True)
     reader.start()
     try:
         code: int | None = process.wait(timeout_s)
@@ -156,12 +156,12 @@ def _run_process(
     return code, list(lines)
 
 
-def _read_lines(process: subprocess.Popen[str], lines: deque[str], say: Callable[[str], None]) -> None:
+def _read_lines(process: subprocess.Popen[str], lines: deque[str], log: Callable[[str], None]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         lines.append(line.rstrip())
         if not line.startswith("error: "):
-            say(line.rstrip())
+            log(line.rstrip())
 
 
 _RUNNING: set[subprocess.Popen[str]] = set()
@@ -170,7 +170,7 @@ _STOPPING = threading.Event()
 
 @contextmanager
 def none_left_behind() -> Iterator[None]:
-    """Around a run: when it is interrupted, its jobs are stopped at once, and no retry starts one again."""
+    """Stop all jobs at once when the block is interrupted; no retry starts one again."""
     _STOPPING.clear()
     try:
         yield
@@ -182,7 +182,7 @@ def none_left_behind() -> Iterator[None]:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End the job's whole process group, also what a job that is gone itself has left running."""
+    """End the whole process group of a job, also children of a job that has already exited."""
     with suppress(ProcessLookupError, PermissionError, subprocess.TimeoutExpired):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -192,13 +192,13 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait(_STOP_GRACE_S)
 
 
-def leave_with_parent() -> None:
-    """In the job's process: leave at once when the parent is gone, so that no orphan writes into a run folder."""
+def exit_with_parent() -> None:
+    """Exit this job process as soon as its parent is gone, so that no orphan writes into a run folder."""
 
     def wait_for_end_of_input() -> None:
         while os.read(sys.stdin.fileno(), 1):
             pass
-        if os.getpgrp() == os.getpid():  # what it started leaves with it
+        if os.getpgrp() == os.getpid():  # its children end too
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
 
@@ -206,8 +206,8 @@ def leave_with_parent() -> None:
 
 
 def job_process(spec_file: Path, train: Callable[[JobSpec], dict[str, Any]]) -> int:
-    """What the job's process does: read the spec, train, write the result last."""
-    leave_with_parent()
+    """Run the job in its own process: read the spec, train, write the result last; return the exit code."""
+    exit_with_parent()
     spec = JobSpec(**json.loads(spec_file.read_text()))
     try:
         result = train(spec)

@@ -1,4 +1,4 @@
-"""One registry for everything that is chosen by name: sources, splits, feature sets, models, losses."""
+"""One registry for all classes that settings choose by name: sources, splits, feature sets, losses."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names of classes of one kind; a built-in is imported only when it is asked for.
+    """Names of classes of one kind; a built-in is imported at its first use.
 
-    A registered name is at once a legal setting: settings check their names against the registry.
+    A registered name is a valid setting: settings check their names against the registry.
 
     Example:
         >>> models = Registry[object]("model", {"fraction": "fractions:Fraction"})
@@ -29,24 +29,26 @@ class Registry(Generic[T]):
         self._entries: dict[str, type[T] | str] = dict(builtin or {})
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """Class decorator that files a class under ``name``.
+        """Return a class decorator that registers a class under ``name``.
 
         Raises:
             SettingsError: the name is taken by another class.
         """
 
-        def file_class(cls: type[T]) -> type[T]:
-            taken = self._entries.get(name)
+        def register_class(cls: type[T]) -> type[T]:
+            existing = self._entries.get(name)
             address = f"{cls.__module__}:{cls.__qualname__}"
-            if taken is not None and address != (taken if isinstance(taken, str) else _address(taken)):
-                raise SettingsError(f"{self.kind} '{name}' is taken by {taken}: register {address} under another name")
+            if existing is not None and address != (existing if isinstance(existing, str) else _address(existing)):
+                raise SettingsError(
+                    f"{self.kind} '{name}' is taken by {existing}: register {address} under another name"
+                )
             self._entries[name] = cls
             return cls
 
-        return file_class
+        return register_class
 
     def list_available(self) -> list[str]:
-        """All names, in the order they were registered."""
+        """Return all names, in the order of their registration."""
         return list(self._entries)
 
     def __getitem__(self, name: str) -> type[T]:
@@ -58,11 +60,11 @@ class Registry(Generic[T]):
         return entry
 
     def get(self, name: str, *args: Any, **kwargs: Any) -> T:
-        """An instance of the class filed under ``name``.
+        """Return an instance of the class that is registered under ``name``.
 
         Raises:
-            UnknownNameError: nothing is filed under that name; the text has the nearest names.
-            SettingsError: the class does not take these parameters.
+            UnknownNameError: no class has that name; the text has the nearest names.
+            SettingsError: the class does not accept these parameters.
         """
         cls = self[name]
         try:

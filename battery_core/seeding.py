@@ -1,7 +1,8 @@
-"""Randomness comes from one seed."""
+"""Derive all randomness from one seed."""
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 import numpy as np
@@ -17,13 +18,11 @@ def seed_everything(seed: int) -> None:
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """A seed of its own for one part of a run, the same on every machine.
+    """Return a separate seed for one component of a run, the same on every machine.
 
     Example:
         >>> derive_seed(0, "mlp") == derive_seed(0, "mlp"), derive_seed(0, "mlp") == derive_seed(1, "mlp")
         (True, False)
     """
-    import hashlib
-
-    text = ":".join(str(part) for part in (seed, *names))
+    text = ":".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

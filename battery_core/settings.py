@@ -1,4 +1,4 @@
-"""All settings of the house, put together: command line over environment over params.yaml over defaults."""
+"""All settings of the project: the command line wins over the environment, params.yaml and defaults, in this order."""
 
 from __future__ import annotations
 
@@ -128,15 +128,15 @@ class Settings(_WithModels):
         )
 
     def folder(self, name: str) -> Path:
-        """Absolute folder of ``paths.<name>``."""
+        """Return the absolute folder of ``paths.<name>``."""
         path: Path = getattr(self.paths, name)
         return path if path.is_absolute() else project_root() / path
 
 
 def project_root() -> Path:
-    """The project folder: BATTERY_ROOT, or the nearest folder upward with params.yaml, or the installed checkout."""
-    if given := os.environ.get("BATTERY_ROOT"):
-        return Path(given).resolve()
+    """Return the project folder: BATTERY_ROOT, the nearest folder upward with params.yaml, or the checkout."""
+    if root := os.environ.get("BATTERY_ROOT"):
+        return Path(root).resolve()
     here = Path.cwd().resolve()
     for folder in (here, *here.parents):
         if (folder / SETTINGS_FILE).is_file():
@@ -146,7 +146,7 @@ def project_root() -> Path:
 
 
 def resolve(overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The settings of a run; ``overrides`` are what the command line or a deployment says, dotted or nested.
+    """Return the settings of a run; ``overrides`` come from the command line or a deployment, dotted or nested.
 
     Raises:
         SettingsError: a wrong name or value, in one line with the nearest right names.
@@ -162,7 +162,7 @@ def resolve(overrides: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**_nested_settings(flat(overrides or {}), "'{}'".format))
     except ValidationError as err:
-        raise SettingsError("; ".join(_in_words(problem) for problem in err.errors())) from None
+        raise SettingsError("; ".join(_describe(problem) for problem in err.errors())) from None
 
 
 def file_settings() -> dict[str, Any]:
@@ -253,7 +253,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names into nested sections.
+    """Return dotted names as nested sections.
 
     Example:
         >>> nested({"loss.name": "huber", "seed": 1})
@@ -275,7 +275,7 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def all_fields(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and field of every setting there is."""
+    """Yield the dotted name and the field of every setting."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -293,7 +293,7 @@ def sections(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[st
             yield from sections(kind, f"{prefix}{name}.")
 
 
-def _in_words(problem: ErrorDetails) -> str:
+def _describe(problem: ErrorDetails) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return unknown_setting(name)
@@ -304,11 +304,11 @@ def _in_words(problem: ErrorDetails) -> str:
 
 
 def unknown_setting(name: str) -> str:
-    """The line for a setting that does not exist."""
-    near = nearest(name, [known for known, _ in all_fields()] + list(Settings.model_fields))
+    """Return the message for a setting that does not exist."""
+    near = nearest(name, [valid for valid, _ in all_fields()] + list(Settings.model_fields))
     return f"unknown setting '{name}': " + (f"did you mean {near}?" if near else "see --help for all names")
 
 
 def as_yaml(settings: Settings) -> str:
-    """The resolved whole as YAML, ready to be kept as a params.yaml."""
+    """Return all resolved settings as YAML, in the form of a params.yaml."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

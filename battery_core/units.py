@@ -1,4 +1,4 @@
-"""Units as the files spell them, converted once, in the reader, from the header itself."""
+"""Convert units from the spelling in file headers; readers convert once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HEADER = re.compile(r"^\s*(?P<name>.*?)\s*[\[(](?P<unit>[^\])]*)[\])]\s*$")
 
 
 def split_header(header: str) -> tuple[str, str]:
-    """A column header into its name and the unit it states; the unit is empty when there is none.
+    """Split a column header into its name and unit; the unit is empty where the header has none.
 
     Example:
         >>> split_header("Charge Throughput [A h]")
@@ -48,7 +48,7 @@ def split_header(header: str) -> tuple[str, str]:
 
 
 def convert(values: Any, from_unit: str, to_unit: str) -> Any:
-    """Values (a number, an array, a Series) from one unit to another of the same quantity.
+    """Convert values (a number, an array, a Series) to another unit of the same quantity.
 
     Raises:
         DataError: a unit is unknown, or the two measure different quantities.
@@ -70,7 +70,7 @@ def convert(values: Any, from_unit: str, to_unit: str) -> Any:
 
 
 def _lookup(unit: str) -> tuple[str, float, float]:
-    known = _UNITS.get(re.sub(r"[\s.·]", "", unit).lower())
-    if known is None:
+    entry = _UNITS.get(re.sub(r"[\s.·]", "", unit).lower())
+    if entry is None:
         raise DataError(f"unknown unit '{unit}': expected one of {', '.join(_UNITS)} - state the unit in the header")
-    return known
+    return entry

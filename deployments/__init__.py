@@ -1,1 +1,1 @@
-"""What runs when."""
+"""Schedules, and the commands that serve and check them."""

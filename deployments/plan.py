@@ -1,4 +1,4 @@
-"""The nightly plan as prefect.yaml states it: one truth for the worker and for the laptop."""
+"""Read the nightly deployment from prefect.yaml, for the worker and for a laptop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NIGHTLY = "nightly"
 
 
 def nightly() -> dict[str, Any]:
-    """The entry ``nightly`` of prefect.yaml.
+    """Return the entry ``nightly`` of prefect.yaml.
 
     Raises:
         SettingsError: there is no such file or entry.
@@ -23,7 +23,7 @@ def nightly() -> dict[str, Any]:
         entries = yaml.safe_load(file.read_text())["deployments"]
     except (FileNotFoundError, KeyError, TypeError, yaml.YAMLError) as err:
         raise SettingsError(f"'{file}': expected a list of deployments, got {err!r} - restore the file") from err
-    found = [entry for entry in entries if entry.get("name") == NIGHTLY]
-    if not found:
+    matching = [entry for entry in entries if entry.get("name") == NIGHTLY]
+    if not matching:
         raise SettingsError(f"'{file}': no deployment '{NIGHTLY}' - restore its entry")
-    return dict(found[0])
+    return dict(matching[0])

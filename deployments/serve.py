@@ -1,4 +1,4 @@
-"""``python -m deployments.serve``: the nightly plan on a laptop, in one process and without a worker.
+"""``python -m deployments.serve``: run the nightly schedule on a laptop, in one process and without a worker.
 
 It is registered as ``train/laptop``, so that it never rewrites ``train/nightly``, which belongs to the worker.
 """
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from battery_core.cli.options import guarded
+from battery_core.cli.options import run_and_exit
 from battery_core.errors import SettingsError
 from deployments.plan import NIGHTLY, nightly
 from flows.session import prepare
@@ -21,7 +21,7 @@ _START_WAIT_S = 180.0
 
 
 def main() -> int:
-    """Serve until interrupted."""
+    """Run the schedule until interrupted; return the exit code."""
     prepare()
     plan = nightly()
     with _server():
@@ -29,7 +29,7 @@ def main() -> int:
 
         from flows.train import train
 
-        _refuse_second_owner()
+        _refuse_second_schedule()
         schedules = [Cron(entry["cron"], timezone=entry["timezone"]) for entry in plan["schedules"]]
         train.serve(
             name=LAPTOP,
@@ -44,12 +44,12 @@ def main() -> int:
 
 @contextmanager
 def _server() -> Iterator[None]:
-    """The server that answers, or one of our own that ends with us."""
+    """Use the server that answers, or start one that ends with this process."""
     from flows.session import healthy, local_server, record_at, running_server
 
-    found = running_server()
-    if found:
-        record_at(found)
+    url = running_server()
+    if url:
+        record_at(url)
         yield
         return
     local = local_server()
@@ -68,21 +68,21 @@ def _server() -> Iterator[None]:
         server.wait(timeout=30)
 
 
-def _refuse_second_owner() -> None:
+def _refuse_second_schedule() -> None:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
     with get_client(sync_client=True) as client:
         try:
-            worker_owned = client.read_deployment_by_name(f"train/{NIGHTLY}")
+            deployment = client.read_deployment_by_name(f"train/{NIGHTLY}")
         except ObjectNotFound:
             return
-    if any(schedule.active for schedule in worker_owned.schedules):
+    if any(schedule.active for schedule in deployment.schedules):
         raise SettingsError(
-            f"train/{NIGHTLY} has an active schedule on this server: two owners would train twice a night - "
+            f"train/{NIGHTLY} has an active schedule on this server: two schedules would train twice - "
             f"run a worker for it, or delete it with: prefect deployment delete train/{NIGHTLY}"
         )
 
 
 if __name__ == "__main__":
-    guarded(main)
+    run_and_exit(main)

@@ -1,4 +1,4 @@
-"""``python flows/train.py``: read the options, run the flow here, say what came of it and where to look next."""
+"""``python flows/train.py``: read the options, run the flow, print its result and where to look next."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _SHOWN = {
 def read_command_line(
     argv: Sequence[str] | None = None, program: str = "flows/train.py", description: str = DESCRIPTION
 ) -> dict[str, Any]:
-    """The settings given on the command line, checked; a wrong one ends the program with one line and code 2."""
+    """Return the settings on the command line, validated; a wrong one ends the program with one line and code 2."""
     shown = _SHOWN.get(program, _SHOWN["flows/train.py"])
     try:
         overrides = parse_overrides(sys.argv[1:] if argv is None else argv, program, description, shown)
@@ -64,7 +64,7 @@ def read_command_line(
 
 
 def check_writable(settings: Settings) -> None:
-    """Find out before the work, not after it, that nothing can be kept.
+    """Check before the work that results can be written.
 
     Raises:
         SettingsError: a folder cannot be written to.
@@ -82,27 +82,29 @@ def check_writable(settings: Settings) -> None:
             ) from None
 
 
-def run_here(flow: Any, overrides: dict[str, Any], say: Callable[[Any, Settings, float], None] | None = None) -> None:
-    """Run a flow, wait until its history is whole, ``say`` what came of it; ends with 0 only if all went well."""
+def run_here(
+    flow: Any, overrides: dict[str, Any], print_result: Callable[[Any, Settings, float], None] | None = None
+) -> None:
+    """Run a flow, wait for its complete history and print its result; exit with 0 only if it succeeded."""
     from battery_core.stages.data.data_changes import DataChanges
 
     started = time.monotonic()
     try:
-        outcome = _recorded(flow, overrides)
+        outcome = _run_recorded(flow, overrides)
     except SettingsError as err:
         outcome = err
     except KeyboardInterrupt:
         fail("interrupted - run it again: what is finished is not done twice", 128 + signal.SIGINT)
     if isinstance(outcome, BaseException):
-        _failed(outcome)
+        _exit_with_error(outcome)
     if isinstance(outcome, DataChanges):
         print(f"{outcome.message}: not trained; {time.monotonic() - started:.0f} s")
         return
-    (say or _succeeded)(outcome, resolve(overrides), time.monotonic() - started)
+    (print_result or _print_success)(outcome, resolve(overrides), time.monotonic() - started)
 
 
-def _recorded(flow: Any, overrides: dict[str, Any]) -> Any:
-    """What the run came to, or the error it ended with; what people read last is printed when the server is gone."""
+def _run_recorded(flow: Any, overrides: dict[str, Any]) -> Any:
+    """Return the result of the run, or its error; it is printed after the temporary server has ended."""
     from flows.session import session, wait_for_history
     from tasks.common import RUN_IDS
 
@@ -114,7 +116,7 @@ def _recorded(flow: Any, overrides: dict[str, Any]) -> Any:
         return state.result(raise_on_failure=False)
 
 
-def _failed(error: BaseException) -> None:
+def _exit_with_error(error: BaseException) -> None:
     if isinstance(error, OSError):
         fail(describe_os_error(error), EXIT_FAILED)
     if not isinstance(error, BatteryError):
@@ -122,7 +124,7 @@ def _failed(error: BaseException) -> None:
     fail(error, EXIT_WRONG_SETTING if isinstance(error, SettingsError) else EXIT_FAILED)
 
 
-def _succeeded(outcome: Any, settings: Settings, seconds: float) -> None:
+def _print_success(outcome: Any, settings: Settings, seconds: float) -> None:
     from battery_core.files import read_json
     from battery_core.reporting.tables.report import condition_table, model_table
     from battery_core.reporting.tables.rows import print_table

@@ -11,7 +11,7 @@ from prefect.futures import PrefectFuture
 from battery_core.errors import TrainingError
 from battery_core.jobs import JobSpec
 from battery_core.settings import Settings, resolve
-from flows.session import quiet_known_errors
+from flows.session import shorten_expected_errors
 from tasks.training import train_model
 
 _STEP_S = 0.5
@@ -32,7 +32,7 @@ def begin(
 
     What has a parameter of its own wins over ``settings``; what is empty is as in params.yaml.
     """
-    quiet_known_errors()
+    shorten_expected_errors()
     own = {"data.source": source, "models": models}
     chosen = resolve({**(settings or {}), **{name: value for name, value in own.items() if value}})
     return chosen, str(runtime.flow_run.name)

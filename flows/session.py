@@ -1,6 +1,6 @@
-"""What a flow started by hand needs around it: the right Prefect server, whole history, nothing left running.
+"""Prepare and end a flow run from the command line: its Prefect server, its complete history, no process left behind.
 
-Only the standard library and our own settings are imported here, because all of this has to happen before Prefect is.
+Prefect is imported inside functions: ``prepare`` and ``--help`` must run before it is loaded.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _DEFAULTS = {
     "DVC_NO_ANALYTICS": "true",
 }
 PROJECT_API_URL = "http://127.0.0.1:4200/api"
-"""What pyproject.toml tells every prefect command in this folder, also where PREFECT_SERVER_API_PORT says otherwise."""
+"""The API URL in pyproject.toml, which every prefect command in this folder reads."""
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _START_WAIT_S = 180  # Prefect's own 20 s are not enough on a busy machine
 _HISTORY_WAIT_S = 20.0
 
 
 def prepare() -> None:
-    """Set what Prefect and MLflow read when they are imported: nobody phones home."""
+    """Switch telemetry off in the environment that Prefect and MLflow read at import."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 @contextmanager
 def session() -> Iterator[None]:
-    """Around a flow run by hand: it is recorded by the running server, or by a temporary one that ends with it.
+    """Record a flow run at the running server, or at a temporary one that ends with the run.
 
     SIGTERM ends the run in order, so that the temporary server goes too.
 
@@ -68,10 +68,10 @@ def _leave(*_: Any) -> None:
 
 
 def running_server() -> str | None:
-    """The API of the Prefect server that answers; None when there is none and none was asked for by hand.
+    """Return the API URL of the Prefect server that answers; None when none answers and none was configured.
 
     Raises:
-        SettingsError: PREFECT_API_URL, set by hand, names a server that does not answer.
+        SettingsError: PREFECT_API_URL, set by the user, names a server that does not answer.
     """
     wanted, where = wanted_server()
     if healthy(wanted):
@@ -84,16 +84,16 @@ def running_server() -> str | None:
 
 
 def wanted_server() -> tuple[str, str | None]:
-    """The API that runs are to be recorded at, and where a person has set it; None where nobody did."""
+    """Return the API URL to record runs at, and where the user has set it (None for the default)."""
     from prefect.settings import PREFECT_API_URL
 
     named = PREFECT_API_URL.value()
-    where = asked_in(named) if named else None
+    where = configured_in(named) if named else None
     return (str(named) if where else local_server()), where
 
 
-def asked_in(api_url: str) -> str | None:
-    """Where a person has set this PREFECT_API_URL, in words; None when it only is the project's default."""
+def configured_in(api_url: str) -> str | None:
+    """Return where the user has set this PREFECT_API_URL; None for the default of the project."""
     from prefect.context import get_settings_context
     from prefect.settings import PREFECT_API_URL
 
@@ -106,7 +106,7 @@ def asked_in(api_url: str) -> str | None:
 
 
 def local_server() -> str:
-    """The API of a server that ``prefect server start`` starts here: port 4200 unless Prefect is told another."""
+    """Return the API URL of a server that ``prefect server start`` starts here: port 4200 unless configured."""
     from prefect.settings import PREFECT_SERVER_API_HOST, PREFECT_SERVER_API_PORT
 
     return f"http://{PREFECT_SERVER_API_HOST.value()}:{PREFECT_SERVER_API_PORT.value()}/api"
@@ -115,21 +115,21 @@ def local_server() -> str:
 @contextmanager
 def _temporary_server() -> Iterator[str]:
     print("no Prefect server is running: a temporary one records this run (it takes some seconds to start)", flush=True)
-    server = _server_out_of_reach_of_ctrl_c()
-    logging.getLogger("prefect.flow_runs").addFilter(_no_way_to_a_page)
+    server = _server_that_ignores_ctrl_c()
+    logging.getLogger("prefect.flow_runs").addFilter(_is_no_page_link)
     try:
         server.start(timeout=_START_WAIT_S)
         yield server.api_url
     finally:
-        _send_what_waits()
+        _send_queued()
         server.stop()
 
 
-def _server_out_of_reach_of_ctrl_c() -> Any:
-    """A terminal sends Ctrl-C to the server too; gone before the run, it would let the run wait for it for minutes."""
+def _server_that_ignores_ctrl_c() -> Any:
+    """Return a server that ignores Ctrl-C: if it ended before the run, the run would wait for it for minutes."""
     from prefect.server.api.server import SubprocessASGIServer
 
-    class Shielded(SubprocessASGIServer):
+    class ShieldedServer(SubprocessASGIServer):
         watch: subprocess.Popen[bytes] | None = None
 
         def _run_uvicorn_command(self) -> Any:
@@ -147,19 +147,19 @@ def _server_out_of_reach_of_ctrl_c() -> Any:
                 self.watch.kill()
                 self.watch.wait()
 
-    return Shielded()
+    return ShieldedServer()
 
 
 def end_with_us(pid: int) -> subprocess.Popen[bytes]:
-    """Have a process end when this one is gone, however it went: a shell waits until its input closes, then ends it."""
+    """End a process when this one is gone, for whatever reason: a shell waits for its input to close, then kills it."""
     return subprocess.Popen(
         ["/bin/sh", "-c", 'read -r _; kill "$0"', str(pid)],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 
 
-def _send_what_waits() -> None:
-    """Log lines and events wait in threads; after the end of the server each would be tried again for a minute."""
+def _send_queued() -> None:
+    """Send queued log lines and events; after the end of the server each would be retried for a minute."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
@@ -167,13 +167,13 @@ def _send_what_waits() -> None:
         worker.drain_all(timeout=_HISTORY_WAIT_S)
 
 
-def _no_way_to_a_page(record: logging.LogRecord) -> bool:
-    """The temporary server has no pages, and is gone when someone would open one."""
+def _is_no_page_link(record: logging.LogRecord) -> bool:
+    """Return False for links to a run page: the temporary server has no pages."""
     return not str(record.msg).startswith("View at ")
 
 
 def record_at(url: str) -> None:
-    """For the rest of this process and in all of its threads: Prefect sends logs and events from threads of its own."""
+    """Set the API URL for this process and all of its threads, also those in which Prefect sends logs and events."""
     from prefect.context import refresh_global_settings_context
 
     os.environ["PREFECT_API_URL"] = url
@@ -181,7 +181,7 @@ def record_at(url: str) -> None:
 
 
 def healthy(api_url: str, timeout_s: float = 2.0) -> bool:
-    """Whether a Prefect server answers there."""
+    """Return whether a Prefect server answers at a URL."""
     try:
         with urllib.request.urlopen(f"{api_url}/health", timeout=timeout_s) as answer:
             return bool(answer.status == 200)
@@ -189,8 +189,8 @@ def healthy(api_url: str, timeout_s: float = 2.0) -> bool:
         return False
 
 
-def quiet_known_errors() -> None:
-    """An error that says what to do needs no traceback in the log, and our own hooks need no lines."""
+def shorten_expected_errors() -> None:
+    """Shorten Prefect's log: no traceback for errors that a user can fix, no lines about hooks."""
 
     def shorten(record: logging.LogRecord) -> bool:
         if str(record.msg).startswith(("Running hook", "Hook ")):
@@ -202,7 +202,7 @@ def quiet_known_errors() -> None:
 
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logger = logging.getLogger(name)
-        if not any(getattr(kept, "__name__", "") == shorten.__name__ for kept in logger.filters):
+        if not any(getattr(existing, "__name__", "") == shorten.__name__ for existing in logger.filters):
             logger.addFilter(shorten)
 
 
@@ -218,10 +218,10 @@ def wait_for_history(flow_run_id: UUID, task_run_ids: set[UUID], wait_s: float =
     end = time.monotonic() + wait_s
     with get_client(sync_client=True) as client:
         while True:
-            known: list[Any] = client.read_task_runs(
+            task_runs: list[Any] = client.read_task_runs(
                 flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
             )
-            final = {run.id for run in known if run.state_type and run.state_type.value in _FINAL}
+            final = {run.id for run in task_runs if run.state_type and run.state_type.value in _FINAL}
             missing = task_run_ids - final
             if not missing or time.monotonic() > end:
                 return len(missing)

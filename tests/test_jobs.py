@@ -59,7 +59,7 @@ def until(true: Callable[[], object], seconds: float = 15.0) -> bool:
 
 def test_a_result_comes_back_and_is_reused_for_an_equal_key(job: Callable[[str], JobSpec], tmp_path: Path) -> None:
     said: list[str] = []
-    first = run_job(job("well"), 30, threads=3, say=said.append)
+    first = run_job(job("well"), 30, threads=3, log=said.append)
     assert (first["value"], first["threads"], first["reused"], first["not finite"]) == (0.5, "3", False, None)
     assert said == ["training: well"]
     again = run_job(job("well"), 30)
@@ -110,7 +110,7 @@ def test_a_result_of_another_key_or_half_a_result_is_no_result(job: Callable[[st
 def test_what_no_retry_can_heal_is_a_training_error_with_its_line(job: Callable[[str], JobSpec]) -> None:
     said: list[str] = []
     with pytest.raises(TrainingError, match=r"^training job 'xjtu-mlp-.*': cell 'A3': no column \"capacity\"$"):
-        run_job(job("bad data"), 30, say=said.append)
+        run_job(job("bad data"), 30, log=said.append)
     assert said == ["training: bad data"]  # the error is raised once, not said before
     assert finished(job("bad data")) is None
 

@@ -85,7 +85,7 @@ def fail(message: object, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def guarded(run: Callable[[], int]) -> NoReturn:
+def run_and_exit(run: Callable[[], int]) -> NoReturn:
     """Run an entry point and exit with its code; an error that a user can mend is one line without a traceback."""
     try:
         code = run()

@@ -13,7 +13,7 @@ import yaml
 
 from battery_core.__main__ import main
 from battery_core.cli.commands import COMMANDS, Invocation, parse
-from battery_core.cli.options import EXIT_FAILED, EXIT_WRONG_SETTING, guarded, parse_overrides
+from battery_core.cli.options import EXIT_FAILED, EXIT_WRONG_SETTING, parse_overrides, run_and_exit
 from battery_core.errors import DataError
 from battery_core.settings import all_fields, resolve
 
@@ -28,7 +28,7 @@ def run(project: Path, *arguments: str, **environment: str) -> subprocess.Comple
 def leaves(*argv: str) -> int:
     """Exit code of a run in this process."""
     with pytest.raises(SystemExit) as caught:
-        guarded(lambda: main(argv))
+        run_and_exit(lambda: main(argv))
     return int(str(caught.value.code))
 
 
@@ -100,7 +100,7 @@ def test_what_a_person_has_to_mend_is_one_line(
         raise error
 
     with pytest.raises(SystemExit) as caught:
-        guarded(entry)
+        run_and_exit(entry)
     assert caught.value.code == code
     said = capsys.readouterr().err
     assert said.startswith(line)
@@ -109,7 +109,7 @@ def test_what_a_person_has_to_mend_is_one_line(
 
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
-        guarded(lambda: 1 // 0)
+        run_and_exit(lambda: 1 // 0)
 
 
 def test_print_settings_shows_the_whole_and_runs_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

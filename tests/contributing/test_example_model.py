@@ -48,7 +48,7 @@ tables, split, store = sys.argv[1:]
 settings = resolve({"data.source": "xjtu", "models": "ridge", "ridge.alpha": 0.1, "paths.artifacts": Path("artifacts")})
 tables, split = StageResult(Path(tables), "1", False, ""), StageResult(Path(split), "2", False, "")
 (spec,) = job_specs(settings, tables, split)
-result = run_job(spec, timeout_s=300, say=lambda line: None)
+result = run_job(spec, timeout_s=300, log=lambda line: None)
 rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), "nominal")
 rows = rows[rows["subset"] == "test"].reset_index(drop=True)
 mlflow.set_tracking_uri(store)

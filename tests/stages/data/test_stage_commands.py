@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from battery_core.__main__ import main
-from battery_core.cli.options import guarded
+from battery_core.cli.options import run_and_exit
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def by_hand(project: Path, tmp_path: Path, write_xjtu: Callable[..., Path], caps
     def run(stage: str, *argv: str) -> tuple[object, str, str]:
         options = ("--data.source", "xjtu", "--data.reference_root", str(root), *argv)
         with pytest.raises(SystemExit) as caught:
-            guarded(lambda: main([stage, *options]))
+            run_and_exit(lambda: main([stage, *options]))
         return caught.value.code, *capsys.readouterr()
 
     return run
