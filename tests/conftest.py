@@ -194,7 +194,7 @@ def ask_in_process() -> Callable[..., Any]:
 
     def ask(package: Path, rows: pd.DataFrame, who: str, timeout_s: float) -> PackagePredictions:
         model = load_predictor(package / "artifacts" / "pipeline")
-        return PackagePredictions(model.model_name, model.facts, model.estimate(rows, details=True))
+        return PackagePredictions(model.model_name, model.metadata, model.predict_interval(rows, details=True))
 
     return ask
 

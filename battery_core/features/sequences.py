@@ -85,7 +85,7 @@ def sequence_index(rows: pd.DataFrame, settings: FeatureSettings) -> SequenceInd
     return SequenceIndex(index[back], mask[back], time[sorted_rows].astype(np.float32)[back])
 
 
-def with_known_time(settings: FeatureSettings, rows: pd.DataFrame) -> FeatureSettings:
+def with_training_time(settings: FeatureSettings, rows: pd.DataFrame) -> FeatureSettings:
     """The settings with the time axis in them that the training rows have, to be kept with the model.
 
     Days where every training row has them, else the number of cycles, else the number of the check-up: then a unit of
@@ -95,7 +95,7 @@ def with_known_time(settings: FeatureSettings, rows: pd.DataFrame) -> FeatureSet
         >>> import pandas as pd
         >>> from battery_core.features.settings import FeatureSettings
         >>> rows = pd.DataFrame({"checkup_index": [0, 1], "time_days": [0.0, None], "cycle_count": [1.0, 80.0]})
-        >>> with_known_time(FeatureSettings(), rows).history_time
+        >>> with_training_time(FeatureSettings(), rows).history_time
         'cycle_count'
     """
     if settings.history_time != "auto":
@@ -104,15 +104,14 @@ def with_known_time(settings: FeatureSettings, rows: pd.DataFrame) -> FeatureSet
     return settings.model_copy(update={"history_time": found})
 
 
-def sequence_samples(samples: Samples, histories: SequenceIndex, part: Array, most: int) -> Samples:
-    """Samples with histories of the cells in ``part`` (boolean, over rows), at most so many check-ups of each cell.
+def sequence_samples(samples: Samples, sequences: SequenceIndex, most: int) -> Samples:
+    """Return samples with the sequences of their rows, for at most ``most`` check-ups of each cell.
 
     Shape: x (M, T, F), mask (M, T), t (M, T), out of samples with x (N, F).
     """
-    within = np.flatnonzero(part)
-    cells = np.array([samples.meta[i].cell_id for i in within])
-    chosen = within[thinned(cells, np.array([samples.meta[i].checkup_index for i in within]), most)]
-    index = histories.take(chosen)
+    checkups = np.array([meta.checkup_index for meta in samples.meta])
+    chosen = thinned(np.array(samples.cell_ids), checkups, most)
+    index = sequences.take(chosen)
     meta = [samples.meta[i] for i in chosen]
     return Samples(index.gather(samples.x), samples.y[chosen], meta, index.mask, index.t)
 

@@ -1,4 +1,4 @@
-"""What serves: raw measured rows in, SOH out. Features, scaler and model travel together."""
+"""One model with its feature pipeline: raw measured rows in, SOH out."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from battery_core.errors import DataError
-from battery_core.features.base import build_features, pieces_of_cells
-from battery_core.features.scaling import Scaler
-from battery_core.features.sequences import sequence_index
-from battery_core.features.settings import FeatureSettings
+from battery_core.features.base import pieces_of_cells
+from battery_core.models.base import Regressor, SequenceRegressor
 from battery_core.models.registry import model_spec
 from battery_core.predictors.base import SohPredictor, reading
-from battery_core.predictors.input_validation import check_columns
+from battery_core.predictors.feature_pipeline import FeaturePipeline
 from battery_core.uncertainty.conformal import Conformal
 from battery_core.uncertainty.training_domain import TrainingDomain
 
 PIPELINE_FILE = "pipeline.json"
-_PIECE = 8192  # rows whose histories are in memory at a time
+_SEQUENCES_AT_ONCE = 8192  # in memory
 _ROWS_AT_ONCE = 65536  # rows whose features are in memory at a time, about: whole cells
 
 
@@ -33,89 +31,87 @@ class Pipeline(SohPredictor):
     """A fitted SOH model with all that was fitted for it on training cells.
 
     Args:
-        model_name: name in the model registry.
-        model: the fitted model; its ``predict`` takes (N, F) and gives (N, 1).
-        feature_settings: which feature sets, and their constants.
-        feature_names: the F columns, in order.
-        scaler: fitted on training cells only.
-        raw_columns: measured columns that a row must have.
+        model_name: name of the model in the settings.
+        model: the fitted model; it gives the SOH in units of ``target_scale`` around ``target_mean``.
+        feature_pipeline: raw rows to scaled features.
         target_mean: SOH where the model gives 0; measured on training cells.
         target_scale: SOH for 1 of the model's output.
-        histories: whether the model reads a cell's history: rows of a cell from its first check-up on are then given
-            together, and ``predict`` of the model takes (N, T, F) with mask and time.
-        facts: what a reader of the model must know: source, data version, cells, SOH reference.
-        conformal: how far a prediction may be off, calibrated on validation cells; None before that.
-        training_range: the measured values of the training cells; None before they are measured.
+        metadata: what a reader of the model needs: source, data version, cells, SOH reference.
+        conformal: width of its intervals, calibrated on validation cells; None before that.
+        training_domain: the measured values of the training cells; None before they are measured.
     """
 
     model_name: str
-    model: Any
-    feature_settings: FeatureSettings
-    feature_names: tuple[str, ...]
-    scaler: Scaler
-    raw_columns: tuple[str, ...]
+    model: Regressor
+    feature_pipeline: FeaturePipeline
     target_mean: float = 0.0
     target_scale: float = 1.0
-    histories: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     conformal: Conformal | None = None
-    training_range: TrainingDomain | None = None
+    training_domain: TrainingDomain | None = None
 
-    def features(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """What the model is told of each row before scaling, shape (N, F), in the order of ``feature_names``.
+    @property
+    def raw_columns(self) -> tuple[str, ...]:
+        """Measured columns that a row must have."""
+        return self.feature_pipeline.raw_columns
 
-        Raises:
-            DataError: a measured column is missing.
-        """
-        check_columns(rows, self.raw_columns, self._who)
-        features = build_features(rows[list(self.raw_columns)], self.feature_settings.sets, self.feature_settings)
-        return features.reindex(columns=list(self.feature_names))
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The F features, in order."""
+        return self.feature_pipeline.feature_names
 
-    def members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """SOH by each member of the model, shape (K, N); a model that is no ensemble is its only member.
+    @property
+    def weighted_pipelines(self) -> tuple[tuple[float, Pipeline], ...]:
+        """This pipeline alone, with weight 1."""
+        return ((1.0, self),)
 
-        Raises:
-            DataError: a measured column is missing.
-        """
-        check_columns(rows, self.raw_columns, self._who)
+    @property
+    def member_weights(self) -> None:
+        """None: members of a model weigh the same."""
+
+    def predict_scaled(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the SOH, shape (N,), of scaled features, shape (N, F), of a model without sequences."""
+        return self._to_soh(self.model.predict(x)).reshape(len(x))
+
+    def _features(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return self.feature_pipeline.features(rows)
+
+    def _predict_members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         pieces = pieces_of_cells(rows["cell_id"], _ROWS_AT_ONCE)
-        return np.concatenate([self._members_of_piece(rows.iloc[piece]) for piece in pieces], axis=1)
+        return np.concatenate([self._predict_piece(rows.iloc[piece]) for piece in pieces], axis=1)
 
-    def _members_of_piece(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        x = self.scaler.transform(self.features(rows).to_numpy(dtype=np.float64))
-        if self.histories:
-            output = self._of_histories(x, rows)
-        elif hasattr(self.model, "predict_members"):
-            output = self.model.predict_members(x)
-        else:
-            output = self.model.predict(x)
-        output = np.asarray(output, dtype=np.float64).reshape(-1 if len(rows) else 1, len(rows))
-        return output * self.target_scale + self.target_mean
+    def _predict_piece(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        x = self.feature_pipeline.transform(rows)
+        output = self._predict_sequences(x, rows) if self._takes_sequences else self.model.predict_members(x)
+        return self._to_soh(output).reshape(len(output), len(rows))  # (K, N, 1) -> (K, N)
 
-    def _of_histories(self, x: npt.NDArray[np.float64], rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """The output of each member for each row with its history; in pieces, so that memory stays that of the rows."""
-        index = sequence_index(rows, self.feature_settings)
-        pieces = [index.take(slice(i, i + _PIECE)) for i in range(0, max(len(rows), 1), _PIECE)]
-        said = [self.model.predict_members(piece.gather(x), mask=piece.mask, t=piece.t) for piece in pieces]
-        return np.concatenate(said, axis=1)
+    def _predict_sequences(self, x: npt.NDArray[np.float64], rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        """Return the output of each member, shape (K, N, 1); in pieces, so that memory stays that of the rows."""
+        index, model = self.feature_pipeline.sequence_index(rows), cast(SequenceRegressor, self.model)
+        starts = range(0, max(len(rows), 1), _SEQUENCES_AT_ONCE)
+        pieces = [index.take(slice(start, start + _SEQUENCES_AT_ONCE)) for start in starts]
+        outputs = [model.predict_members(piece.gather(x), mask=piece.mask, t=piece.t) for piece in pieces]
+        return np.concatenate(outputs, axis=1)
+
+    @property
+    def _takes_sequences(self) -> bool:
+        return self.feature_pipeline.takes_sequences
+
+    def _to_soh(self, output: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        soh: npt.NDArray[np.float64] = np.asarray(output, dtype=np.float64) * self.target_scale + self.target_mean
+        return soh
 
     def save(self, folder: Path) -> None:
         """Write the pipeline as JSON, model text and weights; nothing is pickled."""
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save(folder / "model")
-        about = {
+        content = {
             "model_name": self.model_name,
-            "features": self.feature_settings.model_dump(mode="json"),
-            "feature_names": list(self.feature_names),
-            "raw_columns": list(self.raw_columns),
-            "scaler": self.scaler.to_json(),
+            **self.feature_pipeline.to_json(),
             "target": {"mean": self.target_mean, "scale": self.target_scale},
-            "histories": self.histories,
-            "facts": dict(self.facts),
-            "conformal": self.conformal.to_json() if self.conformal else None,
-            "training_range": self.training_range.to_json() if self.training_range else None,
+            **self._json_of_calibration(),
         }
-        (folder / PIPELINE_FILE).write_text(json.dumps(about, indent=2) + "\n")
+        (folder / PIPELINE_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Pipeline:
@@ -128,22 +124,12 @@ class Pipeline(SohPredictor):
         if not file.is_file():
             raise DataError(f"pipeline: expected '{PIPELINE_FILE}' in '{folder}', found none - train a model first")
         with reading(folder):
-            return cls._from_json(json.loads(file.read_text()), folder)
-
-    @classmethod
-    def _from_json(cls, about: Mapping[str, Any], folder: Path) -> Pipeline:
-        conformal, seen = about.get("conformal"), about.get("training_range")  # older pipelines have neither
-        return cls(
-            model_name=about["model_name"],
-            model=model_spec(about["model_name"]).load_regressor().load(folder / "model"),
-            feature_settings=FeatureSettings(**about["features"]),
-            feature_names=tuple(about["feature_names"]),
-            scaler=Scaler.from_json(about["scaler"]),
-            raw_columns=tuple(about["raw_columns"]),
-            target_mean=about["target"]["mean"],
-            target_scale=about["target"]["scale"],
-            histories=about.get("histories", False),  # older pipelines read single check-ups
-            facts=about["facts"],
-            conformal=Conformal.from_json(conformal) if conformal else None,
-            training_range=TrainingDomain.from_json(seen) if seen else None,
-        )
+            content = json.loads(file.read_text())
+            return cls(
+                model_name=content["model_name"],
+                model=model_spec(content["model_name"]).load_regressor().load(folder / "model"),
+                feature_pipeline=FeaturePipeline.from_json(content),
+                target_mean=content["target"]["mean"],
+                target_scale=content["target"]["scale"],
+                **cls._calibration_from_json(content),
+            )

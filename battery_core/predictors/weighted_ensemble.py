@@ -1,4 +1,4 @@
-"""Several fitted models as one: their weighted mean, weighted by what they err on validation cells."""
+"""Several fitted models as one: their mean, weighted by their errors on validation cells."""
 
 from __future__ import annotations
 
@@ -23,51 +23,52 @@ NAME = "ensemble"
 
 @dataclass(frozen=True)
 class WeightedEnsemble(SohPredictor):
-    """The weighted mean of fitted pipelines.
+    """The weighted mean of fitted pipelines; its members are the single models.
 
     Args:
-        parts: the pipelines.
-        shares: how much each counts; they sum to 1.
-        facts: what a reader of the model must know.
-        conformal: how far a prediction may be off, calibrated on validation cells; None before that.
-        training_range: the measured values of the training cells; None before they are measured.
+        pipelines: the K single models.
+        weights: weight of each; they sum to 1.
+        metadata: what a reader of the model needs: source, data version, cells, SOH reference.
+        conformal: width of its intervals, calibrated on validation cells; None before that.
+        training_domain: the measured values of the training cells; None before they are measured.
     """
 
-    parts: tuple[Pipeline, ...]
-    shares: tuple[float, ...]
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    pipelines: tuple[Pipeline, ...]
+    weights: tuple[float, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     conformal: Conformal | None = None
-    training_range: TrainingDomain | None = None
+    training_domain: TrainingDomain | None = None
     model_name: str = NAME
 
     @property
-    def raw_columns(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Measured columns that some part reads."""
-        return tuple(dict.fromkeys(column for part in self.parts for column in part.raw_columns))
+    def raw_columns(self) -> tuple[str, ...]:
+        """Measured columns that some pipeline reads."""
+        return tuple(dict.fromkeys(column for pipeline in self.pipelines for column in pipeline.raw_columns))
 
-    def members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """SOH by each part, shape (K, N): the spread is that between the models."""
-        return np.stack([part.predict(rows) for part in self.parts])
+    @property
+    def weighted_pipelines(self) -> tuple[tuple[float, Pipeline], ...]:
+        """The single models, each with its weight."""
+        return tuple(zip(self.weights, self.pipelines, strict=True))
 
-    def features(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """What the parts are told, each feature once."""
-        told = pd.concat([part.features(rows) for part in self.parts], axis=1)
-        return told.loc[:, ~told.columns.duplicated()]
+    @property
+    def member_weights(self) -> tuple[float, ...]:
+        """Weight of each single model."""
+        return self.weights
+
+    def _features(self, rows: pd.DataFrame) -> pd.DataFrame:
+        features = pd.concat([pipeline._features(rows) for pipeline in self.pipelines], axis=1)
+        return features.loc[:, ~features.columns.duplicated()]
+
+    def _predict_members(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+        return np.stack([pipeline._mean(pipeline._predict_members(rows)) for pipeline in self.pipelines])
 
     def save(self, folder: Path) -> None:
-        """Write the parts and how they are mixed."""
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [f"{i}-{part.model_name}" for i, part in enumerate(self.parts)]
-        for name, part in zip(names, self.parts, strict=True):
-            part.save(folder / name)
-        about = {
-            "parts": names,
-            "shares": list(self.shares),
-            "facts": dict(self.facts),
-            "conformal": self.conformal.to_json() if self.conformal else None,
-            "training_range": self.training_range.to_json() if self.training_range else None,
-        }
-        (folder / ENSEMBLE_FILE).write_text(json.dumps(about, indent=2) + "\n")
+        """Write the pipelines and their weights."""
+        names = [f"{i}-{pipeline.model_name}" for i, pipeline in enumerate(self.pipelines)]
+        for name, pipeline in zip(names, self.pipelines, strict=True):
+            pipeline.save(folder / name)
+        content = {"parts": names, "shares": list(self.weights), **self._json_of_calibration()}
+        (folder / ENSEMBLE_FILE).write_text(json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> WeightedEnsemble:
@@ -77,18 +78,16 @@ class WeightedEnsemble(SohPredictor):
             DataError: this code cannot read it.
         """
         with reading(folder):
-            about = json.loads((folder / ENSEMBLE_FILE).read_text())
+            content = json.loads((folder / ENSEMBLE_FILE).read_text())
             return cls(
-                parts=tuple(Pipeline.load(folder / name) for name in about["parts"]),
-                shares=tuple(about["shares"]),
-                facts=about["facts"],
-                conformal=Conformal.from_json(about["conformal"]) if about["conformal"] else None,
-                training_range=TrainingDomain.from_json(about["training_range"]) if about["training_range"] else None,
+                pipelines=tuple(Pipeline.load(folder / name) for name in content["parts"]),
+                weights=tuple(content["shares"]),
+                **cls._calibration_from_json(content),
             )
 
 
 def load_predictor(folder: Path) -> Pipeline | WeightedEnsemble:
-    """The model that a folder holds, a single one or a blend.
+    """Return the predictor that a folder holds, a single model or an ensemble.
 
     Raises:
         DataError: there is none, or this code cannot read it.

@@ -23,7 +23,8 @@ def main(package: str, rows_file: str, answers_file: str) -> None:
     said = pd.DataFrame(model.predict(given.astype(dict.fromkeys(doubles, "float64")), params={"details": True}))
     said.reset_index(drop=True).to_parquet(answers_file)
     served = model.unwrap_python_model().pipeline
-    about = {"model_name": served.model_name, "facts": dict(served.facts)}
+    metadata = served.metadata if hasattr(served, "metadata") else served.facts  # packages of version 0.1 have facts
+    about = {"model_name": served.model_name, "facts": dict(metadata)}
     Path(answers_file).with_suffix(".json").write_text(json.dumps(about))
 
 

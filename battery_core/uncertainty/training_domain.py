@@ -34,10 +34,11 @@ class TrainingDomain:
     Example:
         >>> import pandas as pd
         >>> rows = pd.DataFrame({"group": ["NCM"] * 3, "cc_time_s": [1000.0, 1100.0, 1200.0]})
-        >>> seen = TrainingDomain.of(rows, ["group", "cc_time_s"], quantile=0.0, margin=0.1)
-        >>> seen.limits
+        >>> domain = TrainingDomain.of(rows, ["group", "cc_time_s"], quantile=0.0, margin=0.1)
+        >>> domain.limits
         {'cc_time_s': (980.0, 1220.0)}
-        >>> seen.outside(pd.DataFrame({"group": ["NCM", "NCM", "LFP"], "cc_time_s": [1000.0, 1600.0, 1000.0]})).tolist()
+        >>> new = pd.DataFrame({"group": ["NCM", "NCM", "LFP"], "cc_time_s": [1000.0, 1600.0, 1000.0]})
+        >>> domain.ood_column(new).tolist()
         ['', 'cc_time_s', 'group']
     """
 
@@ -74,7 +75,7 @@ class TrainingDomain:
                 limits[name] = _limits(found, quantile, max(margin, 0.0))
         return cls(limits, frozenset(may_miss), known, set_points)
 
-    def outside(self, rows: pd.DataFrame) -> npt.NDArray[np.object_]:
+    def ood_column(self, rows: pd.DataFrame) -> npt.NDArray[np.object_]:
         """For each row the column that is furthest outside, in widths of its range; empty where none is."""
         names: list[str] = [""]
         which = np.zeros(len(rows), dtype=np.int16)

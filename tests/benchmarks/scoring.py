@@ -29,6 +29,7 @@ from battery_core.data.sources.base import CHARGE_STATISTICS
 from battery_core.features.base import build_features
 from battery_core.features.scaling import Scaler
 from battery_core.features.settings import FeatureSettings
+from battery_core.predictors.feature_pipeline import FeaturePipeline
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.uncertainty.conformal import Conformal
 from battery_core.uncertainty.training_domain import TrainingDomain
@@ -77,13 +78,12 @@ def pipeline_of(name: str, sets: tuple[str, ...], rows: pd.DataFrame) -> Pipelin
         from battery_core.models.mlp import MLPModel
 
         model = MLPModel(x.shape[1], hidden_dims=WIDTHS, dropout=0.0, n_members=MEMBERS)
-    pipeline = Pipeline(
-        name, model, settings, tuple(table.columns), scaler, tuple(rows.columns), 0.9, 0.01, facts={"source": "made up"}
-    )
+    features = FeaturePipeline(settings, tuple(table.columns), tuple(rows.columns), scaler)
+    pipeline = Pipeline(name, model, features, 0.9, 0.01, metadata={"source": "made up"})
     return dataclasses.replace(
         pipeline,
         conformal=Conformal.calibrate(y, pipeline.predict(rows), rows["cell_id"]),
-        training_range=TrainingDomain.of(rows, rows.columns),
+        training_domain=TrainingDomain.of(rows, rows.columns),
     )
 
 
@@ -106,7 +106,7 @@ def prepare(folder: Path, n_rows: int, sets: tuple[str, ...]) -> dict[str, str]:
         with mlflow.start_run(experiment_id=experiment):
             logged = mlflow.artifacts.download_artifacts(log_pipeline(folder / name))
         uris[name] = str(logged)
-        np.save(folder / f"{name}.npy", pipeline.scaler.transform(pipeline.features(rows).to_numpy()))
+        np.save(folder / f"{name}.npy", pipeline.feature_pipeline.transform(rows))
     return uris
 
 

@@ -93,7 +93,7 @@ def test_a_stranger_gets_the_numbers_of_the_training_process(elsewhere: Elsewher
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     content = json.loads(done.stdout.splitlines()[-1])
-    expected = elsewhere.pipelines[alias].estimate(elsewhere.rows)
+    expected = elsewhere.pipelines[alias].predict_interval(elsewhere.rows)
     assert content["columns"] == list(expected)
     np.testing.assert_allclose(np.array(content["data"], float), expected.astype(float), rtol=0, atol=1e-6)
 
@@ -148,7 +148,7 @@ def asked(url: str, rows: pd.DataFrame) -> tuple[int, dict[str, Any]]:
 
 def test_it_answers_over_http_and_refuses_in_words(elsewhere: Elsewhere, server: str) -> None:
     status, answer = asked(server, elsewhere.rows)
-    expected = elsewhere.pipelines[CHAMPION].estimate(elsewhere.rows)
+    expected = elsewhere.pipelines[CHAMPION].predict_interval(elsewhere.rows)
     given = pd.DataFrame(answer["predictions"])
     assert (status, list(given)) == (200, list(expected))
     np.testing.assert_allclose(given.astype(float), expected.astype(float), rtol=0, atol=1e-6)

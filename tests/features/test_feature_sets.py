@@ -17,7 +17,7 @@ from battery_core.features.base import (
     pieces_of_cells,
 )
 from battery_core.features.registry import FEATURES
-from battery_core.features.sets.condition import with_known_groups
+from battery_core.features.sets.condition import with_training_groups
 from battery_core.features.sets.dva import DVA_PEAKS
 from battery_core.features.sets.ica import PEAK
 
@@ -164,7 +164,7 @@ def test_the_past_is_what_the_source_recommends_or_what_is_named():
 def test_conditions_are_those_of_training():
     rows = make_rows(("A", "B", "C"))
     rows["group"] = rows["cell_id"].map({"A": "2C", "B": "3C", "C": "new"})
-    settings = with_known_groups(FeatureSettings(), rows["group"][rows["cell_id"] != "C"])
+    settings = with_training_groups(FeatureSettings(), rows["group"][rows["cell_id"] != "C"])
     features = build_features(rows, ["condition"], settings)
     assert list(features) == ["group_is_2C", "group_is_3C", "ambient_temperature_degC"]
     assert features.groupby(rows["cell_id"]).first().iloc[:, :2].values.tolist() == [[1, 0], [0, 1], [0, 0]]

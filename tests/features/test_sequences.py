@@ -10,7 +10,7 @@ import pytest
 
 from battery_core.data.samples.sample import SampleMeta, Samples
 from battery_core.errors import DataError
-from battery_core.features.sequences import sequence_index, sequence_samples, thinned, with_known_time
+from battery_core.features.sequences import sequence_index, sequence_samples, thinned, with_training_time
 from battery_core.features.settings import FeatureSettings
 
 GENERATOR = np.random.default_rng(0)
@@ -92,8 +92,8 @@ def test_missing_or_backward_time_stands_still() -> None:
 )
 def test_the_time_axis_is_the_best_that_training_has(days: list[Any], cycles: list[Any], time: str) -> None:
     rows = pd.DataFrame({"checkup_index": [0, 1], "time_days": days, "cycle_count": cycles})
-    assert with_known_time(FeatureSettings(), rows).history_time == time
-    assert with_known_time(settings(), rows).history_time == "time_days"  # as the settings say
+    assert with_training_time(FeatureSettings(), rows).history_time == time
+    assert with_training_time(settings(), rows).history_time == "time_days"  # as the settings say
 
 
 def test_a_time_axis_that_is_not_there_is_named() -> None:
@@ -112,14 +112,13 @@ def test_training_takes_evenly_many_checkups_of_each_cell() -> None:
     assert by_cell == {"A": [0, 25, 49, 74, 99], "B": [0, 1, 2]}
 
 
-def test_samples_of_a_part_carry_the_whole_history_of_their_cells() -> None:
+def test_samples_carry_the_whole_history_of_their_cells() -> None:
     rows = cells({"A": 20, "B": 4, "C": 5})
     x = np.arange(29.0)[:, None]
     meta = [SampleMeta(r.cell_id, r.checkup_index) for r in rows.itertuples()]
-    part = rows["cell_id"].isin(["A", "B"]).to_numpy()
-    made = sequence_samples(Samples(x, x, meta), sequence_index(rows, settings()), part, 3)
+    made = sequence_samples(Samples(x, x, meta), sequence_index(rows, settings()), 3)
     assert {(m.cell_id, m.checkup_index) for m in made.meta if m.cell_id == "A"} == {("A", 0), ("A", 9), ("A", 19)}
-    assert sorted(made.cell_ids) == ["A"] * 3 + ["B"] * 3
+    assert sorted(made.cell_ids) == ["A"] * 3 + ["B"] * 3 + ["C"] * 3
     assert made.mask is not None
     last = made.x[np.arange(len(made)), made.mask.sum(axis=1) - 1, 0]
     np.testing.assert_array_equal(last, made.y[:, 0])  # the row to predict closes its history

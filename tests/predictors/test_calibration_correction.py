@@ -9,7 +9,8 @@ import pytest
 from battery_core.features.scaling import Scaler
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.kernel_ridge import KernelRidgeModel
-from battery_core.predictors.calibration_correction import correction, out_of_fold_scores
+from battery_core.predictors.calibration_correction import calibration_correction, out_of_fold_scores
+from battery_core.predictors.feature_pipeline import FeaturePipeline
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.uncertainty.conformal import Conformal, fade_scale
 
@@ -17,8 +18,8 @@ CELLS = tuple(f"{i:02d}" for i in range(20))
 HARD = CELLS[1::2]
 
 
-class _OneColumn(Pipeline):
-    """Told one measured column as it is."""
+class _OneColumn(FeaturePipeline):
+    """One measured column as it is."""
 
     def features(self, rows: pd.DataFrame) -> pd.DataFrame:
         return rows[["voltage_V"]]
@@ -41,14 +42,14 @@ def kernel(rows: pd.DataFrame) -> Pipeline:
     model = KernelRidgeModel(length_scales=[1.0, 2.0], alphas=[0.1, 0.5])
     model.fit(scaler.transform(x), rows["soh"], train_cells=list(rows["cell_id"]))
     model.length_scale, model.alpha = 2.0, 0.5  # as if validation cells had chosen the last
-    return _OneColumn("kernel_ridge", model, FeatureSettings(sets=("charge",)), ("voltage_V",), scaler, ("voltage_V",))
+    return Pipeline("kernel_ridge", model, _OneColumn(FeatureSettings(), ("voltage_V",), ("voltage_V",), scaler))
 
 
 def test_scores_are_those_of_a_kernel_that_did_not_see_the_cell(kernel: Pipeline, rows: pd.DataFrame) -> None:
     found = out_of_fold_scores(kernel, rows)
     fold = [CELLS[i] for i in (3, 8, 13, 18)]
     out = rows["cell_id"].isin(fold)
-    x = kernel.scaler.transform(rows[["voltage_V"]].to_numpy())
+    x = kernel.feature_pipeline.scaler.transform(rows[["voltage_V"]].to_numpy())
     model = KernelRidgeModel(length_scales=[2.0], alphas=[0.5]).fit(
         x[~out], rows["soh"][~out], train_cells=list(rows["cell_id"][~out])
     )
@@ -64,15 +65,17 @@ def test_scores_are_those_of_a_kernel_that_did_not_see_the_cell(kernel: Pipeline
 )
 def test_easy_cells_widen_and_hard_ones_narrow(kernel, rows, calibrating, low: float, high: float) -> None:
     scores = out_of_fold_scores(kernel, rows)
-    assert low <= correction(scores["score"], scores["cell_id"], calibrating) <= high
+    assert low <= calibration_correction(scores["score"], scores["cell_id"], calibrating) <= high
 
 
 def test_the_correction_is_limited_and_needs_figures() -> None:
     cells = ["A", "B", "C", "D"]
-    assert correction([1.0, 100.0, 100.0, 100.0], cells, ["A"]) == pytest.approx(2**0.5)
-    assert correction([100.0, 1.0, 1.0, 1.0], cells, ["A"]) == 1.0  # of all, nine in ten hold the worst, too
-    assert correction([1.0, np.nan, 1.0, 1.0], cells, ["A"]) == 1.0
-    assert correction([0.0, 1.0, 1.0, 1.0], cells, ["A"]) == 1.0
+    assert calibration_correction([1.0, 100.0, 100.0, 100.0], cells, ["A"]) == pytest.approx(2**0.5)
+    assert (
+        calibration_correction([100.0, 1.0, 1.0, 1.0], cells, ["A"]) == 1.0
+    )  # of all, nine in ten hold the worst, too
+    assert calibration_correction([1.0, np.nan, 1.0, 1.0], cells, ["A"]) == 1.0
+    assert calibration_correction([0.0, 1.0, 1.0, 1.0], cells, ["A"]) == 1.0
 
 
 def held(together: float, nights: int = 300) -> tuple[float, float]:
@@ -86,7 +89,7 @@ def held(together: float, nights: int = 300) -> tuple[float, float]:
         hard = 0.5 * (together**0.5 * rng.normal(size=(60, 1)) + (1 - together) ** 0.5 * rng.normal(size=(2, 60, 1)))
         ours, theirs = np.exp(hard) * np.abs(rng.normal(0, 0.1, (2, 60, 25)))  # (60, 25) each: scores
         conformal = Conformal.calibrate(1 + ours[:10].ravel() * 0.05, np.ones(250), cells[:250])
-        factor = correction(theirs[:40].ravel(), cells, calibrating)
+        factor = calibration_correction(theirs[:40].ravel(), cells, calibrating)
         limits = [used.bounds([1.0])[1][0] for used in (conformal, conformal.corrected(factor))]
         off.append([abs(np.mean(1 + ours[40:] * 0.05 <= limit) - 0.9) for limit in limits])
     plain, corrected = np.mean(off, axis=0)

@@ -13,7 +13,7 @@ import pytest
 
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.errors import DataError
-from battery_core.predictors.calibration_correction import correction, out_of_fold_scores
+from battery_core.predictors.calibration_correction import calibration_correction, out_of_fold_scores
 from battery_core.predictors.ensemble_weights import leave_cell_out_mean, weights_by_error
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import ENSEMBLE_FILE, WeightedEnsemble, load_predictor
@@ -39,7 +39,7 @@ def test_the_estimate_is_the_weighted_mean(parts, rows) -> None:
     mix = WeightedEnsemble(parts, (0.75, 0.25))
     said = [part.predict(rows) for part in parts]
     np.testing.assert_allclose(mix.predict(rows), 0.75 * said[0] + 0.25 * said[1], rtol=1e-12)
-    assert mix.members(rows).shape == (2, len(rows))
+    assert mix.predict_members(rows).shape == (2, len(rows))
     assert set(mix.raw_columns) == {*parts[0].raw_columns, *parts[1].raw_columns}
     assert set(mix.features(rows)) == {*parts[0].feature_names, *parts[1].feature_names}
 
@@ -49,7 +49,7 @@ def test_save_and_load(parts, rows, tmp_path: Path) -> None:
     mix.save(tmp_path / "mix")
     back = load_predictor(tmp_path / "mix")
     assert isinstance(back, WeightedEnsemble)
-    assert back.facts == mix.facts
+    assert back.metadata == mix.metadata
     np.testing.assert_array_equal(back.predict(rows), mix.predict(rows))
     about = json.loads((tmp_path / "mix" / ENSEMBLE_FILE).read_text())
     (tmp_path / "mix" / ENSEMBLE_FILE).write_text(json.dumps({k: v for k, v in about.items() if k != "shares"}))
@@ -99,7 +99,7 @@ def test_intervals_allow_for_how_hard_the_validation_cells_are(prepared, trained
     told = rows[rows["subset"].isin(["train", "val"])]
     scores = out_of_fold_scores(Pipeline.load(spec.folder / PIPELINE_FOLDER), told)
     cells = list(rows.loc[rows["subset"] == "val", "cell_id"].unique())
-    factor = correction(scores["score"], scores["cell_id"], cells)
+    factor = calibration_correction(scores["score"], scores["cell_id"], cells)
     assert (plain["correction"], corrected["correction"]) == (1.0, pytest.approx(factor))
     assert abs(factor - 1) > 0.01
     for (_, before), (_, after) in zip(plain["quantiles"], corrected["quantiles"], strict=True):

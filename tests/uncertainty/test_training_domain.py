@@ -48,12 +48,12 @@ def test_the_column_furthest_outside_is_named(rows: pd.DataFrame) -> None:
     odd.loc[2, ["group", "resistance_ohm"]] = ["LFP", 9.0]
     odd.loc[3, "resistance_ohm"] = np.nan  # training has gaps there
     odd.loc[4, "nominal_capacity_Ah"] = np.nan  # and none here
-    told = seen.outside(odd).tolist()
+    told = seen.ood_column(odd).tolist()
     assert told == ["ambient_temperature_degC", "resistance_ohm", "group", "", "nominal_capacity_Ah"]
 
 
 def test_training_rows_are_known(rows: pd.DataFrame) -> None:
-    outside = TrainingDomain.of(rows, COLUMNS).outside(rows)
+    outside = TrainingDomain.of(rows, COLUMNS).ood_column(rows)
     assert (outside != "").sum() == 1  # the bad reading
     assert outside[-1] == "resistance_ohm"
 
@@ -62,9 +62,9 @@ def test_a_missing_name_is_unknown_and_an_unmeasured_column_says_nothing(rows: p
     seen = TrainingDomain.of(rows.assign(resistance_ohm=np.nan), COLUMNS)
     assert "resistance_ohm" not in seen.limits
     odd = rows.iloc[[0]].assign(resistance_ohm=1e9)
-    assert seen.outside(odd).tolist() == [""]
-    assert seen.outside(odd.assign(group=None)).tolist() == ["group"]
-    assert seen.outside(rows.iloc[:0]).tolist() == []
+    assert seen.ood_column(odd).tolist() == [""]
+    assert seen.ood_column(odd.assign(group=None)).tolist() == ["group"]
+    assert seen.ood_column(rows.iloc[:0]).tolist() == []
 
 
 def test_it_comes_back_from_json_as_it_was(rows: pd.DataFrame) -> None:
@@ -76,5 +76,5 @@ def test_a_temperature_between_two_that_were_trained_is_not_known() -> None:
     trained = pd.DataFrame({"ambient_temperature_degC": [25.0, 45.0, 25.0]})
     seen = TrainingDomain.of(trained, ["ambient_temperature_degC"])
     asked = pd.DataFrame({"ambient_temperature_degC": [20.0, 19.0, 25.0, 29.0, 35.0, 41.0, 50.0, 51.0]})
-    told = TrainingDomain.from_json(json.loads(json.dumps(seen.to_json()))).outside(asked) != ""
+    told = TrainingDomain.from_json(json.loads(json.dumps(seen.to_json()))).ood_column(asked) != ""
     assert told.tolist() == [False, True, False, False, True, False, False, True]

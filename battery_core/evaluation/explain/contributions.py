@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ import pandas as pd
 from battery_core.evaluation.explain.shapley import shapley
 from battery_core.evaluation.metrics.scores import PERCENTAGE_POINTS
 from battery_core.predictors.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from battery_core.models.lgbm import LGBMModel
 
 Array = npt.NDArray[np.float64]
 _POOL = 2000  # training check-ups that the background is drawn from
@@ -35,7 +39,7 @@ class FeatureRows:
     def from_rows(cls, pipeline: Pipeline, rows: pd.DataFrame) -> FeatureRows:
         """Return the features of whole histories of cells: history features need the earlier check-ups."""
         raw = pipeline.features(rows).to_numpy(dtype=np.float64)
-        return cls(rows, raw, pipeline.scaler.transform(raw))
+        return cls(rows, raw, pipeline.feature_pipeline.scaler.transform(raw))
 
     def take(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> FeatureRows:
         """Return the check-ups at these positions."""
@@ -69,9 +73,14 @@ class Contributions:
     rows: pd.DataFrame
 
 
+def trees_of(pipeline: Pipeline) -> LGBMModel:
+    """Return the model of a LightGBM pipeline."""
+    return cast("LGBMModel", pipeline.model)
+
+
 def is_exact(pipeline: Pipeline) -> bool:
     """Return whether Shapley values need no sampling: LightGBM with one target computes them from its trees."""
-    return pipeline.model_name == "lgbm" and len(pipeline.model.boosters) == 1
+    return pipeline.model_name == "lgbm" and len(trees_of(pipeline).boosters) == 1
 
 
 def tree_contributions(pipeline: Pipeline, checkups: FeatureRows) -> Contributions:
@@ -80,7 +89,8 @@ def tree_contributions(pipeline: Pipeline, checkups: FeatureRows) -> Contributio
     Reference:
         S. Lundberg et al., Consistent individualized feature attribution for tree ensembles (2018); as LightGBM has it.
     """
-    (booster,), (trees,) = pipeline.model.boosters, pipeline.model.best_iterations
+    model = trees_of(pipeline)
+    (booster,), (trees,) = model.boosters, model.best_iterations
     output = np.asarray(booster.predict(checkups.x, num_iteration=trees, pred_contrib=True), dtype=np.float64)
     base = float(output[0, -1] * pipeline.target_scale + pipeline.target_mean)
     values = output[:, :-1] * pipeline.target_scale * PERCENTAGE_POINTS
@@ -125,5 +135,4 @@ def _contributions(
 
 def estimate_soh(pipeline: Pipeline, x: Array) -> Array:
     """Return the SOH, shape (N,), of scaled features, shape (N, F)."""
-    output = np.asarray(pipeline.model.predict(x), dtype=np.float64).reshape(len(x))
-    return output * pipeline.target_scale + pipeline.target_mean
+    return pipeline.predict_scaled(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from battery_core.evaluation.explain.contributions import Array, FeatureRows, estimate_soh
+from battery_core.evaluation.explain.contributions import Array, FeatureRows, estimate_soh, trees_of
 from battery_core.evaluation.metrics.scores import PERCENTAGE_POINTS
 from battery_core.predictors.pipeline import Pipeline
 
@@ -13,7 +13,7 @@ _MAX_ROWS = 600
 
 def gain_importance(pipeline: Pipeline) -> dict[str, float]:
     """Return the share of each feature in the loss reduction of LightGBM's splits, %."""
-    gains = sum(booster.feature_importance("gain") for booster in pipeline.model.boosters)
+    gains = sum(booster.feature_importance("gain") for booster in trees_of(pipeline).boosters)
     total = float(np.sum(gains)) or 1.0
     return {
         name: 100.0 * float(value) / total

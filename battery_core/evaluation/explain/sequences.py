@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
 
-from battery_core.features.sequences import SequenceIndex, sequence_index
+from battery_core.features.sequences import SequenceIndex
+from battery_core.models.lstm_attention import LSTMAttentionModel
+from battery_core.models.neural_ode import NeuralODEModel
 from battery_core.predictors.pipeline import Pipeline
 
 Array = npt.NDArray[np.float64]
@@ -45,7 +48,9 @@ def attention_weights(pipeline: Pipeline, rows: pd.DataFrame, positions: Positio
     """
     x, mask, t, index = _tensors(pipeline, rows, positions)
     with torch.no_grad():
-        attention = pipeline.model.explain(x, mask, t).mean(dim=1).numpy()  # (B, heads, T) -> (B, T)
+        attention = (
+            cast(LSTMAttentionModel, pipeline.model).explain(x, mask, t).mean(dim=1).numpy()
+        )  # (B, heads, T) -> (B, T)
     weights = np.zeros((len(attention), len(rows)))
     np.add.at(weights, (np.arange(len(attention))[:, None], index.rows), np.where(index.mask, attention, 0.0))
     return weights
@@ -63,7 +68,7 @@ def latent_paths(pipeline: Pipeline, rows: pd.DataFrame) -> LatentPaths:
     last = rows.groupby("cell_id", sort=False).tail(1).index.to_numpy()
     x, mask, t, _ = _tensors(pipeline, rows, last)
     with torch.no_grad():
-        path = pipeline.model.explain(x, mask, t)
+        path = cast(NeuralODEModel, pipeline.model).explain(x, mask, t)
     states = path.latent.numpy()
     flat = states.reshape(-1, states.shape[-1])
     _, _, directions = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
@@ -79,6 +84,6 @@ def _tensors(
     pipeline: Pipeline, rows: pd.DataFrame, positions: Positions
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SequenceIndex]:
     """Return features, mask and time of the check-ups as tensors, and the index of their rows."""
-    scaled = pipeline.scaler.transform(pipeline.features(rows).to_numpy(dtype=np.float64))
-    index = sequence_index(rows, pipeline.feature_settings).take(positions)
+    scaled = pipeline.feature_pipeline.transform(rows)
+    index = pipeline.feature_pipeline.sequence_index(rows).take(positions)
     return torch.from_numpy(index.gather(scaled)), torch.from_numpy(index.mask), torch.from_numpy(index.t), index

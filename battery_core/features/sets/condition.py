@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @FEATURES.register("condition")
 class ConditionFeatures(FeatureSet):
-    """One column a group (a protocol, a chemistry), 1.0 in the cells of that group; all 0.0 for a group nobody knows.
+    """One column per group (a protocol, a chemistry): 1.0 in its cells; all 0.0 for a group that training did not have.
 
-    The groups are those of ``features.groups``; training writes them there with ``with_known_groups``, so that a model
-    always gets the columns it was trained with. Without them, the groups in the rows at hand.
+    The groups are those of ``features.groups``. Training writes them there with ``with_training_groups``, so that a
+    model always gets the columns it was trained with. Without them, the groups in the rows at hand.
     """
 
     name = "condition"
@@ -35,11 +35,11 @@ class ConditionFeatures(FeatureSet):
         return pd.DataFrame(features, index=rows.index)
 
 
-def with_known_groups(settings: FeatureSettings, training_groups: Iterable[str]) -> FeatureSettings:
+def with_training_groups(settings: FeatureSettings, training_groups: Iterable[str]) -> FeatureSettings:
     """The settings with the groups of the training cells in them, to be kept with the model.
 
     Example:
-        >>> with_known_groups(FeatureSettings(), ["3C", "2C", "3C"]).groups
+        >>> with_training_groups(FeatureSettings(), ["3C", "2C", "3C"]).groups
         ('2C', '3C')
     """
     return settings if settings.groups else settings.model_copy(update={"groups": tuple(sorted(set(training_groups)))})

@@ -13,7 +13,7 @@ import battery_core
 from battery_core.data.tables.schema import TEXT_COLUMNS
 from battery_core.models.registry import model_spec
 from battery_core.predictors.base import SohPredictor
-from battery_core.predictors.weighted_ensemble import WeightedEnsemble, load_predictor
+from battery_core.predictors.weighted_ensemble import load_predictor
 
 _NEEDED_BY_ALL = ("mlflow", "numpy", "pandas", "pydantic")
 _NOT_PACKED = ("__pycache__", "*.zip", "simulation", "tests")
@@ -31,11 +31,7 @@ def log_pipeline(pipeline_folder: Path) -> str:
     import mlflow
 
     pipeline = load_predictor(pipeline_folder)
-    names = (
-        [part.model_name for part in pipeline.parts]
-        if isinstance(pipeline, WeightedEnsemble)
-        else [pipeline.model_name]
-    )
+    names = [single.model_name for _, single in pipeline.weighted_pipelines]
     with tempfile.TemporaryDirectory() as scratch:
         package = Path(scratch) / "battery_core"
         source = Path(battery_core.__file__).parent
@@ -48,7 +44,7 @@ def log_pipeline(pipeline_folder: Path) -> str:
             code_paths=[str(package)],
             signature=signature_of(pipeline),
             pip_requirements=requirements(*names),
-            metadata={key: value for key, value in pipeline.facts.items() if key != "seen_cells"},
+            metadata={key: value for key, value in pipeline.metadata.items() if key != "seen_cells"},
         )
     return str(logged.model_uri)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from battery_core.errors import TrainingError
-from battery_core.features.sequences import sequence_index
+from battery_core.models.nn.base import TorchModel
 from battery_core.models.registry import model_spec
-from battery_core.predictors.base import SohPredictor
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble
 
@@ -30,7 +29,7 @@ _TOLERANCE = 1e-5  # of SOH
 _INT64 = 7  # ONNX's number of the type
 
 
-def export_onnx(candidate: SohPredictor, rows: pd.DataFrame, folder: Path) -> list[str]:
+def export_onnx(candidate: Pipeline | WeightedEnsemble, rows: pd.DataFrame, folder: Path) -> list[str]:
     """Write graph and contract of each perceptron and LSTM of the candidate, in a folder each; returns their names.
 
     Args:
@@ -41,13 +40,11 @@ def export_onnx(candidate: SohPredictor, rows: pd.DataFrame, folder: Path) -> li
     Raises:
         TrainingError: a graph differs from its model by more than 1e-5 of SOH.
     """
-    parts = candidate.parts if isinstance(candidate, WeightedEnsemble) else [candidate]
-    shares = candidate.shares if isinstance(candidate, WeightedEnsemble) else [1.0]
     written = []
-    for i, (part, share) in enumerate(zip(parts, shares, strict=True)):
-        if isinstance(part, Pipeline) and model_spec(part.model_name).exports_onnx:
-            name = f"{i}-{part.model_name}" if isinstance(candidate, WeightedEnsemble) else part.model_name
-            _export(part, rows, folder / name, share)
+    for i, (weight, pipeline) in enumerate(candidate.weighted_pipelines):
+        if model_spec(pipeline.model_name).exports_onnx:
+            name = pipeline.model_name if pipeline is candidate else f"{i}-{pipeline.model_name}"
+            _export(pipeline, rows, folder / name, weight)
             written.append(name)
     return written
 
@@ -58,16 +55,19 @@ def inputs_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, npt.NDArray[A
     Shape: features (N, F), or (N, T, F) with mask (N, T) and t (N, T) for a model of histories.
     """
     features = pipeline.features(rows).to_numpy(dtype=np.float64)
-    if not pipeline.histories:
+    if not pipeline.feature_pipeline.takes_sequences:
         return {"features": features}
-    index = sequence_index(rows, pipeline.feature_settings)
+    index = pipeline.feature_pipeline.sequence_index(rows)
     return {"features": features[index.rows], "mask": index.mask, "t": index.t}
 
 
 def _export(pipeline: Pipeline, rows: pd.DataFrame, folder: Path, weight: float) -> None:
     folder.mkdir(parents=True)
     given = inputs_of(pipeline, rows)
-    axes = {name: {0: "checkups", 1: "history"} if pipeline.histories else {0: "checkups"} for name in given}
+    axes = {
+        name: {0: "checkups", 1: "history"} if pipeline.feature_pipeline.takes_sequences else {0: "checkups"}
+        for name in given
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, on shapes that are checked below
         torch.onnx.register_custom_op_symbolic("aten::argsort", _stable_argsort, OPSET)  # type: ignore[attr-defined]
@@ -101,19 +101,19 @@ def _largest_difference(file: Path, given: dict[str, npt.NDArray[Any]], expected
 
 
 def _contract(pipeline: Pipeline, given: dict[str, npt.NDArray[Any]], weight: float) -> dict[str, Any]:
-    shape = ["checkups", "history"] if pipeline.histories else ["checkups"]
+    shape = ["checkups", "history"] if pipeline.feature_pipeline.takes_sequences else ["checkups"]
     inputs: dict[str, Any] = {
         "features": {
             "type": "float64",
             "shape": [*shape, len(pipeline.feature_names)],
             "columns": list(pipeline.feature_names),
-            "made_by": pipeline.feature_settings.model_dump(mode="json"),
+            "made_by": pipeline.feature_pipeline.settings.model_dump(mode="json"),
             "made_from": list(pipeline.raw_columns),
             "units": "as in the names, not scaled; NaN where a value is missing: it becomes the training median",
         }
     }
-    if pipeline.histories:
-        time = pipeline.feature_settings.history_time
+    if pipeline.feature_pipeline.takes_sequences:
+        time = pipeline.feature_pipeline.settings.history_time
         inputs["mask"] = {"type": "bool", "shape": shape, "meaning": "true where a row of the history is real"}
         inputs["t"] = {"type": "float32", "shape": shape, "meaning": f"'{time}' of each row, rising"}
     return {
@@ -121,8 +121,8 @@ def _contract(pipeline: Pipeline, given: dict[str, npt.NDArray[Any]], weight: fl
         "opset": OPSET,
         "inputs": {name: inputs[name] for name in given},
         "output": {"soh": {"type": "float64", "shape": ["checkups"], "meaning": "State of Health, 1.0 is fresh"}},
-        "soh_reference": pipeline.facts.get("soh_reference"),
-        "data_version": pipeline.facts.get("data_version"),
+        "soh_reference": pipeline.metadata.get("soh_reference"),
+        "data_version": pipeline.metadata.get("data_version"),
         "weight_in_candidate": weight,
     }
 
@@ -132,9 +132,10 @@ class _AsServed(nn.Module):
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
-        self.members = nn.ModuleList(pipeline.model.member(i) for i in range(pipeline.model.n_members))
+        network = cast(TorchModel, pipeline.model)
+        self.members = nn.ModuleList(network.member(i) for i in range(network.n_members))
         self.scale, self.offset = pipeline.target_scale, pipeline.target_mean
-        scaler = pipeline.scaler
+        scaler = pipeline.feature_pipeline.scaler
         self.clips = bool(np.isfinite(scaler.low).any() or np.isfinite(scaler.high).any())
         fitted = (scaler.median, scaler.low, scaler.high, scaler.mean, scaler.std)
         self.median, self.low, self.high, self.mean, self.std = (torch.as_tensor(values) for values in fitted)

@@ -33,7 +33,7 @@ class SohModel(PythonModel):
             MlflowException: a column is missing or in another unit, in one line; over HTTP it is status 400.
         """
         try:
-            return self.pipeline.estimate(model_input, details=bool((params or {}).get("details", False)))
+            return self.pipeline.predict_interval(model_input, details=bool((params or {}).get("details", False)))
         except BatteryError as err:  # the scoring server hides what other errors say
             raise MlflowException.invalid_parameter_value(str(err)) from err
 

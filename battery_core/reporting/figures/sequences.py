@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from battery_core.evaluation.explain.sequences import attention_weights, latent_paths
+from battery_core.models.nn.base import TorchModel
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.reporting.figures.style import GRID, SERIES, save_figure
 
@@ -33,7 +35,7 @@ def draw_attention(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: Pat
     mesh = axes.pcolormesh(number, number, np.where(binned > 0, binned, np.nan), cmap="cividis", shading="nearest")
     axes.set(xlabel="check-up that is attended to", ylabel="check-up that is estimated")
     axes.set_aspect("equal")
-    over = "heads and members" if pipeline.model.n_members > 1 else "heads"
+    over = "heads and members" if cast(TorchModel, pipeline.model).n_members > 1 else "heads"
     figure.colorbar(mesh, ax=axes, shrink=0.8, label=f"share of attention, mean over {over}")
     return save_figure(figure, title, file)
 
@@ -55,7 +57,7 @@ def draw_latent_paths(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: 
     paths = latent_paths(pipeline, rows)
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    time = pipeline.feature_settings.history_time
+    time = pipeline.feature_pipeline.settings.history_time
     for i, cell in enumerate(paths.cells):
         colour, last = SERIES[i], rows[rows["cell_id"] == cell].iloc[-1]
         left.plot(paths.plane[i, :, 0], paths.plane[i, :, 1], color=colour, lw=1.3, label=cell)
@@ -66,7 +68,7 @@ def draw_latent_paths(pipeline: Pipeline, rows: pd.DataFrame, title: str, file: 
     right.set(xlabel=time, ylabel="SOH of last check-up (cross: label)")
     for axes in (left, right):
         axes.grid(color=GRID)
-    if pipeline.model.n_members > 1:
-        title = f"{title}, the first of {pipeline.model.n_members} members"
+    if cast(TorchModel, pipeline.model).n_members > 1:
+        title = f"{title}, the first of {cast(TorchModel, pipeline.model).n_members} members"
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return save_figure(figure, title, file)

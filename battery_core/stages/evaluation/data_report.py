@@ -8,7 +8,7 @@ import pandas as pd
 
 from battery_core.evaluation.data_drift import measure_drift
 from battery_core.features.base import build_features, feature_names
-from battery_core.features.sets.condition import with_known_groups
+from battery_core.features.sets.condition import with_training_groups
 from battery_core.reporting.figures.data import draw_checkup_spacing, draw_fade_curves, draw_quality_issues
 from battery_core.reporting.figures.data_drift import draw_drift
 from battery_core.settings import Settings
@@ -52,5 +52,5 @@ def _features(settings: Settings, rows: pd.DataFrame) -> pd.DataFrame:
     """What a model is given, before it is scaled."""
     source = source_of(settings)
     chosen = settings.features.model_copy(update={"sets": feature_names(settings.features, source)})
-    chosen = with_known_groups(chosen, rows.loc[rows["subset"] == "train", "group"])
+    chosen = with_training_groups(chosen, rows.loc[rows["subset"] == "train", "group"])
     return build_features(rows, chosen.sets, chosen, source.roles())

@@ -40,7 +40,7 @@ def explain(folder: Path, report: Mapping[str, Any], runs: Path, train: pd.DataF
     """
     label = str(report["label"])
     loaded = {m["model"]: pipeline for m in report["models"] if (pipeline := load(runs / m["run_id"]))}
-    of_vectors = {name: pipeline for name, pipeline in loaded.items() if not pipeline.histories}
+    of_vectors = {name: pipeline for name, pipeline in loaded.items() if not pipeline.feature_pipeline.takes_sequences}
     chosen = next(m for m in report["models"] if m["run_id"] == report["challenger"])
     cells = three_cells(chosen)
     explained, why = speaks_for(chosen, report["models"], of_vectors)

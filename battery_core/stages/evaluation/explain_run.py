@@ -54,12 +54,11 @@ def explain_run(
     asked = known_cells(known, cells) or _three(known, model)
     folder = to or settings.folder("artifacts") / "explanations" / _file_name(which)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = model.parts if isinstance(model, WeightedEnsemble) else (model,)
     made: list[Path] = []
     values = []
-    for part in parts:
+    for _, part in model.weighted_pipelines:
         say(f"explain: {part.model_name}: {len(asked)} cells")
-        if part.histories:
+        if part.feature_pipeline.takes_sequences:
             made += _of_histories(folder, part, known, asked)
             continue
         found, figures = _of_vectors(folder, part, known, asked, rows)
@@ -68,7 +67,7 @@ def explain_run(
     if values:
         pd.concat(values).to_parquet(folder / VALUES_FILE, index=False)
         made.append(folder / VALUES_FILE)
-    return [f"explain: {which}: {model.model_name} of {model.facts['label']}", *(f"  {file}" for file in made)]
+    return [f"explain: {which}: {model.model_name} of {model.metadata['label']}", *(f"  {file}" for file in made)]
 
 
 def _three(rows: pd.DataFrame, model: Pipeline | WeightedEnsemble) -> list[str]:
@@ -100,7 +99,7 @@ def _of_vectors(
         train = explain.FeatureRows.from_rows(part, rows[rows["subset"] == "train"])
         found = explain.sampled_contributions(part, some, explain.draw_background(part, train, _BACKGROUND))
     name = part.model_name
-    title = f"{name} on {part.facts['label']}"
+    title = f"{name} on {part.metadata['label']}"
     made = [draw_shap_summary(found, f"{title}: {len(chosen)} check-ups", folder / f"{name}-shap.png")]
     for cell, of_cell in special.items():
         shown = {what: int(np.searchsorted(chosen, at)) for what, at in of_cell.items()}
@@ -127,7 +126,7 @@ def _as_table(part: Pipeline, found: Contributions) -> pd.DataFrame:
 
 def _of_histories(folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str]) -> list[Path]:
 
-    title = f"{part.model_name} on {part.facts['label']}"
+    title = f"{part.model_name} on {part.metadata['label']}"
     ordered = rows.sort_values(["cell_id", "checkup_index"])
     own = {cell: ordered[ordered["cell_id"] == cell].reset_index(drop=True) for cell in cells}
     if part.model_name == "lstm":

@@ -61,11 +61,11 @@ def rows_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> pd.DataFr
     Raises:
         DataError: the source has no tables, or none of the cells the model saw.
     """
-    source, seen = str(model.facts["source"]), set(model.facts["seen_cells"])
+    source, seen = str(model.metadata["source"]), set(model.metadata["seen_cells"])
     folder = tables_of(settings, model)
     cells, checkups = read_table(folder, "cells"), read_table(folder, "checkups")
     rows = join_rows(cells, checkups)
-    rows["soh"] = soh(rows, cells, model.facts["soh_reference"])
+    rows["soh"] = soh(rows, cells, model.metadata["soh_reference"])
     rows = rows[rows["soh"].notna()].reset_index(drop=True)
     val: set[str] = set()
     for file in sorted(settings.folder("splits").glob(f"{source}*.json")):
@@ -85,13 +85,13 @@ def rows_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> pd.DataFr
 
 def tables_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> Path:
     """The folder of the normalized tables of the model's source."""
-    return settings.folder("data") / "normalized" / str(model.facts["source"])
+    return settings.folder("data") / "normalized" / str(model.metadata["source"])
 
 
 def notes_on(settings: Settings, model: Pipeline | WeightedEnsemble) -> list[str]:
     """What a reader of the explanation has to know."""
     now = (read_json(tables_of(settings, model) / STAGE_FILE) or {}).get("version", "")
-    if now == model.facts.get("tables_version"):
+    if now == model.metadata.get("tables_version"):
         return []
     return ["explain: the tables are not those the model was trained on; explained on the check-ups as they are now"]
 

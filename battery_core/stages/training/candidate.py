@@ -68,7 +68,7 @@ def calibrated(
         rows[rows["subset"] == "train"], model.raw_columns, given.range_quantile, given.range_margin
     )
     conformal = Conformal.calibrate(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
-    return replace(model, conformal=conformal, training_range=seen)
+    return replace(model, conformal=conformal, training_domain=seen)
 
 
 def write_candidate(
@@ -93,7 +93,7 @@ def write_candidate(
     write_json(folder / HISTORY_FILE, history)
     served = load_predictor(folder / PIPELINE_FOLDER)
     judged = rows[rows["subset"].isin(["val", "test"])]
-    estimates = served.estimate(judged, details=True).rename(columns={"soh": "prediction"})
+    estimates = served.predict_interval(judged, details=True).rename(columns={"soh": "prediction"})
     predictions = judged[["cell_id", "checkup_index", "subset", "soh"]].join(estimates)
     predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
     validation = predictions[predictions["subset"] == "val"]

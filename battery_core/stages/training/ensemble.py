@@ -16,7 +16,7 @@ from battery_core.evaluation.metrics.bootstrap import paired_gain
 from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
 from battery_core.files import read_json, write_json
 from battery_core.jobs import RESULT_FILE
-from battery_core.predictors.calibration_correction import correction, out_of_fold_scores
+from battery_core.predictors.calibration_correction import calibration_correction, out_of_fold_scores
 from battery_core.predictors.ensemble_weights import leave_cell_out_mean, weights_by_error
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import NAME, WeightedEnsemble
@@ -109,7 +109,7 @@ def _make(
     """
     started, reference = time.perf_counter(), settings.data.soh_reference
     parts = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in shares)
-    facts = {**parts[0].facts, "run_id": folder.name, "parts": dict(shares)}
+    facts = {**parts[0].metadata, "run_id": folder.name, "parts": dict(shares)}
     mix = calibrated(
         WeightedEnsemble(parts, tuple(shares.values()), facts), rows, reference, settings.uncertainty, unseen
     )
@@ -129,4 +129,4 @@ def _for_the_draw(kernel: Pipeline, rows: pd.DataFrame, calibrating: pd.DataFram
     told = rows[rows["subset"].isin(["train", "val"])]
     scores = drop_reference_checkup(out_of_fold_scores(kernel, told), settings.data.soh_reference)
     cells = set(calibrating["cell_id"].astype(str))
-    return correction(scores["score"], scores["cell_id"], cells, settings.uncertainty.coverage)
+    return calibration_correction(scores["score"], scores["cell_id"], cells, settings.uncertainty.coverage)

@@ -109,7 +109,7 @@ def test_nobody_holds_an_alias_that_was_never_given(packed: Packed) -> None:
 def test_the_pipeline_comes_back_out_of_the_registry(packed: Packed) -> None:
     for version, pipeline in zip(packed.versions, packed.pipelines, strict=True):
         again = Pipeline.load(packed.registry.package(version) / "artifacts" / "pipeline")
-        assert again.facts == pipeline.facts
+        assert again.metadata == pipeline.metadata
         np.testing.assert_array_equal(again.predict(packed.rows), pipeline.predict(packed.rows))
 
 

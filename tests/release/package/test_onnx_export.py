@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from battery_core.features.scaling import Scaler
 from battery_core.features.settings import FeatureSettings
 from battery_core.models.lstm_attention import LSTMAttentionModel
 from battery_core.models.mlp import MLPModel
+from battery_core.predictors.feature_pipeline import FeaturePipeline
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble
 from battery_core.release.package.onnx_export import CONTRACT_FILE, GRAPH_FILE, export_onnx, inputs_of
@@ -48,7 +50,8 @@ def pipeline_of(kind: str, rows: pd.DataFrame) -> Pipeline:
     )
     raw = ("cell_id", "checkup_index", *features)
     name = "lstm" if lstm else "mlp"
-    return Pipeline(name, model.eval(), settings, tuple(features), scaler, raw, 0.9, 0.1, lstm, {"data_version": "v1"})
+    made = FeaturePipeline(settings, tuple(features), raw, scaler, lstm)
+    return Pipeline(name, model.eval(), made, 0.9, 0.1, {"data_version": "v1"})
 
 
 def said(folder: Path, given: dict[str, Any]) -> Any:
@@ -68,7 +71,9 @@ def test_it_says_what_the_model_says_of_any_number_of_checkups(kind: str, rows: 
     assert pipeline.predict(others).std() > 1e-3
     contract = json.loads((tmp_path / name / CONTRACT_FILE).read_text())
     assert contract["inputs"]["features"]["columns"] == list(pipeline.feature_names)
-    assert list(contract["inputs"]) == (["features", "mask", "t"] if pipeline.histories else ["features"])
+    assert list(contract["inputs"]) == (
+        ["features", "mask", "t"] if pipeline.feature_pipeline.takes_sequences else ["features"]
+    )
     assert (contract["opset"], contract["data_version"], contract["weight_in_candidate"]) == (17, "v1", 1.0)
     assert contract["checked"]["rows"] == (rows["subset"] == "test").sum()
     assert 0 <= contract["checked"]["largest_difference"] < 1e-5
@@ -81,9 +86,9 @@ def test_padding_may_stand_anywhere_in_a_history(rows: pd.DataFrame, tmp_path: P
     mask = generator.random((40, 9)) < 0.6
     mask[:, 4] = True
     time = np.cumsum(generator.uniform(1, 30, mask.shape), axis=1).astype(np.float32)
-    features = generator.normal(size=(*mask.shape, len(pipeline.feature_names))) * pipeline.scaler.std
-    features += pipeline.scaler.mean
-    output = pipeline.model.predict(pipeline.scaler.transform(features), mask=mask, t=time)[:, 0]
+    features = generator.normal(size=(*mask.shape, len(pipeline.feature_names))) * pipeline.feature_pipeline.scaler.std
+    features += pipeline.feature_pipeline.scaler.mean
+    output = pipeline.model.predict(pipeline.feature_pipeline.scaler.transform(features), mask=mask, t=time)[:, 0]
     found = said(tmp_path / "lstm", {"features": features, "mask": mask, "t": time})
     np.testing.assert_allclose(found, output * pipeline.target_scale + pipeline.target_mean, rtol=0, atol=1e-6)
 
@@ -101,7 +106,7 @@ def test_a_graph_that_differs_is_refused(rows: pd.DataFrame, tmp_path: Path, mon
 
 def test_of_a_mean_of_models_each_perceptron_is_written_with_its_weight(rows: pd.DataFrame, tmp_path: Path) -> None:
     mlp = pipeline_of("mlp", rows)
-    trees = Pipeline("lgbm", None, mlp.feature_settings, mlp.feature_names, mlp.scaler, mlp.raw_columns)
+    trees = replace(mlp, model_name="lgbm", model=None)
     assert export_onnx(WeightedEnsemble((trees, mlp), (0.75, 0.25)), rows, tmp_path) == ["1-mlp"]
     contract = json.loads((tmp_path / "1-mlp" / CONTRACT_FILE).read_text())
     assert contract["weight_in_candidate"] == 0.25

@@ -22,12 +22,13 @@ from battery_core.stages.training.candidate import PIPELINE_FOLDER
 def of_histories(pipelines: dict[str, Pipeline]) -> dict[str, Pipeline]:
     """Untrained models of histories behind the features and the scaler of a trained one."""
     base = pipelines["mlp"]
-    features = base.feature_settings.model_copy(update={"history_time": "checkup_index"})
+    settings = base.feature_pipeline.settings.model_copy(update={"history_time": "checkup_index"})
+    features = replace(base.feature_pipeline, settings=settings, takes_sequences=True)
     width = len(base.feature_names)
     torch.manual_seed(0)
     models = {"lstm": LSTMAttentionModel(width, hidden_dim=8), "neural_ode": NeuralODEModel(width, hidden_dim=8)}
     return {
-        name: replace(base, model_name=name, model=model.eval(), feature_settings=features, histories=True)
+        name: replace(base, model_name=name, model=model.eval(), feature_pipeline=features)
         for name, model in models.items()
     }
 

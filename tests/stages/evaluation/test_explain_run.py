@@ -35,9 +35,11 @@ def settings(prepared, trained: list[dict[str, Any]], tmp_path: Path) -> Setting
     shutil.copytree(base.folder("artifacts") / "runs", runs)
     parts = [Pipeline.load(runs / result["run_id"] / PIPELINE_FOLDER) for result in trained]
     model = LSTMAttentionModel(len(parts[0].feature_names), hidden_dim=4).eval()
-    told = parts[0].feature_settings.model_copy(update={"history_time": "checkup_index"})
-    parts.append(replace(parts[0], model_name="lstm", model=model, feature_settings=told, histories=True))
-    WeightedEnsemble(tuple(parts), (0.5, 0.25, 0.25), parts[0].facts).save(runs / "xjtu-blend-1" / PIPELINE_FOLDER)
+    vectors = parts[0].feature_pipeline
+    time = vectors.settings.model_copy(update={"history_time": "checkup_index"})
+    sequences = replace(vectors, settings=time, takes_sequences=True)
+    parts.append(replace(parts[0], model_name="lstm", model=model, feature_pipeline=sequences))
+    WeightedEnsemble(tuple(parts), (0.5, 0.25, 0.25), parts[0].metadata).save(runs / "xjtu-blend-1" / PIPELINE_FOLDER)
     write_json(own.folder("artifacts") / "reports" / "xjtu-night" / "report.json", {"challenger": "xjtu-blend-1"})
     return own
 
@@ -93,7 +95,7 @@ def test_the_parts_of_a_reports_chosen_model_are_explained_on_the_cells_that_are
     runs = settings.folder("artifacts") / "runs"
     blend = WeightedEnsemble.load(runs / "xjtu-blend-1" / PIPELINE_FOLDER)
     rows = explain_subject.rows_of(settings, blend)
-    for part in blend.parts[:2]:
+    for part in blend.pipelines[:2]:
         own = values[values["model"] == part.model_name]
         added = own.groupby(["cell_id", "checkup_index"]).agg({"soh_points": "sum", "base": "first"})
         assert 5 <= len(added) <= 5 + 2 * len(cells)

@@ -81,7 +81,7 @@ class NothingWithdrawn:
 
 def in_service(pipeline: Pipeline, rows: pd.DataFrame) -> Champion:
     """A champion that is this pipeline."""
-    said = PackagePredictions(pipeline.model_name, pipeline.facts, pipeline.estimate(rows))
+    said = PackagePredictions(pipeline.model_name, pipeline.metadata, pipeline.predict_interval(rows))
     return Champion("version 3", lambda: said)
 
 
@@ -112,7 +112,7 @@ def challenger(night) -> Pipeline:
 
 
 def champion_who_saw(challenger: Pipeline, *cells: str, **facts: Any) -> Pipeline:
-    return dataclasses.replace(challenger, facts={**challenger.facts, "seen_cells": list(cells), **facts})
+    return dataclasses.replace(challenger, metadata={**challenger.metadata, "seen_cells": list(cells), **facts})
 
 
 def test_both_are_scored_on_the_same_rows(judged, challenger: Pipeline) -> None:

@@ -74,7 +74,7 @@ def test_the_table_holds_the_newest_checkup_of_every_cell(settings, prepared, ch
     rows = join_rows(read_table(prepared.tables.path, "cells"), read_table(prepared.tables.path, "checkups"))
     newest = rows.groupby("cell_id")["checkup_index"].max()
     assert table.set_index("cell_id")["checkup_index"].to_dict() == newest.to_dict()
-    asked = champion.estimate(rows).loc[rows.groupby("cell_id").tail(1).index]
+    asked = champion.predict_interval(rows).loc[rows.groupby("cell_id").tail(1).index]
     for name in ("soh", "soh_lower", "soh_upper"):
         np.testing.assert_allclose(table[name], asked[name], rtol=0, atol=1e-6)
     assert table["in_distribution"].tolist() == asked["in_distribution"].tolist()
@@ -87,7 +87,7 @@ def test_the_table_holds_the_newest_checkup_of_every_cell(settings, prepared, ch
     assert set(table["usage_unit"]) == {CYCLES}
     assert abs((pd.Timestamp.now("UTC") - table["scored_at"].iloc[0]).total_seconds()) < 60
     unseen = table.loc[~table["seen_in_training"], "cell_id"]
-    assert set(unseen) == set(newest.index) - set(champion.facts["seen_cells"])
+    assert set(unseen) == set(newest.index) - set(champion.metadata["seen_cells"])
     assert found.message.startswith(f"score: {len(newest)} cells of ")
     assert read_json(tmp_path / "scores" / stage.SUMMARY_FILE)["same_data_as_training"] is True
 
@@ -112,8 +112,8 @@ def test_more_newest_checkups_can_be_had(settings, prepared, champion: Pipeline,
 
 
 def test_a_cell_unlike_training_is_named_with_its_column(settings, prepared, champion: Pipeline, tmp_path) -> None:
-    assert champion.training_range is not None
-    column, (low, high) = next(iter(champion.training_range.limits.items()))
+    assert champion.training_domain is not None
+    column, (low, high) = next(iter(champion.training_domain.limits.items()))
     checkups = read_table(prepared.tables.path, "checkups")
     last = checkups.groupby("cell_id").tail(1).index[0]
     checkups.loc[last, column] = high + 0.5 * (high - low)
@@ -132,7 +132,7 @@ def test_a_model_without_intervals_is_used_and_said(
 ) -> None:
     def older(_: Any, rows: pd.DataFrame, *__: Any) -> PackagePredictions:
         return PackagePredictions(
-            "lgbm", champion.facts, pd.DataFrame({"soh": champion.predict(rows)}, index=rows.index)
+            "lgbm", champion.metadata, pd.DataFrame({"soh": champion.predict(rows)}, index=rows.index)
         )
 
     monkeypatch.setattr(stage, "ask", older)

@@ -66,7 +66,7 @@ def test_the_run_folder_is_whole(specs: dict[str, JobSpec], rows: pd.DataFrame, 
 
 
 def test_a_model_carries_what_a_reader_must_know(specs: dict[str, JobSpec], prepared) -> None:
-    facts = Pipeline.load(specs["lgbm"].folder / PIPELINE_FOLDER).facts
+    facts = Pipeline.load(specs["lgbm"].folder / PIPELINE_FOLDER).metadata
     split = CellSplit.from_json(prepared.split.path.read_text())
     assert facts["data_version"] == prepared.raw.version
     assert facts["tables_version"] == prepared.tables.version
@@ -139,7 +139,10 @@ def test_a_model_of_histories_serves_what_was_scored(
 ) -> None:
     spec = of_histories[model]
     pipeline = Pipeline.load(spec.folder / PIPELINE_FOLDER)
-    assert (pipeline.histories, pipeline.feature_settings.history_time) == (True, "cycle_count")
+    assert (pipeline.feature_pipeline.takes_sequences, pipeline.feature_pipeline.settings.history_time) == (
+        True,
+        "cycle_count",
+    )
     judged = rows[rows["subset"].isin(["val", "test"])]
     kept = pd.read_parquet(spec.folder / PREDICTIONS_FILE)["prediction"].to_numpy()
     assert per_cell_errors(judged["cell_id"], judged["soh"], kept).mean_mape < 10
@@ -164,7 +167,7 @@ def test_settings_of_histories_are_in_the_key_of_models_that_read_them(prepared)
 def test_the_range_of_training_is_that_of_training_cells_alone(specs: dict[str, JobSpec], rows: pd.DataFrame) -> None:
     pipeline = Pipeline.load(specs["lgbm"].folder / PIPELINE_FOLDER)
     seen = TrainingDomain.of(rows[rows["subset"] == "train"], pipeline.raw_columns)
-    assert pipeline.training_range == seen
+    assert pipeline.training_domain == seen
     assert seen != TrainingDomain.of(rows, pipeline.raw_columns)
 
 
