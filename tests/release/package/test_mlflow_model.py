@@ -219,7 +219,9 @@ def test_another_unit_is_refused_in_one_line(packed: Packed, change: dict[str, s
 def test_names_of_conditions_are_text_in_the_signature(packed: Packed) -> None:
     import dataclasses
 
-    pipeline = dataclasses.replace(packed.pipelines[0], raw_columns=("cell_id", "checkup_index", "group", "time_days"))
+    columns = ("cell_id", "checkup_index", "group", "time_days")
+    features = dataclasses.replace(packed.pipelines[0].feature_pipeline, raw_columns=columns)
+    pipeline = dataclasses.replace(packed.pipelines[0], feature_pipeline=features)
     kinds = {column.name: column.type.name for column in signature_of(pipeline).inputs.inputs}
     assert (kinds["group"], kinds["time_days"]) == ("string", "double")
 
