@@ -1,4 +1,4 @@
-"""The model card: what a model is, how good it is and where it must not be used, in words for a reader in a hurry."""
+"""Model card: purpose, data, errors and limits of a model."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 
 from battery_core.evaluation.metrics.confidence import ROUGH_BELOW
-from battery_core.evaluation.metrics.scores import NOT_STATED, PRIMARY_METRIC
-from battery_core.reporting.formats import percent
+from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
+from battery_core.reporting.formats import percent, percent_interval, short_list, temperature
 
 Report = Mapping[str, Any]
-_MOST_NAMES = 8
+_MAX_NAMES = 8
 
 
 def scope(rows: pd.DataFrame) -> dict[str, Any]:
-    """What cells a part of the data has: the ground on which anything that is said of them stands.
+    """Return what the cells of one subset span: counts, conditions, range of SOH.
 
     Args:
-        rows: labelled check-ups with what is known of their cells.
+        rows: labelled check-ups with the metadata of their cells.
     """
     cells = rows.groupby("cell_id").first()
 
@@ -40,73 +40,66 @@ def scope(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """An interval in %, or that one cell has none.
-
-    Example:
-        >>> interval(0.391, 0.634), interval(None, None)
-        ('0.39 to 0.63 %', 'no interval')
-    """
-    return "no interval" if low is None or high is None else f"{low:.2f} to {high:.2f} %"
-
-
-def facts(report: Report, decision: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """The card, line by line.
+def card_lines(report: Report, decision: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the lines of the card as heading and text.
 
     Args:
-        report: what the stage evaluate wrote.
-        decision: ``promoted`` and ``reason`` of the stage release; None before it has decided.
+        report: of the evaluation.
+        decision: ``promoted`` and ``reason`` of the release; None before the decision.
     """
     model = next(m for m in report["models"] if m["run_id"] == report["challenger"])
     return [
-        ("Model", f"{model['model']}, chosen of {len(report['models'])} on validation cells; run {model['run_id']}"),
-        ("Estimates", f"SOH = capacity now / {_reference(report)}; 1.0 is fresh"),
+        (
+            "Model",
+            f"{model['model']}, one of {len(report['models'])}, selected on validation cells; run {model['run_id']}",
+        ),
+        ("Estimates", f"SOH = present capacity / {_reference(report)}; 1.0 is fresh"),
         ("Data", f"{report['label']}: {'simulated' if report['simulated'] else 'measured'} cells"),
-        ("Data version", f"{report['data_version']} (the md5 DVC keeps for the raw data)"),
+        ("Data version", f"{report['data_version']} (md5 of the raw data in DVC)"),
         ("Cells", _cells(report)),
-        ("Honest error", _error(model["test"])),
-        ("Without a model", _baselines(report)),
+        ("Test error", _error(model["test"])),
+        ("Baselines", _baselines(report)),
         *_intervals(model.get("intervals")),
-        ("Decision", _decided(decision)),
+        ("Decision", _decision(decision)),
     ]
 
 
-def not_for(report: Report) -> list[str]:
-    """Where the model must not be used: outside what the training cells were, each in a sentence."""
-    known, tested = report["scope"]["train"], report["scope"]["test"]
-    low, high = known["soh"]
-    lines = ["Real cells: it learnt from simulated ones only."] if report["simulated"] else []
+def out_of_scope(report: Report) -> list[str]:
+    """Return the uses outside the range of the training cells, each in a sentence."""
+    train, tested = report["scope"]["train"], report["scope"]["test"]
+    low, high = train["soh"]
+    lines = ["Real cells: the model was trained on simulated cells only."] if report["simulated"] else []
     lines += [
-        _temperature(known["temperatures_degC"]),
-        f"Another chemistry than {_names(known['chemistries'])}."
-        if known["chemistries"]
-        else "Any chemistry but that of its training cells, which the source does not state.",
-        f"SOH below {low:.2f} or above {high:.2f}: no training cell was there.",
+        _temperature_limits(train["temperatures_degC"]),
+        f"Other chemistries than {short_list(train['chemistries'], _MAX_NAMES)}."
+        if train["chemistries"]
+        else "Any chemistry but that of the training cells, which the source does not state.",
+        f"SOH below {low:.2f} or above {high:.2f}: outside the range of the training cells.",
     ]
-    if capacities := known["nominal_capacities_Ah"]:
-        lines.append(f"Cells of another size than {_names([f'{value:g} Ah' for value in capacities])}.")
-    kinds = "protocols" if 0 < len(known["protocols"]) <= _MOST_NAMES else "groups"
-    if known[kinds]:
-        lines.append(f"Other ways of use than {_names(known[kinds])}.")
-    if new := [f"{t:g} °C" for t in tested["temperatures_degC"] if t not in known["temperatures_degC"]]:
+    if capacities := train["nominal_capacities_Ah"]:
         lines.append(
-            f"Its error at {_names(new)} below is a test of exactly that: no training cell was so warm or cold."
+            f"Cells of other nominal capacities than {short_list([f'{c:g} Ah' for c in capacities], _MAX_NAMES)}."
         )
+    kinds = "protocols" if 0 < len(train["protocols"]) <= _MAX_NAMES else "groups"
+    if train[kinds]:
+        lines.append(f"Other protocols than {short_list(train[kinds], _MAX_NAMES)}.")
+    if new := [f"{t:g} °C" for t in tested["temperatures_degC"] if t not in train["temperatures_degC"]]:
+        lines.append(f"The test error at {short_list(new, _MAX_NAMES)} is an extrapolation: not in the training cells.")
     return lines
 
 
 def weak_spots(report: Report) -> list[str]:
-    """Conditions whose error is more than twice the mean over cells."""
+    """Return conditions with an error of more than twice the mean over cells."""
     scores = next(m["test"] for m in report["models"] if m["run_id"] == report["challenger"])
     overall = scores[PRIMARY_METRIC]
     if overall is None:
-        return ["Some of its predictions are not finite: it must not be used at all."]
-    found = []
+        return ["Some predictions are not finite: the model must not be used."]
+    spots = []
     for table, column in CONDITIONS.items():
         for line in scores.get(table) or []:
             if line["mape"] is not None and line["mape"] > 2 * overall:
-                found.append(f"{condition_name(column, line[column])}: {percent(line['mape'])}")
-    return found
+                spots.append(f"{condition_name(column, line[column])}: {percent(line['mape'])}")
+    return spots
 
 
 CONDITIONS = {
@@ -119,14 +112,14 @@ CONDITIONS = {
 
 
 def condition_name(column: str, value: Any) -> str:
-    """A condition for a reader.
+    """Return a condition with its unit.
 
     Example:
         >>> condition_name("ambient_temperature_degC", 25.0), condition_name("soh_range", "0.85 to 0.90")
         ('25 °C', 'SOH 0.85 to 0.90')
     """
     if column == "ambient_temperature_degC":
-        return f"{value:g} °C" if isinstance(value, int | float) else f"temperature {NOT_STATED}"
+        return temperature(value)
     return f"SOH {value}" if column == "soh_range" else str(value)
 
 
@@ -135,61 +128,56 @@ def _reference(report: Report) -> str:
 
 
 def _cells(report: Report) -> str:
-    parts = [f"{report['scope'][part]['cells']} {word}" for part, word in _PARTS.items()]
-    return f"{', '.join(parts)}; no cell is in two parts (split '{report['split']['strategy']}')"
+    counts = [f"{report['scope'][subset]['cells']} {purpose}" for subset, purpose in _SUBSETS.items()]
+    return f"{', '.join(counts)}; each cell is in one subset (split '{report['split']['strategy']}')"
 
 
-_PARTS = {"train": "to learn from", "val": "to choose and calibrate with", "test": "to judge, seen by no model"}
+_SUBSETS = {"train": "for training", "val": "for model selection and calibration", "test": "for testing only"}
 
 
 def _error(scores: Mapping[str, Any]) -> str:
     if scores[PRIMARY_METRIC] is None:
         return "none: some predictions are not finite"
     worst = max(scores["per_cell"], key=lambda cell: np.nan_to_num(cell["mape"] or 0.0))
-    sure = interval(scores[f"{PRIMARY_METRIC}_low"], scores[f"{PRIMARY_METRIC}_high"])
+    interval = percent_interval(scores[f"{PRIMARY_METRIC}_low"], scores[f"{PRIMARY_METRIC}_high"])
     rough = f"; rough, with {scores['n_cells']} cells" if 1 < scores["n_cells"] < ROUGH_BELOW else ""
     return (
         f"{percent(scores[PRIMARY_METRIC])} of SOH, mean over {scores['n_cells']} test cells "
-        f"(95 % interval {sure}{rough}); "
+        f"(95 % interval {interval}{rough}); "
         f"worst cell {worst['cell_id']}: {percent(worst['mape'])}"
     )
 
 
 def _baselines(report: Report) -> str:
-    named = {"train_mean": "mean of training cells", "linear_throughput": "straight line over use"}
-    found = [f"{word} {percent(report['baselines'][name][PRIMARY_METRIC])}" for name, word in named.items()]
-    return ", ".join(found)
+    named = {"train_mean": "mean of training cells", "linear_throughput": "straight line over usage"}
+    errors = [f"{word} {percent(report['baselines'][name][PRIMARY_METRIC])}" for name, word in named.items()]
+    return ", ".join(errors)
 
 
-def _intervals(held: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    if not held:
+def _intervals(intervals: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    if not intervals:
         return []
     text = (
-        f"meant to hold {held['nominal']:.0%} of check-ups, hold {held['coverage']:.1%} on test cells; "
-        f"{held['width']:.2f} SOH points wide; told as unlike training: {held['out_of_distribution']['share']:.1%}"
+        f"nominal coverage {intervals['nominal']:.0%}, observed {intervals['coverage']:.1%} on test cells; "
+        f"{intervals['width']:.2f} SOH points wide; "
+        f"out of distribution: {intervals['out_of_distribution']['share']:.1%}"
     )
-    factor = held.get("calibration_correction", 1.0)
-    if abs(factor - 1) >= 0.005:  # less than half a percent is not worth a word
-        changed = "wider: validation cells are easier" if factor > 1 else "narrower: validation cells are harder"
-        text += f"; made {abs(factor - 1):.0%} {changed} than the others, as kernel ridge finds"
+    factor = intervals.get("calibration_correction", 1.0)
+    if abs(factor - 1) >= 0.005:  # smaller corrections are not shown
+        change = "wider: validation cells are easier" if factor > 1 else "narrower: validation cells are harder"
+        text += f"; calibration correction {abs(factor - 1):.0%} {change} than the other cells (kernel ridge)"
     return [("Intervals", text.replace("%", " %"))]
 
 
-def _decided(decision: Mapping[str, Any] | None) -> str:
+def _decision(decision: Mapping[str, Any] | None) -> str:
     if decision is None:
-        return "not taken yet: this is the page of the evaluation"
-    return f"{'promoted, it serves' if decision['promoted'] else 'not promoted'}: {decision['reason']}"
+        return "pending: the comparison with the champion follows"
+    return f"{'promoted to champion' if decision['promoted'] else 'not promoted'}: {decision['reason']}"
 
 
-def _temperature(known: list[float]) -> str:
-    if not known:
-        return "Cold or heat: the source states no temperatures, so nothing is known of either."
-    if len(known) == 1:
-        return f"Ambient temperatures other than {known[0]:g} °C."
-    return f"Ambient temperatures below {known[0]:g} °C or above {known[-1]:g} °C."
-
-
-def _names(values: list[Any]) -> str:
-    shown = [str(value) for value in values[:_MOST_NAMES]]
-    more = len(values) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+def _temperature_limits(temperatures: list[float]) -> str:
+    if not temperatures:
+        return "Any temperature but that of the training cells, which the source does not state."
+    if len(temperatures) == 1:
+        return f"Ambient temperatures other than {temperatures[0]:g} °C."
+    return f"Ambient temperatures below {temperatures[0]:g} °C or above {temperatures[-1]:g} °C."

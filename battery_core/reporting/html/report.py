@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: words, tables and figures in a single HTML file."""
+"""The report of an evaluation as a single HTML file: model card, tables and figures."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from battery_core.cell_errors import as_worst
 from battery_core.evaluation.metrics.confidence import METHOD, ROUGH_BELOW
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
 from battery_core.reporting import model_card as card
-from battery_core.reporting.formats import percent
+from battery_core.reporting.formats import percent, percent_interval
 from battery_core.reporting.tables.report import model_table
 
-_MOST_CELLS, _MOST_CONDITIONS = 40, 24
+_MAX_CELLS, _MAX_CONDITIONS = 40, 24
 _TEMPLATE = "report.html.jinja"
 _BEFORE_UNIT, _NO_BREAK = re.compile(r"(?<=\d) (?=%|°C)"), "\u00a0"  # a line never ends between number and unit
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of the page and what to see in it.
+    """A figure of the page.
 
     Args:
         title: heading.
-        text: how to read it.
+        text: explanation of the figure.
         file: PNG.
-        wide: whether it is too wide for a phone and scrolls there.
+        wide: whether it is wider than a phone screen and scrolls there.
     """
 
     title: str
@@ -40,28 +42,26 @@ class Figure:
 
     @property
     def source(self) -> str:
-        """The picture itself, as an address that needs no network."""
+        """Return the image as a data URI."""
         return "data:image/png;base64," + base64.b64encode(self.file.read_bytes()).decode()
 
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the page."""
+    """A section of the page with its figures."""
 
     title: str
     figures: tuple[Figure, ...]
 
 
 def render(report: Mapping[str, Any], decision: Mapping[str, Any] | None, sections: list[Section]) -> str:
-    """The page.
+    """Return the page as HTML.
 
     Args:
-        report: what the stage evaluate wrote, read back from JSON.
-        decision: ``promoted`` and ``reason`` of the stage release; None before it has decided.
-        sections: chapters of figures, in order.
+        report: of the evaluation, read from JSON.
+        decision: ``promoted`` and ``reason`` of the release; None before the decision.
+        sections: of figures, in order.
     """
-    import jinja2
-
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["percent"] = percent
@@ -69,12 +69,12 @@ def render(report: Mapping[str, Any], decision: Mapping[str, Any] | None, sectio
     page = environment.get_template(_TEMPLATE).render(
         report=report,
         challenger=challenger,
-        headline=challenger["test"][PRIMARY_METRIC],
+        error=challenger["test"][PRIMARY_METRIC],
         decision=decision,
-        facts=card.facts(report, decision),
-        not_for=card.not_for(report),
-        weak=card.weak_spots(report),
-        board=_board(report),
+        card_lines=card.card_lines(report, decision),
+        out_of_scope=card.out_of_scope(report),
+        weak_spots=card.weak_spots(report),
+        models=_models(report),
         conditions=_conditions(report, challenger["test"]),
         cells=_cells(challenger["test"]),
         n_cells=challenger["test"]["n_cells"],
@@ -85,44 +85,44 @@ def render(report: Mapping[str, Any], decision: Mapping[str, Any] | None, sectio
     return _BEFORE_UNIT.sub(_NO_BREAK, page)
 
 
-def _board(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The leaderboard with the interval of each error, and what kind of line it is."""
+def _models(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the table of models with the interval of each error and the kind of each line."""
     scores = {m["model"]: m["test"] for m in report["models"]} | report["baselines"]
     scores["leak_probe"] = report["leak_probe"]
     kinds = dict.fromkeys(report["baselines"], "baseline") | {"leak_probe": "probe"}
     chosen = next(m["model"] for m in report["models"] if m["run_id"] == report["challenger"])
-    board = []
+    lines = []
     for row in model_table(report):
         name = row["model"]
         row["worst cell"] = "\u200b".join(textwrap.wrap(row["worst cell"], 60))
         kind = "chosen" if name == chosen else kinds.get(name, "model")
-        board.append({**row, "interval": _interval(scores[name], PRIMARY_METRIC), "kind": kind})
-    return board
+        lines.append({**row, "interval": _interval(scores[name], PRIMARY_METRIC), "kind": kind})
+    return lines
 
 
 def _interval(line: Mapping[str, Any], name: str) -> str:
-    return card.interval(line.get(f"{name}_low"), line.get(f"{name}_high"))
+    return percent_interval(line.get(f"{name}_low"), line.get(f"{name}_high"))
 
 
 def _conditions(report: Mapping[str, Any], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A block for each kind of condition that varies: each line with its error, its interval and a bar to scale."""
+    """Return a block for each kind of condition that varies: each line with its error, interval and bar."""
     blocks = []
     titles = {"per_temperature": "Temperature", "per_group": "Group", "per_protocol": "Protocol"}
     groups = {line["group"] for line in scores["per_group"]}
     for table, title in (titles | {"per_soh_range": "Range of SOH"}).items():
         lines, column = scores.get(table) or [], card.CONDITIONS[table]
-        repeated = table == "per_protocol" and {line[column] for line in lines} == groups
-        if len(lines) < 2 or repeated or (table == "per_protocol" and len(lines) > 0.5 * scores["n_cells"]):
+        is_repeated = table == "per_protocol" and {line[column] for line in lines} == groups
+        if len(lines) < 2 or is_repeated or (table == "per_protocol" and len(lines) > 0.5 * scores["n_cells"]):
             continue
-        beside = {line[column]: line["mape"] for line in report["baselines"]["train_mean"].get(table) or []}
+        baseline = {line[column]: line["mape"] for line in report["baselines"]["train_mean"].get(table) or []}
         if table != "per_soh_range":
             lines = sorted(lines, key=lambda line: str(line[column]) if isinstance(line[column], str) else "")
-        blocks.append({"title": title, "lines": _scaled(lines[:_MOST_CONDITIONS], column, beside)})
+        blocks.append({"title": title, "lines": _scaled(lines[:_MAX_CONDITIONS], column, baseline)})
     return blocks
 
 
-def _scaled(lines: list[dict[str, Any]], column: str, beside: Mapping[Any, Any]) -> list[dict[str, Any]]:
-    """Lines with bars whose longest reaches 100."""
+def _scaled(lines: list[dict[str, Any]], column: str, baseline: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """Return lines with bars that are scaled to at most 100."""
     ends = [line["mape_high"] if line["mape_high"] is not None else line["mape"] for line in lines]
     full = max((end for end in ends if end is not None), default=0.0) or 1.0
     return [
@@ -132,7 +132,7 @@ def _scaled(lines: list[dict[str, Any]], column: str, beside: Mapping[Any, Any])
             "rough": line["n_cells"] < ROUGH_BELOW,
             "mape": line["mape"],
             "interval": _interval(line, "mape"),
-            "baseline": percent(beside.get(line[column])),
+            "baseline": percent(baseline.get(line[column])),
             "at": 100 * (line["mape"] or 0.0) / full,
             "low": None if line["mape_low"] is None else 100 * line["mape_low"] / full,
             "width": None if line["mape_low"] is None else 100 * (line["mape_high"] - line["mape_low"]) / full,
@@ -142,5 +142,5 @@ def _scaled(lines: list[dict[str, Any]], column: str, beside: Mapping[Any, Any])
 
 
 def _cells(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The cells with the largest error, the worst first."""
-    return sorted(scores["per_cell"], key=lambda cell: -as_worst(cell["mape"]))[:_MOST_CELLS]
+    """Return the cells with the largest error, the worst first."""
+    return sorted(scores["per_cell"], key=lambda cell: -as_worst(cell["mape"]))[:_MAX_CELLS]

@@ -103,12 +103,15 @@ def test_the_page_says_what_the_report_says(report: dict[str, Any]) -> None:
 
 def test_the_page_says_how_the_intervals_were_corrected(report: dict[str, Any]) -> None:
     (model,) = report["models"]
-    easy, hard = "made 12 % wider: validation cells are easier", "made 10 % narrower: validation cells are harder"
+    easy, hard = (
+        "correction 12 % wider: validation cells are easier",
+        "correction 10 % narrower: validation cells are harder",
+    )
     for factor, words in ((1.124, easy), (0.9, hard), (1.0, "")):
         report["models"] = [model | {"intervals": model["intervals"] | {"calibration_correction": factor}}]
         page = render(report, None, []).replace("\u00a0", " ")
         assert words in page
-        assert ("as kernel ridge finds" in page) is bool(words)
+        assert ("(kernel ridge)" in page) is bool(words)
 
 
 def test_names_from_data_are_text_and_never_markup(report: dict[str, Any]) -> None:
@@ -119,7 +122,7 @@ def test_names_from_data_are_text_and_never_markup(report: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(
     ("decision", "badge"),
-    [(None, "not decided yet"), ({"promoted": False, "reason": "the champion is better"}, "not promoted")],
+    [(None, "decision pending"), ({"promoted": False, "reason": "the champion is better"}, "not promoted")],
 )
 def test_the_decision_stands_on_top(report: dict[str, Any], decision: dict[str, Any] | None, badge: str) -> None:
     page = render(report, decision, [])
@@ -128,19 +131,19 @@ def test_the_decision_stands_on_top(report: dict[str, Any], decision: dict[str, 
 
 
 def test_what_it_must_not_be_used_for_is_what_training_cells_were_not(report: dict[str, Any]) -> None:
-    said = card.not_for(report)
+    said = card.out_of_scope(report)
     assert "Ambient temperatures below 10 °C or above 25 °C." in said
-    assert "Another chemistry than NMC." in said
-    assert "SOH below 0.75 or above 1.00: no training cell was there." in said
-    assert "Cells of another size than 5 Ah." in said
+    assert "Other chemistries than NMC." in said
+    assert "SOH below 0.75 or above 1.00: outside the range of the training cells." in said
+    assert "Cells of other nominal capacities than 5 Ah." in said
     report["simulated"] = True
     report["scope"]["train"] |= {"temperatures_degC": [10.0], "chemistries": [], "protocols": []}
-    said = card.not_for(report)
+    said = card.out_of_scope(report)
     assert said[0].startswith("Real cells")
     assert "Ambient temperatures other than 10 °C." in said
-    assert any(line.startswith("Its error at 25 °C below") for line in said)
+    assert any(line.startswith("The test error at 25 °C is an extrapolation") for line in said)
     report["scope"]["train"]["temperatures_degC"] = []
-    assert any(line.startswith("Cold or heat: the source states no") for line in card.not_for(report))
+    assert any(line.startswith("Any temperature but that of the training cells") for line in card.out_of_scope(report))
 
 
 def test_conditions_with_twice_the_error_are_named(report: dict[str, Any]) -> None:
@@ -148,8 +151,8 @@ def test_conditions_with_twice_the_error_are_named(report: dict[str, Any]) -> No
 
 
 def test_a_probe_that_wins_is_an_alarm_on_top(report: dict[str, Any]) -> None:
-    assert "This evaluation proves nothing" in render(report | {"probe_verdict": "the leak probe wins"}, None, [])
-    assert "This evaluation proves nothing" not in render(report | {"probe_verdict": ""}, None, [])
+    assert "This evaluation is not valid" in render(report | {"probe_verdict": "the leak probe wins"}, None, [])
+    assert "This evaluation is not valid" not in render(report | {"probe_verdict": ""}, None, [])
 
 
 def test_predictions_that_are_not_finite_still_give_a_page(report: dict[str, Any]) -> None:
@@ -159,4 +162,4 @@ def test_predictions_that_are_not_finite_still_give_a_page(report: dict[str, Any
     scores["per_temperature"][0] |= {"mape": None, "mape_low": None, "mape_high": None}
     page = render(report, None, [])
     assert "none: some predictions are not finite" in page
-    assert "must not be used at all" in page
+    assert "must not be used" in page
