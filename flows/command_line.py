@@ -126,9 +126,9 @@ def _exit_with_error(error: BaseException) -> None:
 
 def _print_success(outcome: Any, settings: Settings, seconds: float) -> None:
     from battery_core.files import read_json
+    from battery_core.reporting.html.page import PAGE_FILE
     from battery_core.reporting.tables.report import condition_table, model_table
     from battery_core.reporting.tables.rows import print_table
-    from battery_core.stages.evaluation.report_page import PAGE_FILE
     from battery_core.stages.registry import tracking_uri
 
     folder = outcome.report

@@ -18,13 +18,13 @@ from prefect.logging import get_run_logger
 
 from battery_core.artifacts import StageResult
 from battery_core.files import read_json
+from battery_core.reporting.html.page import PAGE_FILE
 from battery_core.reporting.tables.report import condition_table, model_table
 from battery_core.reporting.tables.run_page import evaluation_markdown
 from battery_core.settings import Settings
 from battery_core.stages.data.data_changes import DataChanges
 from battery_core.stages.evaluation import evaluate as stage
 from battery_core.stages.evaluation.data_report import DATA_FIGURES
-from battery_core.stages.evaluation.report_page import PAGE_FILE
 from tasks.common import OPTIONS
 
 

@@ -25,12 +25,12 @@ from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
 from battery_core.reporting.figures.models import draw_calibration, draw_learning_curves
 from battery_core.reporting.figures.predictions import draw_fade, draw_parity, draw_residuals
 from battery_core.reporting.formats import percent
+from battery_core.reporting.html.page import write_page
 from battery_core.reporting.model_card import scope
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE, stage_key
 from battery_core.stages.evaluation.data_report import draw_data
 from battery_core.stages.evaluation.explain import explain
-from battery_core.stages.evaluation.report_page import write_page
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import HISTORY_FILE, PREDICTIONS_FILE
 from battery_core.stages.training.ensemble import blend

@@ -23,9 +23,9 @@ from battery_core.release.model_registry import (
 from battery_core.release.promotion import Decision
 from battery_core.release.provenance import code_state
 from battery_core.release.retrain_key import RETRAIN_KEY_TAG, retrain_key
+from battery_core.reporting.html.page import write_page
 from battery_core.settings import Settings
 from battery_core.stages.data.snapshot import data_version
-from battery_core.stages.evaluation.report_page import write_page
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.registry import open_registry, registered_name
 from battery_core.stages.release.compare import asking, challenger_of, judge
