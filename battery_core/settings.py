@@ -23,7 +23,8 @@ from battery_core.models.registry import MODELS, settings_sections
 from battery_core.predictors.settings import EnsembleSettings
 from battery_core.release.settings import ReleaseSettings
 from battery_core.tracking.settings import TrackingSettings
-from battery_core.training.settings import LossSettings, TrainerSettings
+from battery_core.training.losses.settings import LossSettings
+from battery_core.training.settings import TrainerSettings
 from battery_core.uncertainty.settings import UncertaintySettings
 
 ENV_PREFIX = "BATTERY__"

@@ -1,6 +1,6 @@
-"""Training of SOH models: one loop, losses by name, checkpoints that resume to the bit.
+"""Training of SOH models: one loop, losses by name, checkpoints that resume bit for bit.
 
-The names below are imported when they are first used, so that settings and ``--help`` do not pay for torch.
+The names below are imported when they are first used, so that settings and ``--help`` do not load torch.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from battery_core.training.callbacks import BaseCallback
-    from battery_core.training.loop.history import History, StopReason
-    from battery_core.training.loss_registry import LossRegistry
+    from battery_core.training.history import History, StopReason
     from battery_core.training.losses.basic import BaseLoss
-    from battery_core.training.settings import LossSettings, TrainerSettings
+    from battery_core.training.losses.registry import LossRegistry
+    from battery_core.training.losses.settings import LossSettings
+    from battery_core.training.settings import TrainerSettings
     from battery_core.training.trainer import Trainer
 
 _MODULES = {
     "BaseCallback": "callbacks",
     "BaseLoss": "losses.basic",
-    "History": "loop.history",
-    "LossRegistry": "loss_registry",
-    "LossSettings": "settings",
-    "StopReason": "loop.history",
+    "History": "history",
+    "LossRegistry": "losses.registry",
+    "LossSettings": "losses.settings",
+    "StopReason": "history",
     "Trainer": "trainer",
     "TrainerSettings": "settings",
 }

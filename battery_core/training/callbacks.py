@@ -1,4 +1,4 @@
-"""Hooks into training: override what you need, the rest costs nothing."""
+"""Callbacks of a training; hooks that are not overridden are not called."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import nn
 
-    from battery_core.training.loop.history import History
+    from battery_core.training.history import History
     from battery_core.training.settings import TrainerSettings
 
 logger = logging.getLogger(__name__)
 
 
 class Training(Protocol):
-    """What a callback sees of the Trainer."""
+    """The interface of the Trainer that a callback uses."""
 
     model: nn.Module
     settings: TrainerSettings
     history: History
 
-    def stop(self, why: str = ...) -> None:
-        """End after this epoch."""
+    def stop(self, reason: str = ...) -> None:
+        """Stop after this epoch."""
         ...
 
 
 class BaseCallback:
-    """Does nothing at every hook; ``self.trainer`` is the Trainer, ``self.trainer.stop(why)`` ends after this epoch.
+    """Base class with an empty method for each hook; ``self.trainer.stop(reason)`` stops after this epoch.
 
     Example:
         >>> class Memory(BaseCallback):
@@ -42,32 +42,32 @@ class BaseCallback:
     trainer: Training
 
     def on_train_start(self) -> None:
-        """Before the first epoch, model and optimizer are ready."""
+        """Run before the first epoch; model and optimizer are ready."""
 
     def on_train_end(self, history: History) -> None:
-        """After the last epoch, the best weights are restored."""
+        """Run after the last epoch; the best weights are restored."""
 
     def on_epoch_start(self, epoch: int) -> None:
-        """Before the first batch of an epoch; epochs count from 0."""
+        """Run before the first batch of an epoch; epochs count from 0."""
 
     def on_epoch_end(self, epoch: int, metrics: dict[str, float]) -> None:
-        """After validation; ``metrics`` holds train_loss, val_loss and lr."""
+        """Run after validation; ``metrics`` holds train_loss, val_loss and lr."""
 
     def on_batch_start(self, epoch: int, batch: int) -> None:
-        """Before the forward pass of a batch."""
+        """Run before the forward pass of a batch."""
 
     def on_batch_end(self, epoch: int, batch: int, loss: Any) -> None:
-        """After a batch; ``loss`` is a tensor on the device: reading it as a number makes the host wait."""
+        """Run after a batch; ``loss`` is a tensor on the device: reading it as a number makes the host wait."""
 
     def on_checkpoint(self, path: Path) -> None:
-        """After a checkpoint is whole on disk."""
+        """Run after a checkpoint is written."""
 
     def on_exception(self, error: BaseException) -> None:
-        """When training is about to end by an exception, KeyboardInterrupt too."""
+        """Run when an exception ends training, KeyboardInterrupt too."""
 
 
 class Hooks:
-    """The callbacks of a run; a hook that nobody overrides is an empty list."""
+    """Calls the callbacks of a run; a hook that no callback overrides is an empty list."""
 
     def __init__(self, callbacks: Iterable[BaseCallback], trainer: Training) -> None:
         self._callbacks = list(callbacks)
@@ -82,7 +82,7 @@ class Hooks:
             hook(*args)
 
     def exception(self, error: BaseException) -> None:
-        """Tell every callback of an error; one that fails itself must not hide it."""
+        """Call ``on_exception`` of every callback; an error in a callback does not hide the first one."""
         for hook in self._overridden("on_exception"):
             try:
                 hook(error)
@@ -90,7 +90,7 @@ class Hooks:
                 logger.warning("callback %s failed in on_exception: %s", hook, second)
 
     def _overridden(self, name: str) -> list[Callable[..., None]]:
-        """Bound hooks that are not the empty ones; any object with the hook's name will do."""
+        """Return the bound hooks that are not the empty ones; any object with a method of that name counts."""
         hooks = ((getattr(callback, name, None), callback) for callback in self._callbacks)
         return [
             hook
@@ -100,7 +100,7 @@ class Hooks:
 
 
 class ProgressBar(BaseCallback):
-    """One line on the terminal; silent when the output goes to a file."""
+    """Shows one line on the terminal; silent when the output goes to a file."""
 
     def on_train_start(self) -> None:
         """Open the bar."""
@@ -110,7 +110,7 @@ class ProgressBar(BaseCallback):
         self._bar = tqdm(total=self.trainer.settings.epochs, initial=done, disable=None, unit="epoch", leave=True)
 
     def on_epoch_end(self, epoch: int, metrics: dict[str, float]) -> None:
-        """One epoch further."""
+        """Advance the bar."""
         self._bar.set_postfix(train=f"{metrics['train_loss']:.3g}", val=f"{metrics['val_loss']:.3g}", refresh=False)
         self._bar.update()
 

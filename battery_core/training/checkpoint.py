@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, load without pickle and hold all that a resumed run needs."""
+"""Checkpoints: written atomically, loaded without pickle, complete for resuming a run."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ FORMAT = 1
 
 
 def save_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint beside its place, then move it there in one step: a reader never sees half of it."""
+    """Write a checkpoint to a temporary file and rename it, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        torch.save(content | {"format": FORMAT}, part)
-        os.replace(part, path)
+        torch.save(content | {"format": FORMAT}, temporary)
+        os.replace(temporary, path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; a folder stands for the ``last.pt`` inside it or inside its ``checkpoints``.
+    """Read a checkpoint; of a folder the ``last.pt`` inside it or inside its ``checkpoints``.
 
     Raises:
-        TrainingError: there is none, or it is not a checkpoint of ours.
+        TrainingError: there is none, or the file is not a checkpoint.
     """
     file = _resolve(Path(path))
     try:
@@ -48,7 +48,7 @@ def load_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
 
 
 def load_weights(model: torch.nn.Module, path: Path | str) -> None:
-    """Start a model from the weights of a checkpoint.
+    """Load the weights of a checkpoint file into a model.
 
     Raises:
         TrainingError: the weights are of another model.
@@ -57,7 +57,7 @@ def load_weights(model: torch.nn.Module, path: Path | str) -> None:
 
 
 def apply_weights(model: torch.nn.Module, weights: dict[str, Tensor]) -> None:
-    """Give a model the weights of a checkpoint.
+    """Load weights into a model.
 
     Raises:
         TrainingError: the weights are of another model.
@@ -69,12 +69,12 @@ def apply_weights(model: torch.nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def clone_state(model: torch.nn.Module) -> dict[str, Tensor]:
-    """The weights as they are now, on their device."""
+    """Return a copy of the weights, on their device."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """State of every random generator a training may draw from, as tensors and plain values."""
+    """Return the state of every random generator a training may use, as tensors and plain values."""
     kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     version, internal, gauss_next = random.getstate()
     state: dict[str, Any] = {
@@ -94,7 +94,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Go on drawing where ``random_state`` was taken."""
+    """Restore the state that ``random_state`` returned."""
     torch.set_rng_state(state["torch"].cpu())
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))

@@ -1,4 +1,4 @@
-"""Where training happens."""
+"""Choice and name of the device to train on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from battery_core.errors import TrainingError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that a setting names; ``auto`` takes cuda, then mps, then cpu.
+    """Return the device that a setting names; ``auto`` takes cuda, then mps, then cpu.
 
     Raises:
         TrainingError: the device is not there.
@@ -17,12 +17,12 @@ def pick_device(name: str) -> torch.device:
         >>> pick_device("cpu").type
         'cpu'
     """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, there in present.items() if there))
-    if not present.get(name, False):
-        there = ", ".join(kind for kind, is_there in present.items() if is_there)
-        raise TrainingError(f"device '{name}' is not on this machine: expected 'auto' or one of {there}")
+        return torch.device(next(kind for kind, is_there in available.items() if is_there))
+    if not available.get(name, False):
+        names = ", ".join(kind for kind, is_there in available.items() if is_there)
+        raise TrainingError(f"device '{name}' is not on this machine: expected 'auto' or one of {names}")
     return torch.device(name)
 
 

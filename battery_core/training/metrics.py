@@ -1,4 +1,4 @@
-"""The four numbers every SOH estimate is judged by; needs numpy only."""
+"""Regression metrics of SOH estimates; needs numpy only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from battery_core.errors import DataError
 
 
 def compute_metrics(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> dict[str, float]:
-    """Error of an estimate over all rows and targets; rows without a label (NaN in ``y_true``) are left out.
+    """Compute the metrics of an estimate over all rows and targets; rows without a label (NaN) are left out.
 
     Args:
         y_true: measured SOH as a fraction, any shape.

@@ -12,8 +12,9 @@ from battery_core.tracking.base import Tracker
 from battery_core.training.checkpoint import LAST
 from battery_core.training.device import device_name
 from battery_core.training.fitting import SEEDS, FitResult, Sections, Target
-from battery_core.training.loop.history import StopReason
-from battery_core.training.settings import LossSettings, TrainerSettings
+from battery_core.training.history import StopReason
+from battery_core.training.losses.settings import LossSettings
+from battery_core.training.settings import TrainerSettings
 from battery_core.training.trainer import Trainer
 
 _SMALLEST_BATCH = 16

@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from battery_core.training.optimizer import FusedAdamW
-
 _FORMATS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Precision:
-    """Float32, or mixed precision with a scaler where the format needs one.
+    """Computes in float32, or in mixed precision with a scaler where the format needs one.
 
     Args:
         format: ``fp32``, ``bf16`` or ``fp16``; only fp16 scales the loss, because its range ends at 6e-5.
@@ -34,7 +32,7 @@ class Precision:
 
     @classmethod
     def choose(cls, use_amp: bool, amp_dtype: str, device: torch.device) -> Precision:
-        """What the settings ask for; without CUDA it is float32."""
+        """Return the precision that the settings request; without CUDA it is float32."""
         if not use_amp or device.type != "cuda":
             return cls("fp32", device)
         if amp_dtype == "auto":
@@ -43,7 +41,7 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """What numbers the forward pass has: ``float32``, ``amp bfloat16`` or ``amp float16``.
+        """Name the number format of the forward pass: ``float32``, ``amp bfloat16`` or ``amp float16``.
 
         Example:
             >>> Precision("fp32", torch.device("cpu")).name
@@ -53,17 +51,17 @@ class Precision:
 
     @property
     def scales(self) -> bool:
-        """Whether gradients are scaled, so that a non-finite gradient is skipped and no error."""
+        """Return whether gradients are scaled; a step with a non-finite gradient is then skipped, not an error."""
         return self._scaler is not None
 
     def forward_context(self) -> AbstractContextManager[Any]:
-        """Context of a forward pass."""
+        """Return the context of a forward pass."""
         if not self.enabled:
             return self._plain
         return torch.autocast(self._device_type, dtype=_FORMATS[self.format])
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients of a loss, scaled where the format needs it."""
+        """Compute the gradients of a loss, scaled where the format needs it."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
@@ -72,18 +70,18 @@ class Precision:
             self._scaler.unscale_(optimizer)
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """One optimizer step; with a scaler it is skipped when a gradient is not finite."""
+        """Take one optimizer step; a scaler skips it when a gradient is not finite."""
         if self._scaler is None:
-            optimizer.fused_step() if isinstance(optimizer, FusedAdamW) else optimizer.step()
+            optimizer.step()
         else:
             self._scaler.step(optimizer)
             self._scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the scaler."""
+        """Return the state of the scaler."""
         return {} if self._scaler is None else self._scaler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` left off."""
+        """Restore the state of the scaler."""
         if self._scaler is not None and state:
             self._scaler.load_state_dict(state)

@@ -1,15 +1,11 @@
-"""Settings of training and of the loss; importable without torch."""
+"""Settings of the Trainer; importable without torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
-
 from battery_core.base_settings import SectionSettings, setting
-from battery_core.errors import unknown_name
-from battery_core.training.loss_registry import LossRegistry
 
 
 class TrainerSettings(SectionSettings):
@@ -42,38 +38,13 @@ class TrainerSettings(SectionSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = setting(
         "auto", "Where to train; auto takes cuda, then mps, then cpu"
     )
-    manual_backward: bool = setting(
-        True, "Gradients of plain perceptrons on the CPU without autograd: the same numbers, sooner"
+    backend: Literal["auto", "eager", "compiled"] = setting(
+        "auto",
+        "How steps run: eager is the reference; auto gives the same bits in less time; compiled puts several steps "
+        "into one call, for tiny models and many epochs",
     )
-    compile: bool = setting(False, "Compile several steps into one call: pays for tiny models and many epochs")
-    compile_steps: int = setting(8, "Optimizer steps in one compiled call", ge=1)
+    compile_steps: int = setting(8, "Optimizer steps in one call of the compiled backend", ge=1)
     eval_batch_size: int = setting(4096, "Check-ups in one forward pass without gradient", ge=1)
     checkpoint_every: int = setting(1, "Epochs between two writes of last.pt", ge=1)
     pretrained: Path | None = setting(None, "Checkpoint whose model_state_dict the training starts from")
     progress: bool = setting(True, "Progress bar; always quiet when the output is not a terminal")
-
-
-class LossSettings(SectionSettings):
-    """Which loss is minimised, and its parameters (each loss takes those it knows).
-
-    Example:
-        >>> LossSettings(name="huber", delta=0.5).delta
-        0.5
-    """
-
-    name: str = setting("mse", "Name in the loss registry")
-    reduction: Literal["mean", "sum", "none"] = setting("mean", "How element losses become one number")
-    delta: float = setting(1.0, "huber: where the loss turns from square to linear", gt=0)
-    monotonicity_weight: float = setting(0.0, "physics_informed: weight of the penalty on a rising SOH", ge=0)
-    smoothness_weight: float = setting(0.0, "physics_informed: weight of the penalty on a kinked SOH", ge=0)
-    segment_length: int = setting(
-        16, "physics_informed: consecutive check-ups of one cell that stay together in a batch", ge=2
-    )
-    epsilon: float = setting(1e-8, "mape: smallest target that is divided by", gt=0)
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_registered(cls, name: str) -> str:
-        if name not in LossRegistry:
-            raise ValueError(str(unknown_name("loss", name, LossRegistry.list_available())))
-        return name

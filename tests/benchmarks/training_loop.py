@@ -144,17 +144,19 @@ def tables(device: str, epochs: int, rounds: int, names: list[str], batches: lis
                 "(d) skorch": partial(loops.skorch, *args, fused=False),
                 "(d) the same, fused AdamW": partial(loops.skorch, *args),
                 "(e) floor, fixed batch": partial(loops.floor, *args),
-                "Trainer, compile": partial(loops.ours, *args, compile=True),
+                "Trainer, compiled": partial(loops.ours, *args, backend="compiled"),
                 "Trainer, ensemble of 10": partial(loops.ours, partial(mlp, 10), *args[1:]),
-                "Trainer, ensemble of 10, compile": partial(loops.ours, partial(mlp, 10), *args[1:], compile=True),
+                "Trainer, ensemble of 10, compiled": partial(
+                    loops.ours, partial(mlp, 10), *args[1:], backend="compiled"
+                ),
             }
             if device == "cuda":
                 entries["Trainer, AMP"] = partial(loops.ours, *args, use_amp=True)
             got = compare(f"{name}, {len(samples)} rows, batch {batch}, MLP 17-64-32-1", entries, bare, rounds, device)
-            ratios = [got[f"Trainer, ensemble of 10{how}"] / got["Trainer"] for how in ("", ", compile")]
+            ratios = [got[f"Trainer, ensemble of 10{how}"] / got["Trainer"] for how in ("", ", compiled")]
             print(f"  ensemble of 10 / one run: {ratios[0]:.2f}, compiled {ratios[1]:.2f}")
-            saved = got["Trainer"] - got["Trainer, compile"]
-            print(f"  compile pays from epoch {first_epoch['Trainer, compile'] / max(saved, 1e-9):.0f} on")
+            saved = got["Trainer"] - got["Trainer, compiled"]
+            print(f"  compiled pays from epoch {first_epoch['Trainer, compiled'] / max(saved, 1e-9):.0f} on")
 
 
 def sequence_tables(device: str, epochs: int, rounds: int) -> None:

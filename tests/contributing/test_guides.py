@@ -25,7 +25,7 @@ from battery_core.stages.data.normalize import normalize
 from battery_core.stages.data.split import split
 from battery_core.stages.training.job_specs import job_specs
 from battery_core.stages.training.train import train
-from battery_core.training.loss_registry import LossRegistry
+from battery_core.training.losses.registry import LossRegistry
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "contributing"
 MODEL = Path(__file__).with_name("example_model.py")

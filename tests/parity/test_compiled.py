@@ -17,7 +17,7 @@ from battery_core.training import BaseCallback, StopReason, Trainer
 
 CONFIG: dict[str, Any] = {
     "epochs": 4, "batch_size": 8, "learning_rate": 0.01, "gradient_clip": 0.05, "seed": 3, "device": "cpu",
-    "compile": True, "compile_steps": 2,
+    "backend": "compiled", "compile_steps": 2,
 }  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_compiled_steps_equal_eager_ones(
     compiled, history = train(config, samples, n_members, loss)
     assert counters["stats"]["unique_graphs"] == 1  # a new learning rate compiles nothing anew
     assert "cannot be compiled" not in caplog.text
-    eager, want = train(config | {"compile": False}, samples, n_members, loss)
+    eager, want = train(config | {"backend": "auto"}, samples, n_members, loss)
     assert history["train_loss"] == pytest.approx(want["train_loss"], rel=1e-4)
     assert history["val_loss"] == pytest.approx(want["val_loss"], rel=1e-4)
     for a, b in zip(compiled.parameters(), eager.parameters(), strict=True):
@@ -61,14 +61,14 @@ def test_a_bad_row_stops_compiled_steps_before_they_use_it() -> None:
     samples = make_samples(76)
     samples.x[37] = np.nan
     model, history = train({"epochs": 1}, samples)
-    eager, want = train({"epochs": 1, "compile": False}, samples)
+    eager, want = train({"epochs": 1, "backend": "auto"}, samples)
     assert history.stop_reason == StopReason.NON_FINITE
     assert history.stop_detail == want.stop_detail
     for a, b in zip(model.parameters(), eager.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
 
 
-def test_what_cannot_be_compiled_runs_without(
+def test_a_model_that_cannot_be_compiled_runs_step_by_step(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stubborn(nn.Module):
@@ -87,9 +87,9 @@ def test_what_cannot_be_compiled_runs_without(
 
     with caplog.at_level(logging.WARNING):
         history = fit()
-    assert "compile: Stubborn cannot be compiled" in caplog.text
+    assert "backend compiled: Stubborn cannot be compiled" in caplog.text
     assert all(len(record.getMessage().splitlines()) == 1 for record in caplog.records)
-    assert history["train_loss"] == fit(compile=False)["train_loss"]
+    assert history["train_loss"] == fit(backend="auto")["train_loss"]
 
 
 def test_hooks_on_batches_run_step_by_step(caplog: pytest.LogCaptureFixture) -> None:
@@ -102,10 +102,10 @@ def test_hooks_on_batches_run_step_by_step(caplog: pytest.LogCaptureFixture) -> 
     counter = Counter()
     train({"epochs": 1}, make_samples(76), callbacks=[counter])
     assert counter.n == 10
-    assert "hooks on batches run step by step; compile is off" in caplog.text
+    assert "hooks on batches run step by step; nothing is compiled" in caplog.text
 
 
 def test_fewer_rows_than_a_compiled_call_run_step_by_step() -> None:
     _, history = train({"compile_steps": 100}, make_samples(76))
-    _, want = train({"compile": False}, make_samples(76))
+    _, want = train({"backend": "auto"}, make_samples(76))
     assert history["train_loss"] == want["train_loss"]

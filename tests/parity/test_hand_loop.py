@@ -84,15 +84,15 @@ def lstm() -> nn.Module:
 
 
 @pytest.mark.parametrize(("make", "train"), [(mlp, TRAIN), (lstm, make_samples(60, 0, steps=7))])
-@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize("backend", ["auto", "eager"])
 def test_trainer_equals_the_hand_loop_bit_for_bit(
-    make: Callable[[], nn.Module], train: Samples, direct: bool, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], nn.Module], train: Samples, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    went, original = [], ManualBackward.backward
-    monkeypatch.setattr(ManualBackward, "backward", lambda *args: (went.append(1), original(*args))[1])
+    calls, original = [], ManualBackward.backward
+    monkeypatch.setattr(ManualBackward, "backward", lambda *args: (calls.append(1), original(*args))[1])
     ours, theirs = make(), make()
-    history = Trainer(ours, CONFIG | {"manual_backward": direct}).fit(train)
-    assert len(went) == (5 * 10 if direct and make is mlp else 0)  # of 10 batches the last has 6 rows
+    history = Trainer(ours, CONFIG | {"backend": backend}).fit(train)
+    assert len(calls) == (5 * 10 if backend == "auto" and make is mlp else 0)  # of 10 batches the last has 6 rows
     losses = by_hand(theirs, train, CONFIG, epochs=5)
     assert_same(ours, theirs)
     sizes = [min(16, len(train) - i) for i in range(0, len(train), 16)]

@@ -13,7 +13,8 @@ from battery_core.models.registry import MODELS
 from battery_core.models.settings import LGBMSettings, LSTMSettings, MLPSettings, NeuralODESettings
 from battery_core.tracking.local_tracker import LocalTracker
 from battery_core.training.fitting import Target, fit_model
-from battery_core.training.settings import LossSettings, TrainerSettings
+from battery_core.training.losses.settings import LossSettings
+from battery_core.training.settings import TrainerSettings
 
 SETTINGS = {
     "lgbm": LGBMSettings(n_estimators=10, subsample=0.5, min_child_samples=3).model_dump(),

@@ -1,4 +1,4 @@
-"""A loss that is not finite stops the training before the step, and says which check-up it was."""
+"""A loss that is not finite stops the training before the step, and names the check-up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from battery_core.training import StopReason, Trainer
-from battery_core.training.steps import DeviceGuard, NonFiniteLossError
+from battery_core.training.loop.backend import NonFiniteLossError
 
 Make = Callable[..., Any]
 FAST: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 0.01, "device": "cpu"}
@@ -28,8 +28,8 @@ def test_a_bad_row_stops_before_the_step(
     cause: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if guard == "device":  # what runs on a GPU, where the host must not look at every loss
-        monkeypatch.setattr("battery_core.training.steps.HostGuard", DeviceGuard)
+    if guard == "device":  # as on a GPU, where the host must not read every loss
+        monkeypatch.setattr("battery_core.training.fast.fused.runs_ahead", lambda device: True)
     train = make_samples()
     getattr(train, where)[37, 0] = np.nan
     model = make_mlp()
@@ -46,18 +46,18 @@ def test_batches_before_the_bad_one_count_and_those_after_do_not(
     make_samples: Make, make_mlp: Make, same_weights: Make, guard: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if guard == "device":
-        monkeypatch.setattr("battery_core.training.steps.HostGuard", DeviceGuard)
-    seen: list[NonFiniteLossError] = []
-    original = Trainer._non_finite
+        monkeypatch.setattr("battery_core.training.fast.fused.runs_ahead", lambda device: True)
+    raised: list[NonFiniteLossError] = []
+    original = Trainer._stop_non_finite
     monkeypatch.setattr(
-        Trainer, "_non_finite", lambda self, err, *rest: (seen.append(err), original(self, err, *rest))[1]
+        Trainer, "_stop_non_finite", lambda self, err, *rest: (raised.append(err), original(self, err, *rest))[1]
     )
     train = make_samples()
     train.x[37, 0] = np.inf
     model = make_mlp()
     history = Trainer(model, FAST | {"batch_size": 4}).fit(train)
-    assert f"batch {seen[0].batch}," in history.stop_detail
-    assert seen[0].batch > 0
+    assert f"batch {raised[0].batch}," in history.stop_detail
+    assert raised[0].batch > 0
     assert not same_weights(model, make_mlp())
     assert all(torch.isfinite(p).all() for p in model.parameters())
 

@@ -1,4 +1,4 @@
-"""The lean optimizer steps like torch's own; number formats; what only a GPU can show."""
+"""Fused clip and step against those of torch; number formats; behaviour that needs a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from battery_core.training import Trainer
-from battery_core.training.optimizer import FusedAdamW, clip_members, fused_clip, make_optimizer
+from battery_core.training.fast.fused_adamw import FusedAdamWStep, fused_clip
+from battery_core.training.optimizer import clip_members, make_optimizer
 from battery_core.training.precision import Precision
 from battery_core.training.settings import TrainerSettings
 
@@ -29,21 +30,24 @@ def two(device: str) -> tuple[nn.Module, nn.Module]:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_lean_steps_are_those_of_adamw_bit_for_bit(device: str) -> None:
+def test_fused_steps_are_those_of_adamw_bit_for_bit(device: str) -> None:
     ours, theirs = two(device)
-    lean = FusedAdamW([{"params": [ours.weight]}, {"params": [ours.bias], "weight_decay": 0.0}], lr=0.1, fused=True)  # type: ignore[list-item]
-    plain = torch.optim.AdamW(
-        [{"params": [theirs.weight]}, {"params": [theirs.bias], "weight_decay": 0.0}], lr=0.1, fused=True
+    optimizer, plain = (
+        torch.optim.AdamW(
+            [{"params": [model.weight]}, {"params": [model.bias], "weight_decay": 0.0}], lr=0.1, fused=True
+        )
+        for model in (ours, theirs)
     )
+    fused = FusedAdamWStep(optimizer)
     for step in range(6):
         if step == 4:  # as after a resume
-            lean.load_state_dict(copy.deepcopy(plain.state_dict()))
-            lean.prepare()
+            optimizer.load_state_dict(copy.deepcopy(plain.state_dict()))
+            fused.prepare()
         x = torch.randn(5, 4, device=device)
         for model in (ours, theirs):
             model.zero_grad()
             model(x).square().sum().backward()
-        lean.fused_step()
+        fused.step()
         plain.step()
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
@@ -51,32 +55,34 @@ def test_lean_steps_are_those_of_adamw_bit_for_bit(device: str) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_step_marked_as_bad_changes_nothing(device: str) -> None:
     model, before = two(device)
-    lean = FusedAdamW(model.parameters(), lr=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    fused = FusedAdamWStep(optimizer)
     for bad in (0.0, 1.0):
         model.zero_grad()
         model(torch.ones(2, 4, device=device)).sum().backward()
-        lean.found_inf = torch.tensor(bad, device=device)  # type: ignore[attr-defined]
-        lean.fused_step()
+        optimizer.found_inf = torch.tensor(bad, device=device)  # type: ignore[attr-defined]
+        fused.step()
         if not bad:
             before.load_state_dict(model.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before.parameters(), strict=True))
-    assert [state["step"].item() for state in lean.state.values()] == [1.0, 1.0]
+    assert [state["step"].item() for state in optimizer.state.values()] == [1.0, 1.0]
 
 
 def test_a_weight_without_gradient_is_left_alone() -> None:
     model, before = two("cpu")
-    lean = FusedAdamW(model.parameters(), lr=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    fused = FusedAdamWStep(optimizer)
     for _ in range(3):
         model.zero_grad()
         (model.weight.sum()).backward()
-        lean.fused_step()
+        fused.step()
     assert torch.equal(model.bias, before.bias)
     assert not torch.equal(model.weight, before.weight)
 
 
 @pytest.mark.parametrize("limit", [0.01, 1.0, 1e6])
 @pytest.mark.parametrize("look", [True, False])
-def test_lean_clip_is_clip_grad_norm(limit: float, look: bool) -> None:
+def test_fused_clip_is_clip_grad_norm(limit: float, look: bool) -> None:
     torch.manual_seed(0)
     gradients = [torch.randn(4, 3), torch.randn(3)]
     parameters = [nn.Parameter(torch.zeros_like(g)) for g in gradients]
@@ -94,7 +100,7 @@ def test_without_cuda_mixed_precision_is_off() -> None:
 def test_a_scaler_skips_what_overflows_and_is_resumed() -> None:
     precision = Precision("fp16", torch.device("cpu"))
     model, before = two("cpu")
-    optimizer = FusedAdamW(model.parameters(), lr=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
     scale = precision.state_dict()["scale"]
     precision.backward(model(torch.full((1, 4), 1e38)).sum() * 1e3)
     precision.unscale(optimizer)

@@ -10,7 +10,8 @@ from torch import nn
 
 from battery_core.errors import SettingsError, TrainingError, UnknownNameError
 from battery_core.training import LossRegistry, Trainer
-from battery_core.training.settings import LossSettings, TrainerSettings
+from battery_core.training.losses.settings import LossSettings
+from battery_core.training.settings import TrainerSettings
 
 GUIDE_DEFAULTS = {
     "epochs": 200,

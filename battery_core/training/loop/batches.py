@@ -1,4 +1,4 @@
-"""Check-ups as tensors that live on the device, and batches that are slices of a permuted epoch."""
+"""Check-ups as tensors on the device, and batches that are slices of a permuted epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from battery_core.errors import DataError
 
 
 class Batch(NamedTuple):
-    """Some check-ups: what the model reads (x, mask, t) and what the loss reads (y, time, target_mask, segment).
+    """Check-ups: inputs of the model (x, mask, t) and of the loss (y, time, target_mask, segment).
 
     Shapes: x (B, F) or (B, T, F); mask and t (B, T); y and target_mask (B, D); time and segment (B,).
     """
@@ -30,17 +30,17 @@ class Batch(NamedTuple):
 
 
 class ResidentData:
-    """Samples as contiguous tensors on the device; an epoch is gathered once and its batches are views.
+    """Holds samples as contiguous tensors on the device; an epoch is gathered once and its batches are views.
 
-    A check-up with some targets measured and some not (NaN) has the missing ones masked; one without any label is
-    kept as it is, so that it stops the training instead of vanishing.
+    A check-up with some targets measured and some not (NaN) has the missing ones masked. One without any label is
+    not masked, so that its NaN loss stops the training.
 
     Args:
-        samples: what to train on.
-        device: where the tensors live.
+        samples: check-ups, or sequences of them.
+        device: where the tensors are.
         along_cells: whether batches hold consecutive check-ups of one cell in time order.
         segment_length: how many consecutive check-ups stay together.
-        with_time: whether the loss asks for the time of each check-up.
+        with_time: whether the loss takes the time of each check-up.
 
     Raises:
         DataError: no samples.
@@ -54,43 +54,43 @@ class ResidentData:
         segment_length: int = 16,
         with_time: bool = False,
     ) -> None:
-        whole = Samples.stack(samples)
-        if len(whole) == 0:
+        stacked = Samples.stack(samples)
+        if len(stacked) == 0:
             raise DataError("training data: expected at least one sample, got none - is the split empty?")
-        self.device, self.meta = device, whole.meta
-        missing = np.isnan(whole.y)
+        self.device, self.meta = device, stacked.meta
+        missing = np.isnan(stacked.y)
         missing[missing.all(axis=1)] = False
         self._segment_starts: npt.NDArray[np.int64] | None = None
-        time = checkup_times(whole) if along_cells or with_time else None
+        time = checkup_times(stacked) if along_cells or with_time else None
         segment, order = None, None
         if time is not None and along_cells:
-            order, segment, self._segment_starts = _segments(whole, time, segment_length)
-            self.meta, time = [whole.meta[i] for i in order], time[order]
+            order, segment, self._segment_starts = _segments(stacked, time, segment_length)
+            self.meta, time = [stacked.meta[i] for i in order], time[order]
         rows = slice(None) if order is None else order
         self.valid_per_row: npt.NDArray[np.int64] | None = (~missing[rows]).sum(axis=1) if missing.any() else None
-        parts = (
-            whole.x, np.where(missing, 0.0, whole.y).astype(np.float32), whole.mask, whole.t,
+        arrays = (
+            stacked.x, np.where(missing, 0.0, stacked.y).astype(np.float32), stacked.mask, stacked.t,
             ~missing if missing.any() else None,
         )  # fmt: skip
-        tensors = [None if part is None else torch.from_numpy(part[rows]).to(device) for part in parts]
-        tensors += [None if part is None else torch.from_numpy(part).to(device) for part in (segment, time)]
-        self.whole = Batch(*tensors)  # type: ignore[arg-type]
+        tensors = [None if array is None else torch.from_numpy(array[rows]).to(device) for array in arrays]
+        tensors += [None if array is None else torch.from_numpy(array).to(device) for array in (segment, time)]
+        self.rows = Batch(*tensors)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.meta)
 
     @property
     def n_targets(self) -> int:
-        """Targets D of a check-up."""
-        return int(self.whole.y.shape[-1])
+        """Return the number of targets D of a check-up."""
+        return int(self.rows.y.shape[-1])
 
     def order(self, generators: Sequence[torch.Generator]) -> Tensor:
-        """A new epoch's order of rows on the host: (N,), or (K, N) with a generator for each of K members."""
+        """Draw the order of rows of an epoch on the host: (N,), or (K, N) with a generator for each of K members."""
         orders = [self._order(generator) for generator in generators]
         return orders[0] if len(orders) == 1 else torch.stack(orders)
 
     def _order(self, generator: torch.Generator) -> Tensor:
-        """Order of rows for one member, shape (N,); segments move as one."""
+        """Draw the order of rows for one member, shape (N,); the rows of a segment stay together."""
         if self._segment_starts is None:
             return torch.randperm(len(self), generator=generator)
         starts = self._segment_starts
@@ -101,22 +101,22 @@ class ResidentData:
         return torch.from_numpy(np.repeat(starts - (ends - lengths), lengths) + np.arange(len(self)))
 
     def batches(self, batch_size: int, order: Tensor | None = None) -> Iterator[Batch]:
-        """Batches of one epoch; ``order`` None keeps the rows as they are."""
-        return split_rows(self.whole if order is None else self.gather(order), batch_size)
+        """Return the batches of one epoch; with ``order`` None in the order of the samples."""
+        return split_rows(self.rows if order is None else self.gather(order), batch_size)
 
     def gather(self, order: Tensor) -> Batch:
-        """These rows as one contiguous batch."""
+        """Return these rows as one contiguous batch."""
         index = order.to(self.device)
         flat = index.reshape(-1)
-        parts = (None if part is None else part.index_select(0, flat) for part in self.whole)
+        gathered = (None if tensor is None else tensor.index_select(0, flat) for tensor in self.rows)
         if order.ndim == 1:
-            return Batch._make(parts)
+            return Batch._make(gathered)
         return Batch._make(
-            None if part is None else part.view(*index.shape, *part.shape[1:]) for part in parts
+            None if tensor is None else tensor.view(*index.shape, *tensor.shape[1:]) for tensor in gathered
         )  # (K*N) -> (K, N)
 
     def valid_counts(self, batch_size: int, order: Tensor | None = None) -> list[int]:
-        """Valid targets of each batch, counted on the host."""
+        """Count the valid targets of each batch, on the host."""
         size, per_row = len(self), self.valid_per_row
         if per_row is None:
             return [min(batch_size, size - start) * self.n_targets for start in range(0, size, batch_size)]
@@ -125,17 +125,17 @@ class ResidentData:
 
 
 def split_rows(epoch: Batch, batch_size: int) -> Iterator[Batch]:
-    """Batches as views of gathered rows; rows come after members: y is (N, D) or (K, N, D)."""
+    """Return batches as views of gathered rows; rows come after members: y is (N, D) or (K, N, D)."""
     dim = epoch.y.ndim - 2
     n_batches = -(-epoch.y.shape[dim] // batch_size)
-    split = [[None] * n_batches if part is None else torch.split(part, batch_size, dim) for part in epoch]
+    split = [[None] * n_batches if tensor is None else torch.split(tensor, batch_size, dim) for tensor in epoch]
     return map(Batch._make, zip(*split, strict=True))
 
 
 def _segments(
     samples: Samples, time: npt.NDArray[np.float32], length: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows by cell and time: their order, the segment of each, and where segments start."""
+    """Order rows by cell and time; return the order, the segment of each row, and where segments start."""
     _, cell = np.unique(np.asarray(samples.cell_ids), return_inverse=True)
     index = np.array([m.checkup_index for m in samples.meta])
     order = np.lexsort((index, time, cell))
@@ -147,7 +147,7 @@ def _segments(
 
 
 def checkup_times(samples: Samples) -> npt.NDArray[np.float32]:
-    """Time of the check-up to predict, shape (N,): days of the last real row of its history, else its index."""
+    """Return the time of the check-up to predict, shape (N,): days of its last real row, else its index."""
     if samples.t is None:
         return np.array([m.checkup_index for m in samples.meta], dtype=np.float32)
     if samples.t.ndim == 1:

@@ -1,4 +1,4 @@
-"""Which cells made a loss non-finite, in words."""
+"""Explanation of a non-finite loss: the cells and the cause."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from battery_core.training.loop.forward import ForwardPass
 
 @torch.no_grad()
 def describe_non_finite(
-    what: str, epoch: int, number: int, data: ResidentData, rows: Tensor, forward: ForwardPass
+    quantity: str, epoch: int, number: int, data: ResidentData, rows: Tensor, forward: ForwardPass
 ) -> tuple[list[str], str]:
-    """The cells at fault in a batch, and one line that says where and what to do."""
+    """Return the cells with non-finite values in a batch, and one line with place, cause and advice."""
     batch = data.gather(rows)
     pred = forward.predict(batch)
     pred = pred if forward.n_members == 1 else pred.transpose(0, 1)  # (K, B, D) -> (B, K, D)
@@ -32,14 +32,13 @@ def describe_non_finite(
     advice = (
         "mend or drop them" if cause in ("features", "targets") else "lower the learning rate, or clip the gradient"
     )
-    return (
-        cells,
-        f"{what} is not finite in epoch {epoch}, batch {number}, {reason}: training stopped before the step - {advice}",
-    )
+    place = f"epoch {epoch}, batch {number}"
+    detail = f"{quantity} is not finite in {place}, {reason}: training stopped before the step - {advice}"
+    return cells, detail
 
 
 def _bad_inputs(batch: Batch) -> Tensor:
-    """Rows with a non-finite feature that is not padding, shape (B,)."""
+    """Return the rows with a non-finite feature that is not padding, shape (B,)."""
     bad = ~torch.isfinite(batch.x)
     if batch.mask is not None:
         bad = bad & batch.mask.unsqueeze(-1)  # (B, T, F)

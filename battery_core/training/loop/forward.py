@@ -1,4 +1,4 @@
-"""What of a batch the model and the loss take, found once from their signatures."""
+"""Forward pass: the inputs that model and loss take of a batch, read once from their signatures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from battery_core.training.precision import Precision
 
 
 class ForwardPass:
-    """Estimate and loss of a batch.
+    """Computes estimate and loss of a batch.
 
     Args:
         model: ``forward(x)``, and ``mask`` and ``t`` if it names them.
@@ -26,31 +26,31 @@ class ForwardPass:
 
     def __init__(self, model: nn.Module, loss: nn.Module, precision: Precision) -> None:
         self.model, self.loss, self.precision = model, loss, precision
-        self._of_model = [name for name in ("mask", "t") if name in _parameters(model.forward)]
-        self._of_loss = _parameters(loss.forward)
+        self._model_inputs = [name for name in ("mask", "t") if name in _parameters(model.forward)]
+        self._loss_inputs = _parameters(loss.forward)
         self.along_cells = bool(getattr(loss, "along_cells", False))
-        self.with_time = "t" in self._of_loss and (self.along_cells or type(loss).__module__ != losses.__name__)
+        self.with_time = "t" in self._loss_inputs and (self.along_cells or type(loss).__module__ != losses.__name__)
         self.n_members = int(getattr(model, "n_members", 1))
         self.reduction = str(getattr(loss, "reduction", "mean"))
         if self.reduction == "none":
             raise TrainingError("loss reduction 'none' gives no single number to minimise: expected 'mean' or 'sum'")
 
     def check(self, data: ResidentData) -> None:
-        """Refuse what would train silently on something else: wrong shapes, a mask the loss does not know.
+        """Refuse data that would train on something else without an error: wrong shapes, a mask the loss does not take.
 
         Raises:
             TrainingError: estimate and target differ in shape, or targets are missing and the loss has no ``mask``.
         """
-        if data.whole.target_mask is not None and self.n_members > 1:
+        if data.rows.target_mask is not None and self.n_members > 1:
             raise TrainingError(
                 "some targets are missing: train the members one by one (n_members=1), or drop the rows"
             )
-        if data.whole.target_mask is not None and "mask" not in self._of_loss:
+        if data.rows.target_mask is not None and "mask" not in self._loss_inputs:
             raise TrainingError(
                 f"loss {type(self.loss).__name__} has no parameter 'mask', but some targets are missing: "
                 "add forward(..., mask=None) or drop the rows"
             )
-        first = data.gather(torch.arange(min(2, len(data))))  # not the first of batches of two: all would be cut
+        first = data.gather(torch.arange(min(2, len(data))))  # gathers two rows only
         was_training = self.model.training
         self.model.eval()
         with torch.no_grad():
@@ -63,7 +63,7 @@ class ForwardPass:
             )
 
     def predict(self, batch: Batch) -> Tensor:
-        """Estimate of each check-up, shape (B, D), or (K, B, D) with members; float32."""
+        """Return the estimate of each check-up, shape (B, D), or (K, B, D) with members; float32."""
         inputs = self.inputs(batch)
         if not self.precision.enabled:
             plain: Tensor = self.model(batch.x, **inputs)
@@ -73,21 +73,21 @@ class ForwardPass:
         return pred.float()
 
     def inputs(self, batch: Batch) -> dict[str, Tensor]:
-        """What the model takes of a batch besides ``x``."""
-        return {name: part for name in self._of_model if (part := getattr(batch, name)) is not None}
+        """Return the inputs of the model besides ``x``."""
+        return {name: tensor for name in self._model_inputs if (tensor := getattr(batch, name)) is not None}
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Loss of the batch on the device: one number, or one for each member, shape (K,)."""
+        """Return the loss of the batch on the device: one number, or one for each member, shape (K,)."""
         return self.loss_of(self.predict(batch), batch)
 
     def loss_of(self, pred: Tensor, batch: Batch) -> Tensor:
-        """Loss of an estimate of the batch."""
+        """Return the loss of an estimate of the batch."""
         extra: dict[str, Any] = {}
         if batch.target_mask is not None:
             extra["mask"] = batch.target_mask
         if batch.time is not None:
             extra["t"] = batch.time
-        if batch.segment is not None and "segment" in self._of_loss:
+        if batch.segment is not None and "segment" in self._loss_inputs:
             extra["segment"] = batch.segment
         if self.n_members > 1:
             return self._member_losses(pred, batch.y, extra)
@@ -95,20 +95,20 @@ class ForwardPass:
         return loss
 
     def _member_losses(self, pred: Tensor, y: Tensor, extra: dict[str, Tensor]) -> Tensor:
-        """Loss of each member; they share the rows, or each has its own: y is (B, D) or (K, B, D)."""
+        """Return the loss of each member; y is (B, D) if they share the rows, else (K, B, D)."""
         if type(self.loss) is losses.MSELoss and self.reduction == "mean":
             return (pred - y).square().mean(dim=(1, 2))
-        own = 0 if y.ndim == 3 else None
+        member_dim = 0 if y.ndim == 3 else None
 
         def of_member(pred: Tensor, y: Tensor, extra: dict[str, Tensor]) -> Any:
             return self.loss(pred, y, **extra)
 
-        each: Tensor = torch.func.vmap(of_member, in_dims=(0, own, own))(pred, y, extra)
+        each: Tensor = torch.func.vmap(of_member, in_dims=(0, member_dim, member_dim))(pred, y, extra)
         return each
 
     @torch.no_grad()
     def evaluate(self, data: ResidentData, batch_size: int) -> list[float]:
-        """Loss of each member over all rows, without gradient; means weigh by valid targets, the host waits once."""
+        """Return the loss of each member over all rows, without gradient; the host waits once."""
         self.model.eval()
         counts = data.valid_counts(batch_size)
         values = [self(batch) for batch in data.batches(batch_size)]
@@ -116,7 +116,7 @@ class ForwardPass:
 
 
 def weighted_loss(values: Tensor, counts: list[int], reduction: str) -> list[float]:
-    """Losses of batches, (n,) or (n, K), as one number a member: a mean over valid targets, or a sum."""
+    """Reduce losses of batches, (n,) or (n, K), to one number a member: a mean over valid targets, or a sum."""
     values = values.reshape(len(values), -1)
     values = values if values.device.type == "mps" else values.double()
     if reduction == "sum":

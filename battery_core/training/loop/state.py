@@ -1,4 +1,4 @@
-"""All that changes while a model trains, so that a killed run goes on to the same final weights."""
+"""State of a training in progress: a killed run resumes to the same final weights."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor, nn
 
 from battery_core.errors import TrainingError
 from battery_core.training.checkpoint import apply_weights, clone_state, random_state, restore_random_state
+from battery_core.training.history import EarlyStopping, History
 from battery_core.training.loop.batches import ResidentData
-from battery_core.training.loop.history import EarlyStopping, History
 from battery_core.training.precision import Precision
 from battery_core.training.settings import TrainerSettings
 
 #: Settings that may differ between a run and its continuation.
 _FREE = {
-    "epochs", "early_stopping_patience", "device", "manual_backward", "checkpoint_every", "eval_batch_size",
+    "epochs", "early_stopping_patience", "device", "checkpoint_every", "eval_batch_size",
     "progress", "pretrained",
 }  # fmt: skip
 
 
 @dataclass
 class TrainState:
-    """A training in progress.
+    """State of a training in progress.
 
     Attributes:
         next_epoch: epoch to train next.
         best_weights: weights of the best epoch so far.
-        generators: one a member; they draw the order of batches, and nothing else does.
+        generators: one a member, used for the order of batches only.
     """
 
     model: nn.Module
@@ -44,22 +44,22 @@ class TrainState:
     next_epoch: int = 0
     best_weights: dict[str, Tensor] | None = None
 
-    def keep_best(self, better: list[bool]) -> None:
-        """Remember the weights as they are now, of those members that got better."""
-        if self.best_weights is None or all(better):
+    def update_best(self, improved: list[bool]) -> None:
+        """Copy the current weights, of those members whose validation loss improved."""
+        if self.best_weights is None or all(improved):
             self.best_weights = clone_state(self.model)
-        elif any(better):
-            for name, now in self.model.state_dict().items():  # members come first: (K, ...)
-                flags = torch.tensor(better, device=now.device).view(-1, *[1] * (now.ndim - 1))
-                self.best_weights[name] = torch.where(flags, now, self.best_weights[name])
+        elif any(improved):
+            for name, weight in self.model.state_dict().items():  # members come first: (K, ...)
+                flags = torch.tensor(improved, device=weight.device).view(-1, *[1] * (weight.ndim - 1))
+                self.best_weights[name] = torch.where(flags, weight, self.best_weights[name])
 
     def restore_best(self) -> None:
-        """Give the model the weights of its best epoch."""
+        """Load the weights of the best epoch into the model."""
         if self.best_weights is not None:
             self.model.load_state_dict(self.best_weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as tensors and plain values."""
+        """Return the whole state as tensors and plain values."""
         return {
             "model_state_dict": self.model.state_dict(),
             "best_state_dict": self.best_weights or {},
@@ -74,7 +74,7 @@ class TrainState:
         }
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken."""
+        """Restore the state that ``state_dict`` returned."""
         apply_weights(self.model, content["model_state_dict"])
         self.best_weights = content["best_state_dict"] or None
         self.optimizer.load_state_dict(content["optimizer_state_dict"])
@@ -89,10 +89,10 @@ class TrainState:
 
 
 def check_same_training(content: dict[str, Any], settings: TrainerSettings, data_hash: str) -> None:
-    """Refuse to go on with other data or settings than the checkpoint was written with.
+    """Refuse to resume with other data or settings than the checkpoint was written with.
 
     Raises:
-        TrainingError: what differs, then and now.
+        TrainingError: a setting or the data differ; both values are named.
     """
     if "optimizer_state_dict" not in content:
         raise TrainingError("checkpoint holds weights only (best.pt?): resume from 'last.pt'")
@@ -112,10 +112,10 @@ def check_same_training(content: dict[str, Any], settings: TrainerSettings, data
 
 
 def hash_data(data: ResidentData) -> str:
-    """Content of the training tensors, as 16 hex digits."""
+    """Return a hash of the training tensors, 16 hex digits."""
     digest = hashlib.sha256()
-    for part in data.whole:
-        if part is not None:
-            digest.update(str(tuple(part.shape)).encode())
-            digest.update(part.cpu().numpy().tobytes())
+    for tensor in data.rows:
+        if tensor is not None:
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -1,1 +1,1 @@
-"""Losses between estimated and measured SOH."""
+"""Losses between estimated and measured SOH, by name in ``LossRegistry``."""

@@ -1,4 +1,4 @@
-"""Losses between estimated and measured SOH; each is filed under a name in ``LossRegistry``."""
+"""Losses between estimated and measured SOH; each has a name in ``LossRegistry``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from battery_core.errors import SettingsError, unknown_name
-from battery_core.training.loss_registry import LossRegistry
-from battery_core.training.settings import LossSettings
+from battery_core.training.losses.registry import LossRegistry
+from battery_core.training.losses.settings import LossSettings
 
 _DEFAULT = LossSettings()
 
 
 class BaseLoss(nn.Module):
-    """A loss; a custom one overrides ``forward(pred, target, t=None)``, a built-in one only ``elements``.
+    """Base class of losses; a custom one overrides ``forward(pred, target, t=None)``, a built-in one only ``elements``.
 
     The Trainer passes, by name, what ``forward`` accepts of: ``t`` (time of each row in days, shape (B,)), ``mask``
     (True where a target is measured, shape (B, D)) and ``segment`` (rows with the same number are consecutive
@@ -41,17 +41,17 @@ class BaseLoss(nn.Module):
         self.reduction = reduction
 
     def elements(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Loss of each target, shape (B, D)."""
+        """Return the loss of each target, shape (B, D)."""
         raise NotImplementedError(
             f"{type(self).__name__}: write elements(pred, target) or forward(pred, target, t=None)"
         )
 
     def forward(self, pred: Tensor, target: Tensor, t: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """The loss of a batch; see the class for shapes."""
+        """Return the loss of a batch; see the class for shapes."""
         return self.reduce(self.elements(pred, target), mask)
 
     def reduce(self, elements: Tensor, mask: Tensor | None) -> Tensor:
-        """Element losses to one number; masked elements count for nothing, not even as NaN."""
+        """Reduce element losses to one number; masked elements are left out, even where they are NaN."""
         if mask is not None:
             elements = torch.where(mask, elements, elements.new_zeros(()))
         if self.reduction == "none":
@@ -71,13 +71,13 @@ class MSELoss(BaseLoss):
     """
 
     def forward(self, pred: Tensor, target: Tensor, t: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """The loss of a batch."""
-        if mask is None:  # one kernel, and the very bits of the usual hand-written loop
+        """Return the loss of a batch."""
+        if mask is None:  # one kernel, and the bits of the usual hand-written loop
             return F.mse_loss(pred, target, reduction=self.reduction)
         return super().forward(pred, target, t, mask)
 
     def elements(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Squared error."""
+        """Return the squared error."""
         return (pred - target) ** 2
 
 
@@ -85,12 +85,12 @@ class MAELoss(BaseLoss):
     """Mean absolute error."""
 
     def elements(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Absolute error."""
+        """Return the absolute error."""
         return (pred - target).abs()
 
 
 class HuberLoss(BaseLoss):
-    """Square for small errors, linear beyond ``delta``, so that one bad check-up does not rule.
+    """Square for small errors, linear beyond ``delta``, so that one bad check-up does not dominate.
 
     Args:
         delta: where the square turns into a line, in the unit of the target.
@@ -107,7 +107,7 @@ class HuberLoss(BaseLoss):
         self.delta = delta
 
     def elements(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Huber loss of each target."""
+        """Return the Huber loss of each target."""
         return F.huber_loss(pred, target, reduction="none", delta=self.delta)
 
 
@@ -126,12 +126,12 @@ class PercentageLoss(BaseLoss):
         self.epsilon = epsilon
 
     def elements(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Relative error."""
+        """Return the relative error."""
         return (pred - target).abs() / target.abs().clamp(min=self.epsilon)
 
 
 def make_loss(config: LossSettings | Mapping[str, Any] | nn.Module | None) -> nn.Module:
-    """The loss a configuration asks for; settings of other losses are passed over, unknown names are not.
+    """Return the loss of a configuration; settings of other losses are ignored, unknown names are refused.
 
     Raises:
         UnknownNameError: no loss, or no parameter of the loss, has that name.
@@ -143,15 +143,15 @@ def make_loss(config: LossSettings | Mapping[str, Any] | nn.Module | None) -> nn
     if isinstance(config, nn.Module):
         return config
     if isinstance(config, LossSettings):
-        known = _parameters(config.name)
-        values = {key: value for key, value in config.model_dump().items() if key in known or key == "name"}
+        parameters = _parameters(config.name)
+        values = {key: value for key, value in config.model_dump().items() if key in parameters or key == "name"}
     else:
         values = dict(config or {})
     name = values.pop("name", _DEFAULT.name)
-    known = _parameters(name)
+    parameters = _parameters(name)
     for key in values:
-        if key not in known:
-            raise unknown_name(f"parameter of loss '{name}'", key, known)
+        if key not in parameters:
+            raise unknown_name(f"parameter of loss '{name}'", key, parameters)
     loss: nn.Module = LossRegistry.get(name, **values)
     return loss
 

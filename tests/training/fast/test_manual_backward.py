@@ -1,4 +1,4 @@
-"""Gradients without autograd: the bits of autograd, and only where the model is known to be plain."""
+"""Gradients without autograd: the bits of the eager backend, and only where the model is covered."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ Make = Callable[..., Any]
 #: 60 check-ups: three full batches and a short one an epoch, four epochs.
 FAST: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 0.01, "device": "cpu"}
 BATCHES = 16
+BACKENDS = ("auto", "eager")
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rows of each batch that went without autograd."""
+def manual_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the rows of each batch whose gradient was computed without autograd."""
     rows: list[int] = []
     original = ManualBackward.backward
 
-    def backward(self: ManualBackward, batch: Any, share: float) -> Tensor:
+    def backward(self: ManualBackward, batch: Any, loss_weight: float) -> Tensor:
         rows.append(batch.x.shape[-2])
-        return original(self, batch, share)
+        return original(self, batch, loss_weight)
 
     monkeypatch.setattr(ManualBackward, "backward", backward)
     return rows
@@ -40,8 +41,8 @@ def mlp(**kwargs: Any) -> MLPModel:
     return MLPModel(4, [8, 6], **({"dropout": 0.3} | kwargs))
 
 
-def train(make: Callable[[], nn.Module], samples: Any, direct: bool, **kwargs: Any) -> tuple[nn.Module, list[float]]:
-    model, config = make(), FAST | kwargs.pop("config", {}) | {"manual_backward": direct}
+def train(make: Callable[[], nn.Module], samples: Any, backend: str, **kwargs: Any) -> tuple[nn.Module, list[float]]:
+    model, config = make(), FAST | kwargs.pop("config", {}) | {"backend": backend}
     history = Trainer(model, config, **kwargs).fit(samples)
     return model, history["train_loss"]
 
@@ -50,7 +51,7 @@ def train(make: Callable[[], nn.Module], samples: Any, direct: bool, **kwargs: A
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_each_layer_gives_the_bits_of_autograd(
-    activation: str, accumulate: int, n_members: int, make_samples: Make, same_weights: Make, seen: list[int]
+    activation: str, accumulate: int, n_members: int, make_samples: Make, same_weights: Make, manual_rows: list[int]
 ) -> None:
     def make() -> MLPModel:
         return mlp(activation=activation, n_members=n_members, output_dim=2)
@@ -58,17 +59,23 @@ def test_each_layer_gives_the_bits_of_autograd(
     samples = make_samples()
     samples.y = np.hstack([samples.y, samples.y**2])
     config = {"accumulate": accumulate, "batch_size": 13}  # 13 x 4 + 8: the last batch and the last group are short
-    runs = [train(make, samples, on, config=config) for on in (True, False)]
+    runs = [train(make, samples, backend, config=config) for backend in BACKENDS]
     assert same_weights(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
-    assert seen == [13, 13, 13, 13, 8] * 4
+    assert manual_rows == [13, 13, 13, 13, 8] * 4
 
 
 @pytest.mark.parametrize("name", ["mse", "mae", "huber", "mape", "physics_informed"])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize(("missing", "n_members"), [(False, 1), (True, 1), (False, 3)])
 def test_each_loss_gives_the_bits_of_autograd(
-    name: str, reduction: str, missing: bool, n_members: int, make_samples: Make, same_weights: Make, seen: list[int]
+    name: str,
+    reduction: str,
+    missing: bool,
+    n_members: int,
+    make_samples: Make,
+    same_weights: Make,
+    manual_rows: list[int],
 ) -> None:
     samples = make_samples()
     samples.y = np.hstack([samples.y, samples.y**2])
@@ -77,11 +84,12 @@ def test_each_loss_gives_the_bits_of_autograd(
     weights = {"monotonicity_weight": 0.1, "smoothness_weight": 0.1} if name == "physics_informed" else {}
     loss = {"name": name, "reduction": reduction, **weights}
     runs = [
-        train(lambda: mlp(output_dim=2, n_members=n_members), samples, on, loss_config=loss) for on in (True, False)
+        train(lambda: mlp(output_dim=2, n_members=n_members), samples, backend, loss_config=loss)
+        for backend in BACKENDS
     ]
     assert same_weights(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
-    assert len(seen) == BATCHES
+    assert len(manual_rows) == BATCHES
 
 
 def layers_of(model: MLPModel) -> nn.Sequential:
@@ -125,8 +133,8 @@ def gradient_hook(model: MLPModel) -> None:
     "change", [more_dropout, no_dropout, other_activation, frozen_layer, other_memory, gradient_hook]
 )
 @pytest.mark.parametrize("n_members", [1, 2])
-def test_what_a_callback_changes_between_epochs_is_heard(
-    change: Callable[[MLPModel], None], n_members: int, make_samples: Make, same_weights: Make, seen: list[int]
+def test_changes_by_a_callback_between_epochs_take_effect(
+    change: Callable[[MLPModel], None], n_members: int, make_samples: Make, same_weights: Make, manual_rows: list[int]
 ) -> None:
     def make() -> MLPModel:
         return mlp(n_members=n_members)
@@ -138,11 +146,11 @@ def test_what_a_callback_changes_between_epochs_is_heard(
                 change(self.trainer.model)
 
     config = {"gradient_clip": 0.05}  # so that a gradient that grew threefold shows in Adam's moments
-    runs = [train(make, make_samples(), on, config=config, callbacks=[Change()]) for on in (True, False)]
+    runs = [train(make, make_samples(), backend, config=config, callbacks=[Change()]) for backend in BACKENDS]
     assert same_weights(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
-    assert len(seen) == (BATCHES // 2 if change in (frozen_layer, gradient_hook) else BATCHES)
-    assert not same_weights(runs[0][0], train(make, make_samples(), True, config=config)[0])
+    assert len(manual_rows) == (BATCHES // 2 if change in (frozen_layer, gradient_hook) else BATCHES)
+    assert not same_weights(runs[0][0], train(make, make_samples(), "auto", config=config)[0])
 
 
 class Doubling(nn.Linear):
@@ -161,7 +169,7 @@ class Tied(nn.Module):
         return out
 
 
-def own_forward() -> nn.Module:
+def replaced_forward() -> nn.Module:
     model = mlp()
     inner = model.layers[0].forward
     model.layers[0].forward = lambda x: inner(x) * 2
@@ -185,7 +193,7 @@ class Shuffled(BatchedMLP):
         return super().forward(x).flip(0)
 
 
-def own_members() -> nn.Module:
+def members_of_a_subclass() -> nn.Module:
     return Shuffled([nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1)) for _ in range(2)])
 
 
@@ -194,7 +202,7 @@ NOT_PLAIN: dict[str, Callable[[], nn.Module]] = {
     "forward pre-hook": lambda: hooked("register_forward_pre_hook", lambda module, args: (args[0] * 2,)),
     "backward hook": lambda: hooked("register_full_backward_hook", lambda module, grads, outs: (grads[0] * 2,)),
     "subclass": lambda: nn.Sequential(Doubling(4, 3), nn.Linear(3, 1)),
-    "own forward": own_forward,
+    "replaced forward": replaced_forward,
     "tied": lambda: Tied().inner,
     "unknown layer": lambda: nn.Sequential(nn.Linear(4, 3), nn.ELU(), nn.Linear(3, 1)),
     "no bias": lambda: nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 1)),
@@ -203,25 +211,25 @@ NOT_PLAIN: dict[str, Callable[[], nn.Module]] = {
     "parametrised": lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), nn.Linear(3, 1)),
     "frozen members": frozen_members,
     "hook on members": lambda: hooked("register_forward_hook", lambda module, args, out: out * 2, n_members=2),
-    "members of one's own": own_members,
+    "members of a subclass": members_of_a_subclass,
 }
 
 
-@pytest.mark.parametrize("why", NOT_PLAIN)
-def test_whatever_is_not_plain_goes_the_usual_way(
-    why: str, make_samples: Make, same_weights: Make, seen: list[int]
+@pytest.mark.parametrize("reason", NOT_PLAIN)
+def test_models_that_are_not_covered_go_through_autograd(
+    reason: str, make_samples: Make, same_weights: Make, manual_rows: list[int]
 ) -> None:
     def make() -> nn.Module:
         torch.manual_seed(3)
-        return NOT_PLAIN[why]()
+        return NOT_PLAIN[reason]()
 
-    runs = [train(make, make_samples(), on) for on in (True, False)]
+    runs = [train(make, make_samples(), backend) for backend in BACKENDS]
     assert same_weights(runs[0][0], runs[1][0])
-    assert seen == []
+    assert manual_rows == []
 
 
-def test_a_loss_of_ones_own_and_hooks_on_batches_go_the_usual_way(
-    make_samples: Make, same_weights: Make, seen: list[int]
+def test_custom_losses_and_hooks_on_batches_go_through_autograd(
+    make_samples: Make, same_weights: Make, manual_rows: list[int]
 ) -> None:
     class Growing(BaseLoss):
         calls = 0
@@ -236,13 +244,13 @@ def test_a_loss_of_ones_own_and_hooks_on_batches_go_the_usual_way(
                 more_dropout(self.trainer.model)  # type: ignore[arg-type]
 
     for kwargs in ({"loss_config": Growing}, {"callbacks": lambda: [Watcher()]}):
-        runs = [train(mlp, make_samples(), on, **{k: v() for k, v in kwargs.items()}) for on in (True, False)]
+        runs = [train(mlp, make_samples(), backend, **{k: v() for k, v in kwargs.items()}) for backend in BACKENDS]
         assert same_weights(runs[0][0], runs[1][0])
         assert runs[0][1] == runs[1][1]
-    assert seen == []
+    assert manual_rows == []
 
 
-def test_autocast_around_the_training_goes_the_usual_way(make_samples: Make, seen: list[int]) -> None:
+def test_autocast_around_the_training_goes_through_autograd(make_samples: Make, manual_rows: list[int]) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        train(mlp, make_samples(), True)
-    assert seen == []
+        train(mlp, make_samples(), "auto")
+    assert manual_rows == []

@@ -21,7 +21,7 @@ def test_an_epoch_holds_every_row_once(make_samples: Callable[..., Samples]) -> 
     batches = list(data.batches(32, data.order([torch.Generator().manual_seed(1)])))
     assert [len(b.y) for b in batches] == [32, 28]
     got = torch.cat([b.x for b in batches])
-    assert not torch.equal(got, data.whole.x)
+    assert not torch.equal(got, data.rows.x)
     assert sorted(map(tuple, got.tolist())) == sorted(map(tuple, samples.x.tolist()))
 
 
@@ -64,10 +64,10 @@ def test_time_is_that_of_the_last_real_row() -> None:
 def test_a_missing_target_is_masked_and_a_row_without_label_is_kept() -> None:
     y = np.array([[1.0, np.nan], [0.9, 0.5], [np.nan, np.nan]])
     data = ResidentData(Samples(np.zeros((3, 2)), y, [SampleMeta("a", i) for i in range(3)]), CPU)
-    assert data.whole.target_mask is not None
-    assert data.whole.target_mask.tolist() == [[True, False], [True, True], [True, True]]
-    assert data.whole.y[0].tolist() == [1.0, 0.0]
-    assert torch.isnan(data.whole.y[2]).all()
+    assert data.rows.target_mask is not None
+    assert data.rows.target_mask.tolist() == [[True, False], [True, True], [True, True]]
+    assert data.rows.y[0].tolist() == [1.0, 0.0]
+    assert torch.isnan(data.rows.y[2]).all()
     assert data.valid_counts(2) == [3, 2]
 
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from battery_core.errors import SettingsError, UnknownNameError
-from battery_core.training.loss_registry import LossRegistry
 from battery_core.training.losses.basic import BaseLoss, make_loss
 from battery_core.training.losses.physics import PhysicsInformedLoss
-from battery_core.training.settings import LossSettings
+from battery_core.training.losses.registry import LossRegistry
+from battery_core.training.losses.settings import LossSettings
 
 PRED = torch.tensor([[0.94, 1.0], [0.91, 0.2], [0.86, 0.0]])
 TRUE = torch.tensor([[0.95, 0.5], [0.90, 0.2], [0.85, 0.1]])

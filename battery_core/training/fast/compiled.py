@@ -1,4 +1,4 @@
-"""Several optimizer steps compiled into one call: for tiny models most of a step is the calling, not the counting."""
+"""Several optimizer steps compiled into one call: a step of a tiny model is mostly overhead of calls."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad
 
-from battery_core.training.callbacks import Hooks
+from battery_core.training.loop.backend import NonFiniteLossError
 from battery_core.training.loop.batches import Batch, ResidentData, split_rows
-from battery_core.training.loop.forward import ForwardPass, weighted_loss
-from battery_core.training.settings import TrainerSettings
-from battery_core.training.steps import NonFiniteLossError, StepRunner
+from battery_core.training.loop.eager import EagerBackend
+from battery_core.training.loop.forward import weighted_loss
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +22,22 @@ logger = logging.getLogger(__name__)
 _Steps = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Batch], Tensor]
 
 
-class CompiledRunner(StepRunner):
-    """The same steps as ``StepRunner``, a few in each compiled call; what is left of an epoch runs step by step.
+class CompiledBackend:
+    """Runs ``compile_steps`` optimizer steps in one compiled call; the rest of an epoch runs step by step.
 
     All weights are one flat vector (a row for each member), so that clip and AdamW are single loops. Numbers agree
-    with the eager steps to rounding; dropout draws from the compiler's generator and differs. Mixed precision and
-    hooks on batches run eagerly, and so does a model that cannot be compiled, which is said once.
+    with the eager steps to rounding; dropout draws from the compiler's generator and differs. Mixed precision, hooks
+    on batches and models that cannot be compiled run step by step, with a warning.
+
+    Args:
+        step_by_step: runs the steps that are not compiled.
     """
 
-    def __init__(
-        self, forward: ForwardPass, optimizer: torch.optim.Optimizer, settings: TrainerSettings, hooks: Hooks
-    ) -> None:
-        super().__init__(forward, optimizer, settings, hooks)
+    def __init__(self, step_by_step: EagerBackend) -> None:
+        self._step_by_step = step_by_step
+        self.forward, self.optimizer = step_by_step.forward, step_by_step.optimizer
+        self.settings, self.parameters = step_by_step.settings, step_by_step.parameters
+        forward, optimizer, hooks = self.forward, self.optimizer, step_by_step.hooks
         names = {id(p): name for name, p in forward.model.named_parameters()}
         self._names = [names[id(p)] for p in self.parameters]
         self._shapes = [p.shape for p in self.parameters]
@@ -43,18 +46,20 @@ class CompiledRunner(StepRunner):
         self._decay = torch.cat([torch.full_like(self._row(p.detach()), rate) for p, rate in decay], dim=1)
         # read once: the compiler would guard on the whole group, and compile again when the learning rate changes
         self._betas, self._eps = optimizer.param_groups[0]["betas"], float(optimizer.param_groups[0]["eps"])
-        self._compiled: _Steps = torch.compile(_own_code(self._many_steps), fullgraph=True, dynamic=False)
-        self._usable = not (self.precision.enabled or hooks.batch_start or hooks.batch_end)
+        self._compiled: _Steps = torch.compile(_with_separate_code(self._many_steps), fullgraph=True, dynamic=False)
+        self._usable = not (forward.precision.enabled or hooks.batch_start or hooks.batch_end)
         if not self._usable:
-            logger.warning("compile: mixed precision and hooks on batches run step by step; compile is off")
+            logger.warning(
+                "backend compiled: mixed precision and hooks on batches run step by step; nothing is compiled"
+            )
 
     def train_epoch(self, data: ResidentData, order: Tensor, epoch: int) -> float:
-        """One pass over the data; see ``StepRunner.train_epoch``."""
+        """Train on all rows once; see ``StepBackend.train_epoch``."""
         size, accumulate = self.settings.batch_size, self.settings.accumulate
         rows_a_call = size * accumulate * self.settings.compile_steps
         calls = len(data) // rows_a_call
         if not self._usable or calls == 0:
-            return super().train_epoch(data, order, epoch)
+            return self._step_by_step.train_epoch(data, order, epoch)
         self.forward.model.train()
         counts, gathered = data.valid_counts(size, order), data.gather(order)
         chunks = list(split_rows(gathered, rows_a_call))[:calls]
@@ -64,22 +69,24 @@ class CompiledRunner(StepRunner):
         except NonFiniteLossError:
             raise
         except Exception as err:  # noqa: BLE001 - whatever a compiler may raise, the eager steps give the same numbers
-            why = (str(err).splitlines() or [type(err).__name__])[0]  # what follows are pages of the compiler's own
+            reason = (str(err).splitlines() or [type(err).__name__])[0]  # what follows are pages of compiler output
             logger.warning(
-                "compile: %s cannot be compiled (%s): going on without", type(self.forward.model).__name__, why
+                "backend compiled: %s cannot be compiled (%s): going on step by step",
+                type(self.forward.model).__name__,
+                reason,
             )
             self._usable = False
-            return super().train_epoch(data, order, epoch)
+            return self._step_by_step.train_epoch(data, order, epoch)
         weights = [sum(counts[i : i + accumulate]) for i in range(0, done, accumulate)]
         rest = list(split_rows(gathered, size))[done:]
         if rest:
-            losses = torch.cat([losses, self._run(rest, counts[done:], done, epoch)])
+            losses = torch.cat([losses, self._step_by_step.run_steps(rest, counts[done:], done, epoch)])
             weights += counts[done:]
         return fmean(weighted_loss(losses, weights, self.forward.reduction))
 
     @torch.no_grad()
     def _run_compiled(self, chunks: list[Batch]) -> Tensor:
-        """Compiled steps over these chunks of rows; the loss of each step."""
+        """Run compiled steps over these chunks of rows; return the loss of each step."""
         weights, first, second, steps = self._load()
         rate = torch.tensor(self.optimizer.param_groups[0]["lr"], device=weights.device)
         bad = torch.zeros((), device=weights.device)
@@ -92,14 +99,14 @@ class CompiledRunner(StepRunner):
         values = torch.cat(losses)
         if bad.item():
             step = int(float(steps) - before)
-            what = "gradient" if torch.isfinite(values[step]).all() else "loss"
-            raise NonFiniteLossError(step * self.settings.accumulate, what)
+            quantity = "gradient" if torch.isfinite(values[step]).all() else "loss"
+            raise NonFiniteLossError(step * self.settings.accumulate, quantity)
         return values
 
     def _many_steps(
         self, weights: Tensor, first: Tensor, second: Tensor, steps: Tensor, rate: Tensor, bad: Tensor, rows: Batch
     ) -> Tensor:
-        """A few steps of clip and AdamW, written out; a bad step and all after it change nothing."""
+        """Take a few steps of clip and AdamW, written out; a bad step and all after it change nothing."""
         w, m, v, n, b = weights, first, second, steps, bad
         (beta1, beta2), eps = self._betas, self._eps
         losses = []
@@ -118,13 +125,13 @@ class CompiledRunner(StepRunner):
             w, m, v = torch.where(good, next_w, w), torch.where(good, next_m, m), torch.where(good, next_v, v)
             n = torch.where(good, next_n, n)
             losses.append(loss)
-        for place, value in ((weights, w), (first, m), (second, v), (steps, n), (bad, b)):
-            place.copy_(value)
+        for target, value in ((weights, w), (first, m), (second, v), (steps, n), (bad, b)):
+            target.copy_(value)
         return torch.stack(losses)
 
     def _gradient(self, weights: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Gradient of the flat weights (K, P), and the loss of each member."""
-        parts = torch.split(weights, [shape.numel() // self._members for shape in self._shapes], 1)
+        """Return the gradient of the flat weights (K, P), and the loss of each member."""
+        slices = torch.split(weights, [shape.numel() // self._members for shape in self._shapes], 1)
 
         def loss_of(values: list[Tensor]) -> tuple[Tensor, Tensor]:
             named = dict(zip(self._names, values, strict=True))
@@ -132,12 +139,12 @@ class CompiledRunner(StepRunner):
             loss = self.forward.loss_of(pred, batch)
             return loss.sum(), loss
 
-        values = [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        values = [values.reshape(shape) for values, shape in zip(slices, self._shapes, strict=True)]
         gradients, loss = grad(loss_of, has_aux=True)(values)
         return torch.cat([self._row(gradient) for gradient in gradients], dim=1), loss
 
     def _load(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weights and optimizer state as flat vectors."""
+        """Return weights and optimizer state as flat vectors."""
         state = self.optimizer.state
         for p in self.parameters:
             if not state[p]:
@@ -145,27 +152,27 @@ class CompiledRunner(StepRunner):
                 state[p]["exp_avg"], state[p]["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
         flat = [[p.detach(), state[p]["exp_avg"], state[p]["exp_avg_sq"]] for p in self.parameters]
         weights, first, second = (
-            torch.cat([self._row(part) for part in parts], 1) for parts in zip(*flat, strict=True)
+            torch.cat([self._row(tensor) for tensor in tensors], 1) for tensors in zip(*flat, strict=True)
         )
         return weights, first, second, state[self.parameters[0]]["step"].clone()
 
     def _store(self, weights: Tensor, first: Tensor, second: Tensor, steps: Tensor) -> None:
-        """Flat vectors back to where model and optimizer keep them."""
+        """Copy flat vectors back into model and optimizer."""
         sizes = [shape.numel() // self._members for shape in self._shapes]
-        flat = (torch.split(part, sizes, 1) for part in (weights, first, second))
+        flat = (torch.split(vector, sizes, 1) for vector in (weights, first, second))
         for p, w, m, v in zip(self.parameters, *flat, strict=True):
             state = self.optimizer.state[p]
-            for place, value in ((p, w), (state["exp_avg"], m), (state["exp_avg_sq"], v)):
-                place.copy_(value.reshape(p.shape))
+            for target, value in ((p, w), (state["exp_avg"], m), (state["exp_avg_sq"], v)):
+                target.copy_(value.reshape(p.shape))
             state["step"].copy_(steps)
 
-    def _row(self, part: Tensor) -> Tensor:
-        """(K, ...) -> (K, P) with members, (...) -> (1, P) without."""
-        return part.reshape(self._members, -1)
+    def _row(self, tensor: Tensor) -> Tensor:
+        """Flatten (K, ...) to (K, P) with members, (...) to (1, P) without."""
+        return tensor.reshape(self._members, -1)
 
 
-def _own_code(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The method with a code object of its own: the compiler keeps few variants of one code, whatever the trainer."""
+def _with_separate_code(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the method with a copy of its code: the compiler limits the variants of one code object."""
     assert isinstance(method, MethodType)
     function = method.__func__
     assert isinstance(function, FunctionType)

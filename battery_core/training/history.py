@@ -1,4 +1,4 @@
-"""What a training did, epoch by epoch, and why it ended."""
+"""Losses of a training by epoch, early stopping, and why the training ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopReason(StrEnum):
-    """Why training ended."""
+    """Reason why training ended."""
 
     EPOCHS = "epochs"
     PATIENCE = "patience"
@@ -18,7 +18,7 @@ class StopReason(StrEnum):
 
 
 class History(dict[str, list[float]]):
-    """Loss and learning rate, one value an epoch, under ``train_loss``, ``val_loss`` and ``lr``.
+    """Holds loss and learning rate, one value an epoch, under ``train_loss``, ``val_loss`` and ``lr``.
 
     Attributes:
         stop_reason: why training ended.
@@ -43,12 +43,12 @@ class History(dict[str, list[float]]):
         self.offending_cells: list[str] = []
 
     def add(self, **values: float) -> None:
-        """One finished epoch."""
+        """Append the values of an epoch."""
         for name, value in values.items():
             self.setdefault(name, []).append(value)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, ready for JSON."""
+        """Return all values as plain types, ready for JSON."""
         end: dict[str, Any] = {
             "stop_reason": str(self.stop_reason),
             "stop_detail": self.stop_detail,
@@ -59,17 +59,19 @@ class History(dict[str, list[float]]):
 
 
 class EarlyStopping:
-    """Remembers the best validation loss of each member and how long ago it was; a single model is one member.
+    """Tracks the best validation loss of each member and the epochs since; a single model is one member.
 
     Args:
-        patience: epochs without a better loss before it is time to stop; None never stops.
+        patience: epochs without a better loss before training stops; None never stops.
         min_delta: by how much the loss has to fall to count as better.
         n_members: models trained at once, each with a patience of its own.
 
     Example:
         >>> stopping = EarlyStopping(patience=2)
-        >>> [stopping.better(epoch, [loss])[0] for epoch, loss in enumerate([3.0, 2.0, 2.5, 2.2])], stopping.exhausted
-        ([True, True, False, False], True)
+        >>> [stopping.update(epoch, [loss])[0] for epoch, loss in enumerate([3.0, 2.0, 2.5, 2.2])]
+        [True, True, False, False]
+        >>> stopping.is_exhausted
+        True
     """
 
     def __init__(self, patience: int | None, min_delta: float = 0.0, n_members: int = 1) -> None:
@@ -78,35 +80,35 @@ class EarlyStopping:
         self.best_epochs: list[int | None] = [None] * n_members
         self.waited = [0] * n_members
 
-    def better(self, epoch: int, losses: Sequence[float]) -> list[bool]:
-        """Which members are at their best now; NaN never is, and a member whose patience is over stays as it was."""
+    def update(self, epoch: int, losses: Sequence[float]) -> list[bool]:
+        """Record the losses; return which members improved: never by NaN, nor once their patience has run out."""
         flags = []
         for i, loss in enumerate(losses):
-            flags.append(loss < self.best_losses[i] - self.min_delta and not self._over(i))
+            flags.append(loss < self.best_losses[i] - self.min_delta and not self._is_over(i))
             if flags[i]:
                 self.best_losses[i], self.best_epochs[i], self.waited[i] = loss, epoch, 0
-            elif not self._over(i):
+            elif not self._is_over(i):
                 self.waited[i] += 1
         return flags
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the patience of every member has run out."""
-        return all(self._over(i) for i in range(len(self.waited)))
+    def is_exhausted(self) -> bool:
+        """Return whether the patience of every member has run out."""
+        return all(self._is_over(i) for i in range(len(self.waited)))
 
     @property
     def best_epoch(self) -> int | None:
-        """The best epoch; of several members the latest."""
+        """Return the best epoch; of several members the latest."""
         return max((epoch for epoch in self.best_epochs if epoch is not None), default=None)
 
-    def _over(self, member: int) -> bool:
+    def _is_over(self, member: int) -> bool:
         return self.patience is not None and self.waited[member] >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to know."""
+        """Return the values that a resumed run needs."""
         return {"best_losses": self.best_losses, "best_epochs": self.best_epochs, "waited": self.waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state_dict`` left off."""
+        """Restore the values that ``state_dict`` returned."""
         self.best_losses, self.best_epochs = list(state["best_losses"]), list(state["best_epochs"])
         self.waited = list(state["waited"])

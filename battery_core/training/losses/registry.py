@@ -1,4 +1,4 @@
-"""Names of the losses; torch is imported only when one is made."""
+"""Registry of losses; torch is imported only when a loss is made."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from battery_core.errors import TrainingError
 from battery_core.training import History, Trainer
-from battery_core.training.steps import DeviceGuard, StepRunner
+from battery_core.training.loop.eager import EagerBackend
 
 Make = Callable[..., Any]
 FAST: dict[str, Any] = {"epochs": 4, "batch_size": 16, "learning_rate": 0.01, "device": "cpu"}
@@ -54,19 +54,19 @@ def test_the_host_never_waits_inside_an_epoch(
     make_samples: Make, make_mlp: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the guard of a GPU, no number is read from the device between the first and the last step."""
-    monkeypatch.setattr("battery_core.training.steps.HostGuard", DeviceGuard)
+    monkeypatch.setattr("battery_core.training.fast.fused.runs_ahead", lambda device: True)
     reads = []
     inside = [False]
-    original_item, original_epoch = Tensor.item, StepRunner._step
+    original_item, original_epoch = Tensor.item, EagerBackend._step
     monkeypatch.setattr(Tensor, "item", lambda self: (reads.append(1) if inside[0] else None, original_item(self))[1])
 
-    def step(self: StepRunner, *args: Any) -> Any:
+    def step(self: EagerBackend, *args: Any) -> Any:
         inside[0] = True
         try:
             return original_epoch(self, *args)
         finally:
             inside[0] = False
 
-    monkeypatch.setattr(StepRunner, "_step", step)
+    monkeypatch.setattr(EagerBackend, "_step", step)
     Trainer(make_mlp(), FAST).fit(make_samples())
     assert reads == []
