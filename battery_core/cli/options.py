@@ -20,7 +20,7 @@ from battery_core.features.registry import FEATURES
 from battery_core.models.registry import MODELS
 from battery_core.release.settings import SLICE_CHECKS
 from battery_core.settings import all_fields, as_yaml, resolve, sections
-from battery_core.training.loss_registry import LossRegistry
+from battery_core.training.losses.registry import LossRegistry
 
 EXIT_WRONG_SETTING = 2
 EXIT_FAILED = 1

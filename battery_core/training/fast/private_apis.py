@@ -106,8 +106,10 @@ def _global_hooks() -> bool:
     register = (torch_module.register_module_forward_hook, torch_module.register_module_full_backward_hook)
     for add_hook in register:
         handle = add_hook(lambda module, *args: None)
-        is_hooked = bool(torch_module._has_any_global_hook())  # type: ignore[no-untyped-call]
-        handle.remove()
+        try:
+            is_hooked = bool(torch_module._has_any_global_hook())  # type: ignore[no-untyped-call]
+        finally:
+            handle.remove()
         if not is_hooked:
             return False
     return True
