@@ -25,7 +25,6 @@ SETTINGS: Mapping[str, str] = {
     "features.n_first_checkups": "features.n_initial_checkups",
     "features.trend_checkups": "features.recent_change_checkups",
     "features.drift_checkups": "features.early_deviation_checkups",
-    "trainer.direct_gradients": "trainer.manual_backward",
 }
 """Old name of a section or setting: new name. A setting without a row of its own moves with its section."""
 

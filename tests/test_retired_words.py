@@ -212,7 +212,7 @@ def test_no_retired_word_in_settings_commands_and_registered_names() -> None:
     from battery_core.features.registry import FEATURES
     from battery_core.models.registry import MODELS
     from battery_core.settings import all_fields
-    from battery_core.training.loss_registry import LossRegistry
+    from battery_core.training.losses.registry import LossRegistry
 
     names = {part for name, _ in all_fields() for part in name.split(".")}
     names |= {*COMMANDS, *MODELS, *FEATURES, *LossRegistry, *SOURCES, *SPLITS}
