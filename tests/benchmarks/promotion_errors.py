@@ -1,14 +1,14 @@
-"""How often the gate promotes by chance, and how often it sees a model that is 10 % better: 200 simulated nights each.
+"""How often the gate promotes by chance, and how often it sees a model that is 10 % better: 200 simulations each.
 
-``python -m tests.benchmarks.promotion_errors [RUNS [NIGHTS]]`` reads the predictions of finished runs
-(``artifacts/runs``) and takes every source and model that was trained with two seeds or more. A night draws test cells
-with replacement and two different seeds: one serves, the other, its errors less by the share asked for, is the
-newcomer. The noise between two trainings is drawn in three ways:
+``python -m tests.benchmarks.promotion_errors [RUNS [SIMULATIONS]]`` reads the predictions of finished runs
+(``artifacts/runs``) and takes every source and model that was trained with two seeds or more. A simulation draws
+test cells with replacement and two different seeds: one is the champion, the other, its errors reduced by the given
+share, is the challenger. The noise between two trainings is drawn in three ways:
 
-- *swapped*: which of the two seeds is the newcomer is drawn for each cell anew. So the two are equal in truth, and the
-  noise is as it was measured, in every cell.
-- *whole seeds*: one seed is the newcomer in all cells. Where it is truly better than the other on these cells, by a few
-  percent, promoting it is counted as chance.
+- *swapped*: for each cell one of the two seeds is drawn as the challenger. So the two are equal in truth, and the noise
+  is as measured, in every cell.
+- *whole seeds*: one seed is the challenger in all cells. Where it is truly better on these cells by a few percent, its
+  promotion is counted as chance.
 - *even*: noise is drawn anew for each cell, as large in all of them (lognormal). The models are equal in truth, and a
   gain is harder to see, since in fact cells with small errors vary most.
 
@@ -34,16 +34,16 @@ from battery_core.release.settings import ReleaseSettings
 from battery_core.settings import resolve
 from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 
-NIGHTS = 200
+SIMULATIONS = 200
 DRAWN = ("swapped", "whole seeds", "even")
 POLICY = ReleaseSettings(required_baselines=(), slice_checks=("worst_cell",))
 
 
 def cell_errors(file: Path) -> pd.Series:
     """Mean absolute percentage error of each test cell, %."""
-    said = pd.read_parquet(file)
-    said = said[said["subset"] == "test"]
-    errors = per_cell_errors(said["cell_id"], said["soh"], said["prediction"])
+    predictions = pd.read_parquet(file)
+    predictions = predictions[predictions["subset"] == "test"]
+    errors = per_cell_errors(predictions["cell_id"], predictions["soh"], predictions["prediction"])
     return pd.Series(errors.mape, index=errors.cell_ids)
 
 
@@ -51,47 +51,54 @@ def seeds(runs: Path) -> dict[tuple[str, str, str], list[pd.Series]]:
     """Errors of each source, split and model, a series a seed; one run a seed, the latest."""
     latest: dict[tuple[str, str, str, int], Path] = {}
     for result in sorted(runs.glob("*/result.json"), key=lambda file: file.stat().st_mtime):
-        about = asked(result.parent)
-        if about and (result.parent / PREDICTIONS_FILE).is_file():
+        spec = spec_of(result.parent)
+        if spec and (result.parent / PREDICTIONS_FILE).is_file():
             model = (read_json(result) or {})["model"]
-            latest[about["settings"]["data"]["source"], about["data_hash"], model, about["settings"]["seed"]] = (
+            latest[spec["settings"]["data"]["source"], spec["data_hash"], model, spec["settings"]["seed"]] = (
                 result.parent
             )
-    found = defaultdict(list)
+    by_model = defaultdict(list)
     for (source, data_hash, model, _), folder in latest.items():
-        found[source, data_hash, model].append(cell_errors(folder / PREDICTIONS_FILE))
-    return {name: errors for name, errors in found.items() if len(errors) > 1}
+        by_model[source, data_hash, model].append(cell_errors(folder / PREDICTIONS_FILE))
+    return {name: errors for name, errors in by_model.items() if len(errors) > 1}
 
 
-def asked(run: Path) -> dict[str, Any] | None:
+def spec_of(run: Path) -> dict[str, Any] | None:
     """The spec of a run; for a blend that of its first part, which has its source, split and seed."""
     mix = read_json(run / PIPELINE_FOLDER / ENSEMBLE_FILE)
     first = next(iter(mix["facts"]["parts"])) if mix else run.name
     return read_json(run.parent / first / "spec.json")
 
 
-def promoted(errors: pd.DataFrame, better: float, drawn: str = "swapped", nights: int = NIGHTS) -> float:
-    """Share of nights that promote a model whose errors are smaller by this share; ``errors`` has a column a seed."""
+def promoted(errors: pd.DataFrame, better: float, drawn: str = "swapped", simulations: int = SIMULATIONS) -> float:
+    """Return the share of simulations that promote a model with errors reduced by ``better``.
+
+    Args:
+        errors: of each cell, a column a seed.
+        better: share by which the errors of the challenger are smaller.
+        drawn: how the noise is drawn.
+        simulations: how many.
+    """
     generator, values = np.random.default_rng(0), errors.to_numpy()
     pairs = list(itertools.permutations(range(values.shape[1]), 2))
     typical, spread = np.log(values).mean(axis=1), noise(errors)
     wins = 0
-    for night in range(nights):
+    for simulation in range(simulations):
         cells = generator.integers(0, len(values), len(values))
         if drawn == "even":
             ours, theirs = (np.exp(typical[cells] + generator.normal(0, spread, len(cells))) for _ in range(2))
         else:
-            ours, theirs = values[cells][:, pairs[night % len(pairs)]].T
+            ours, theirs = values[cells][:, pairs[simulation % len(pairs)]].T
         if drawn == "swapped":
             turned = generator.random(len(cells)) < 0.5
             ours, theirs = np.where(turned, theirs, ours), np.where(turned, ours, theirs)
         names = [str(i) for i in range(len(cells))]
-        contest = ComparisonInputs(
+        inputs = ComparisonInputs(
             dict(zip(names, ours * (1 - better), strict=True)), dict(zip(names, theirs, strict=True)), "the champion",
             {}, len(names), len(names),
         )  # fmt: skip
-        wins += decide(contest, POLICY).promote
-    return wins / nights
+        wins += decide(inputs, POLICY).promote
+    return wins / simulations
 
 
 def noise(errors: pd.DataFrame) -> float:
@@ -102,19 +109,20 @@ def noise(errors: pd.DataFrame) -> float:
 def main() -> int:
     """Print the table."""
     runs = Path(sys.argv[1]) if len(sys.argv) > 1 else resolve().folder("artifacts") / "runs"
-    nights = int(sys.argv[2]) if len(sys.argv) > 2 else NIGHTS
-    found = seeds(runs)
-    if not found:
+    simulations = int(sys.argv[2]) if len(sys.argv) > 2 else SIMULATIONS
+    by_model = seeds(runs)
+    if not by_model:
         print(f"no source and model with two seeds below '{runs}': see python -m tests.benchmarks.promotion_errors -h")
         return 1
-    print(f"{nights} nights each, {POLICY.confidence:.0%} confidence, {POLICY.min_improvement:.0%} margin")
+    print(f"{simulations} simulations each, {POLICY.confidence:.0%} confidence, {POLICY.min_improvement:.0%} margin")
     print("source model | test cells | seeds | noise a cell | promoted when equal, 10 % better: " + " | ".join(DRAWN))
-    for (source, _, model), series in sorted(found.items(), key=lambda item: item[0]):
+    for (source, _, model), series in sorted(by_model.items(), key=lambda item: item[0]):
         errors = pd.concat(series, axis=1)
-        told = " | ".join(
-            f"{promoted(errors, 0.0, drawn, nights):.1%}, {promoted(errors, 0.1, drawn, nights):.1%}" for drawn in DRAWN
+        rates = " | ".join(
+            f"{promoted(errors, 0.0, drawn, simulations):.1%}, {promoted(errors, 0.1, drawn, simulations):.1%}"
+            for drawn in DRAWN
         )
-        print(f"{source} {model} | {len(errors)} | {len(series)} | {noise(errors):.1%} | {told}", flush=True)
+        print(f"{source} {model} | {len(errors)} | {len(series)} | {noise(errors):.1%} | {rates}", flush=True)
     return 0
 
 

@@ -129,7 +129,7 @@ def bare(folder: Path, name: str) -> tuple[float, float, float]:
         with torch.no_grad():
             return torch.cat([model(rows[i : i + 8192]).mean(dim=0) for i in range(0, len(rows), 8192)])
 
-    forward(features[:1000])  # what is set up on the first call
+    forward(features[:1000])  # setup on the first call
     return measured(lambda: forward(features))
 
 
@@ -138,25 +138,25 @@ def packed(folder: Path, uri: str) -> tuple[float, float, float]:
     import mlflow
 
     model, rows = mlflow.pyfunc.load_model(uri), pd.read_parquet(folder / "rows.parquet")
-    model.predict(rows.head(1000))  # what is imported on the first call
+    model.predict(rows.head(1000))  # imports on the first call
     return measured(lambda: model.predict(rows))
 
 
 def measured(work: Any) -> tuple[float, float, float]:
     """CPU seconds, wall seconds and the peak memory in MB above what was held before."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before, cpu, wall = _kept_MB("VmRSS"), time.process_time(), time.perf_counter()
+    before, cpu, wall = _memory_MB("VmRSS"), time.process_time(), time.perf_counter()
     work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return cpu, wall, _kept_MB("VmHWM") - before
+    return cpu, wall, _memory_MB("VmHWM") - before
 
 
-def _kept_MB(what: str) -> float:
+def _memory_MB(field: str) -> float:
     status = Path("/proc/self/status").read_text()
-    return int(re.search(rf"{what}:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+    return int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
 
-def in_a_process(*arguments: str) -> list[float]:
+def run_process(*arguments: str) -> list[float]:
     """One measurement."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "tests.benchmarks.scoring", *arguments]
@@ -171,18 +171,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--features", choices=SETS, nargs="+", default=["single"])
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        kind, folder, what = given.one
-        print(json.dumps(bare(Path(folder), what) if kind == "bare" else packed(Path(folder), what)))
+    arguments = parser.parse_args()
+    if arguments.one:
+        kind, folder, model = arguments.one
+        print(json.dumps(bare(Path(folder), model) if kind == "bare" else packed(Path(folder), model)))
         return
-    for features in given.features:
+    for features in arguments.features:
         with tempfile.TemporaryDirectory() as scratch:
-            uris = prepare(Path(scratch), given.rows, SETS[features])
+            uris = prepare(Path(scratch), arguments.rows, SETS[features])
             for name, uri in uris.items():
                 pairs = [
-                    (in_a_process("--one", "bare", scratch, name), in_a_process("--one", "packed", scratch, uri))
-                    for _ in range(given.rounds)
+                    (run_process("--one", "bare", scratch, name), run_process("--one", "packed", scratch, uri))
+                    for _ in range(arguments.rounds)
                 ]
                 line = [
                     statistics.median(column) for side in zip(*pairs, strict=True) for column in zip(*side, strict=True)

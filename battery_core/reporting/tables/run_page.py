@@ -98,6 +98,6 @@ def evaluation_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines + ([f"\n**{report['probe_verdict']}**"] if report["probe_verdict"] else []))
 
 
-def _largest_drift(drift: Sequence[Mapping[str, Any]]) -> str:
+def _largest_drift(data_drift: Sequence[Mapping[str, Any]]) -> str:
     """Return the three features of the largest distance, 0 alike to 1 apart."""
-    return ", ".join(f"{line['feature']} {line['ks']:.2f}" for line in drift[:3])
+    return ", ".join(f"{line['feature']} {line['ks']:.2f}" for line in data_drift[:3])
