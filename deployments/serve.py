@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from battery_core.cli.options import run_and_exit
 from battery_core.errors import SettingsError
 from deployments.plan import NIGHTLY, nightly
-from flows.session import prepare
+from flows.session import healthy, local_server, prepare, record_at, running_server
 
 LAPTOP = "laptop"
 _START_WAIT_S = 180.0
@@ -45,8 +45,6 @@ def main() -> int:
 @contextmanager
 def _server() -> Iterator[None]:
     """Use the server that answers, or start one that ends with this process."""
-    from flows.session import healthy, local_server, record_at, running_server
-
     url = running_server()
     if url:
         record_at(url)

@@ -20,8 +20,10 @@ from battery_core.cli.options import (
     parse_overrides,
 )
 from battery_core.errors import BatteryError, SettingsError
+from battery_core.files import read_json
 from battery_core.models.registry import settings_sections
 from battery_core.settings import Settings, resolve
+from flows.session import prepare, session, wait_for_history
 
 DESCRIPTION = "Retrain battery State-of-Health models on the newest data and promote the better one."
 
@@ -57,8 +59,6 @@ def read_command_line(
         check_writable(resolve(overrides))
     except SettingsError as err:
         fail(err, EXIT_WRONG_SETTING)
-    from flows.session import prepare
-
     prepare()
     return overrides
 
@@ -105,7 +105,6 @@ def run_here(
 
 def _run_recorded(flow: Any, overrides: dict[str, Any]) -> Any:
     """Return the result of the run, or its error; it is printed after the temporary server has ended."""
-    from flows.session import session, wait_for_history
     from tasks.common import RUN_IDS
 
     with session():
@@ -125,7 +124,6 @@ def _exit_with_error(error: BaseException) -> None:
 
 
 def _print_success(outcome: Any, settings: Settings, seconds: float) -> None:
-    from battery_core.files import read_json
     from battery_core.reporting.html.page import PAGE_FILE
     from battery_core.reporting.tables.report import condition_table, model_table
     from battery_core.reporting.tables.rows import print_table

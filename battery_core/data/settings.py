@@ -9,7 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from battery_core.base_settings import SectionSettings, setting
 from battery_core.data.cycler_settings import CyclerSettings
 from battery_core.data.extraction.settings import ExtractionSettings
+from battery_core.data.registries import SOURCES, SPLITS
 from battery_core.data.tables.labels import SohReference
+from battery_core.errors import unknown_name
 
 
 class DataSettings(SectionSettings):
@@ -62,8 +64,6 @@ class DataSettings(SectionSettings):
     @field_validator("source")
     @classmethod
     def _is_known_source(cls, name: str) -> str:
-        from battery_core.data.registries import SOURCES
-
         if name not in SOURCES:
             SOURCES[name]  # raises with the nearest names
         return name
@@ -110,9 +110,6 @@ class SplitSettings(SectionSettings):
     @field_validator("strategy")
     @classmethod
     def _is_known_strategy(cls, name: str) -> str:
-        from battery_core.data.registries import SPLITS
-        from battery_core.errors import unknown_name
-
         if name != "auto" and name not in SPLITS:
             raise unknown_name(SPLITS.kind, name, ["auto", *SPLITS])
         return name

@@ -6,16 +6,16 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
 
 from battery_core.data.sources.base import CANONICAL_ROLES, Source
 from battery_core.data.tables.roles import Role
 from battery_core.errors import DataError, SettingsError
 from battery_core.features.registry import FEATURES
 from battery_core.features.settings import FeatureSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,8 +71,6 @@ def build_features(
         DataError: a required column is not there, or no feature is left.
         SettingsError: a required column is label-equivalent.
     """
-    import pandas as pd
-
     settings = settings or FeatureSettings()
     hidden = {c for c, role in {**CANONICAL_ROLES, **(roles or {})}.items() if role == Role.LABEL_EQUIVALENT}
     position = pd.RangeIndex(len(rows))  # the caller's index may repeat
@@ -90,9 +88,6 @@ def build_features(
 
 def _side_by_side(parts: Sequence[pd.DataFrame], position: pd.RangeIndex) -> pd.DataFrame:
     """The features of all sets in one matrix, each name once, rows by position."""
-    import numpy as np
-    import pandas as pd
-
     new: list[pd.DataFrame] = []
     columns: list[str] = []
     for part in parts:
@@ -117,8 +112,6 @@ def pieces_of_cells(cell_ids: pd.Series[str], rows_at_once: int) -> list[slice]:
         >>> pieces_of_cells(pd.Series(["A", "B", "A"]), 2)
         [slice(0, 3, None)]
     """
-    import numpy as np
-
     n = len(cell_ids)
     cells, names = cell_ids.factorize()
     starts = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]])
@@ -130,8 +123,6 @@ def pieces_of_cells(cell_ids: pd.Series[str], rows_at_once: int) -> list[slice]:
 
 def in_order(rows: pd.DataFrame) -> bool:
     """Whether the rows of each cell stand together with rising check-ups: sorting a million of them takes seconds."""
-    import numpy as np
-
     cells, names = rows["cell_id"].factorize()
     same = cells[1:] == cells[:-1]
     rising = rows["checkup_index"].to_numpy()[1:] > rows["checkup_index"].to_numpy()[:-1]

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from battery_core.data.samples.sample import Samples
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.features.settings import FeatureSettings
 
 Array = npt.NDArray[Any]
@@ -159,8 +158,6 @@ def _spread(n: int, most: int) -> Array:
 
 def _onward(time: Array, start: Array) -> Array:
     """Time that never runs back within a cell: a missing or earlier one stands still."""
-    import pandas as pd
-
     known = pd.Series(time).groupby(start).ffill()
     onward: Array = known.groupby(start).cummax().fillna(0.0).to_numpy()
     return onward

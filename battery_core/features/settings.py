@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import ValidationInfo, field_validator
 
 from battery_core.base_settings import SectionSettings, setting
+from battery_core.errors import SettingsError, unknown_name
+from battery_core.features.registry import FEATURES
 
 
 class FeatureSettings(SectionSettings):
@@ -55,9 +57,6 @@ class FeatureSettings(SectionSettings):
     @field_validator("sets", "history_sets")
     @classmethod
     def _are_known_sets(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        from battery_core.errors import SettingsError, unknown_name
-        from battery_core.features.registry import FEATURES
-
         for name in names:
             if name != "auto" and name not in FEATURES:
                 raise unknown_name(FEATURES.kind, name, ["auto", *FEATURES])

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from battery_core.data.registries import SOURCES
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.sources.base import Source
     from battery_core.settings import Settings
 
@@ -37,8 +37,6 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     Raises:
         DataError: it is not there yet.
     """
-    import pandas as pd
-
     file = folder / f"{name}.parquet"
     if not file.is_file():
         raise DataError(f"table '{name}': no '{file}' - run the stage normalize first")

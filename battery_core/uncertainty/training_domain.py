@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 _SET_POINTS = {"ambient_temperature_degC": 5.0}  # a chamber holds its temperature to some degrees
 _STANDS_STILL = 0.05  # a column without any spread in training may still differ by this share of its value
@@ -126,8 +124,6 @@ class TrainingDomain:
 
 
 def _is_number(column: pd.Series[Any]) -> bool:
-    import pandas as pd
-
     return pd.api.types.is_numeric_dtype(column)
 
 

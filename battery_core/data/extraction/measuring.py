@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from battery_core.data.extraction.base import HalfCycle
 from battery_core.data.extraction.registry import MEASUREMENTS, roles
 from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.tables.roles import Role
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ROLES: Mapping[str, Role] = roles()
 """Role of every column that ``measure`` gives."""
@@ -34,8 +31,6 @@ def measure(curves: pd.DataFrame, settings: ExtractionSettings, nominal_capacity
         >>> table["checkup_index"].tolist(), table["cc_time_s"].tolist()
         ([3], [nan])
     """
-    import pandas as pd
-
     methods = [MEASUREMENTS.get(name) for name in MEASUREMENTS]
     rows: list[dict[str, object]] = []
     for (cell, index), some in curves.groupby(["cell_id", "checkup_index"], sort=True):

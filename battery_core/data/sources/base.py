@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pandas as pd
+
 from battery_core.base_settings import SectionSettings
 from battery_core.data.tables.issues import Issue
 from battery_core.data.tables.roles import CHARGE_STATISTICS as CHARGE_STATISTICS
 from battery_core.data.tables.roles import Role as Role
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.settings import DataSettings
     from battery_core.data.sources.raw_text import RawText
 
@@ -81,8 +81,6 @@ class CellFiles:
 
 def concat_tables(parts: Sequence[SourceTables]) -> SourceTables:
     """Tables of several cells in one."""
-    import pandas as pd
-
     curves = [part.curves for part in parts if part.curves is not None]
     quarantined = [part.quarantined for part in parts if part.quarantined is not None]
     return SourceTables(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from errno import ENOENT
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     Bytes = npt.NDArray[np.uint8]
@@ -49,8 +50,6 @@ def read_as_one(paths: Sequence[str], digests: bool = True) -> RawText | None:
         >>> bytes(whole.text), whole.lines
         (b'x,y\n1,a\n1,b\n', [1, 1])
     """
-    import numpy as np
-
     with open(paths[0], "rb") as stream:
         header = stream.readline()
     sizes = [os.stat(path).st_size - len(header) for path in paths]

@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+import pandas as pd
+
 from battery_core.data.registries import SPLITS
 from battery_core.data.settings import SplitSettings
 from battery_core.data.splits.cell_split import SUBSETS, CellSplit, Parts
 from battery_core.errors import SettingsError, SplitError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.samples.sample import Sample
     from battery_core.data.sources.base import Source
 
@@ -165,7 +166,5 @@ def temperature_split(
             )
         parts.append(chosen)
     if isinstance(all_samples, Samples):
-        import numpy as np
-
         return all_samples.take(np.array(parts[0])), all_samples.take(np.array(parts[1]))
     return [all_samples[i] for i in parts[0]], [all_samples[i] for i in parts[1]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+import numpy as np
+import pandas as pd
 
+if TYPE_CHECKING:
     from battery_core.data.tables.cell_rows import CellRows
 
 # pandera's name of a check -> whether a column passes that lies between its lowest and its highest value
@@ -67,8 +68,6 @@ def are_in_order(cells: Any, index: Any, *, strictly: bool = False) -> bool:
 
 
 def _are_unique(frame: pd.DataFrame, columns: list[str] | None, rows: CellRows | None) -> bool:
-    import pandas as pd
-
     if not columns:
         return True
     cell, index = columns
@@ -79,8 +78,6 @@ def _are_unique(frame: pd.DataFrame, columns: list[str] | None, rows: CellRows |
 
 def _extremes(low: Any, high: Any, is_missing: bool) -> tuple[float, float, bool]:
     """Of all cells from those of each."""
-    import numpy as np
-
     return float(np.fmin.reduce(low)), float(np.fmax.reduce(high)), is_missing
 
 
@@ -95,9 +92,6 @@ def _is_right_number(dtype: Any, low: float, high: float, is_missing: bool, colu
 
 
 def _is_right(dtype: Any, values: pd.Series[Any], column: Any, words: Any = None) -> bool:
-    import numpy as np
-    import pandas as pd
-
     if dtype in ("float64", "int64"):
         numbers = values.to_numpy()
         low, high = np.fmin.reduce(numbers), np.fmax.reduce(numbers)

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from battery_core.data.tables.fast_check import passes_fast_check
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
     from pandera.pandas import Column, DataFrameSchema
 
@@ -245,7 +247,6 @@ def number_column(
     nullable: bool = True,
 ) -> Column:
     """Return a float column: finite (or missing, where that is allowed) and within its range."""
-    import numpy as np
     import pandera.pandas as pa
 
     checks = [pa.Check(lambda s: ~np.isinf(s), name="is_finite", error="a finite number")]

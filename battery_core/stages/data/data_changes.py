@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pandas as pd
+
 from battery_core.artifacts import StageResult
 from battery_core.data.ingest.changes import changes_between, describe_changes
 from battery_core.data.versioning.store import VersionStore
@@ -76,8 +78,6 @@ def _said(changes: dict[str, Any] | None) -> str:
 
 def _changes(version: Version, tables: StageResult) -> dict[str, Any] | None:
     """Against the very tables that version was trained on, where they are kept."""
-    import pandas as pd
-
     kept = version.tags.get("tables_md5", "")
     then = VersionStore(project_root()).file(kept, "checkups.parquet") if kept else None
     if then is None:
