@@ -1,1 +1,1 @@
-"""What a model sees of a check-up: computed row by row from the past of one cell only."""
+"""Features of check-ups: feature sets, scaling and sequences, each from rows of one cell up to the check-up."""

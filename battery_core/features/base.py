@@ -1,4 +1,4 @@
-"""The contract of a feature set, and the one door through which raw rows become features."""
+"""The contract of a feature set, and the one function that turns raw rows into features."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class FeatureSet(ABC):
-    """Numbers a deployed model could have at the moment of a check-up, without knowing its capacity."""
+    """Model inputs that are measured by the time of a check-up; the capacity of the check-up is not among them."""
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
-    """Raw columns it cannot do without."""
+    """Raw columns without which it cannot be computed."""
     uses: ClassVar[tuple[str, ...]] = ()
-    """Raw columns it takes where they are measured."""
+    """Raw columns that it reads where they are measured."""
 
     @abstractmethod
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Features of each row, with the index of ``rows``.
+        """Return the features of each row, with the index of ``rows``.
 
         ``rows`` are sorted by cell and check-up. Row i may depend only on rows of the same cell with a checkup_index
         not above its own: nothing from a cell's future, nothing from other cells.
@@ -56,54 +56,54 @@ def build_features(
     settings: FeatureSettings | None = None,
     roles: Mapping[str, Role] | None = None,
 ) -> pd.DataFrame:
-    """Features of raw rows (see ``join_rows``), shape (N, F), float64, with the index and order of ``rows``.
+    """Return features of raw rows (see ``join_rows``), shape (N, F), float64, with the index and order of ``rows``.
 
-    Label-equivalent columns are taken away before any feature set sees the rows. Columns that are absent or wholly
-    missing are left out; what was left out and why is in ``features.attrs["notes"]``.
+    Label-equivalent columns are removed before any feature set reads the rows. Columns that are absent or without
+    any value are left out; what was left out and why is in ``features.attrs["notes"]``.
 
     Args:
-        rows: raw rows; capacity_Ah may be there or not, it is never looked at.
+        rows: raw rows; capacity_Ah may be there or not, it is never read.
         names: names of feature sets.
         settings: constants of the feature sets.
-        roles: role of each raw column, from ``source.roles()``; canonical roles hold where it is silent.
+        roles: role of each raw column, from ``source.roles()``; canonical roles hold for the others.
 
     Raises:
-        DataError: a required column is not there, or no feature is left.
+        DataError: a required column is missing, or no feature is left.
         SettingsError: a required column is label-equivalent.
     """
     settings = settings or FeatureSettings()
     hidden = {c for c, role in {**CANONICAL_ROLES, **(roles or {})}.items() if role == Role.LABEL_EQUIVALENT}
     position = pd.RangeIndex(len(rows))  # the caller's index may repeat
-    seen = rows.drop(columns=[c for c in hidden if c in rows]).set_index(position)
-    ordered = seen if in_order(seen) else seen.sort_values(["cell_id", "checkup_index"], kind="stable")
-    parts: list[pd.DataFrame] = []
+    visible = rows.drop(columns=[c for c in hidden if c in rows]).set_index(position)
+    ordered = visible if is_ordered(visible) else visible.sort_values(["cell_id", "checkup_index"], kind="stable")
+    frames: list[pd.DataFrame] = []
     notes = []
     for name in names:
         feature_set = FEATURES.get(name)
         _check_required(name, feature_set, ordered, hidden)
-        notes += _what_is_missing(name, feature_set, ordered, hidden)
-        parts.append(feature_set.compute(ordered, settings))
-    return _finish(_side_by_side(parts, position), rows, names, notes)
+        notes += _missing_columns(name, feature_set, ordered, hidden)
+        frames.append(feature_set.compute(ordered, settings))
+    return _finish(_joined(frames, position), rows, names, notes)
 
 
-def _side_by_side(parts: Sequence[pd.DataFrame], position: pd.RangeIndex) -> pd.DataFrame:
-    """The features of all sets in one matrix, each name once, rows by position."""
-    new: list[pd.DataFrame] = []
+def _joined(frames: Sequence[pd.DataFrame], position: pd.RangeIndex) -> pd.DataFrame:
+    """Return the features of all sets in one matrix, each name once, rows by position."""
+    unique: list[pd.DataFrame] = []
     columns: list[str] = []
-    for part in parts:
-        again = [c for c in part if str(c) in columns]
-        new.append(part.drop(columns=again) if again else part)
-        columns += map(str, new[-1])
+    for frame in frames:
+        repeated = [c for c in frame if str(c) in columns]
+        unique.append(frame.drop(columns=repeated) if repeated else frame)
+        columns += map(str, unique[-1])
     values, end = np.empty((len(position), len(columns))), 0
-    for part in new:
-        where = slice(None) if part.index.equals(position) else part.index.to_numpy()  # a slice is several times faster
-        end += part.shape[1]
-        values[where, end - part.shape[1] : end] = part.to_numpy(dtype=np.float64)
+    for frame in unique:
+        at = slice(None) if frame.index.equals(position) else frame.index.to_numpy()  # a slice is several times faster
+        end += frame.shape[1]
+        values[at, end - frame.shape[1] : end] = frame.to_numpy(dtype=np.float64)
     return pd.DataFrame(values, index=position, columns=columns, copy=False)
 
 
 def pieces_of_cells(cell_ids: pd.Series[str], rows_at_once: int) -> list[slice]:
-    """Slices of whole cells, each of about so many rows; one slice where the rows of a cell do not stand together.
+    """Return slices of whole cells, each of about ``rows_at_once`` rows; one slice where cells are interleaved.
 
     Example:
         >>> import pandas as pd
@@ -121,8 +121,8 @@ def pieces_of_cells(cell_ids: pd.Series[str], rows_at_once: int) -> list[slice]:
     return [slice(start, end) for start, end in pairwise(cuts)]
 
 
-def in_order(rows: pd.DataFrame) -> bool:
-    """Whether the rows of each cell stand together with rising check-ups: sorting a million of them takes seconds."""
+def is_ordered(rows: pd.DataFrame) -> bool:
+    """Return whether each cell's rows are contiguous with rising check-ups: sorting a million rows takes seconds."""
     cells, names = rows["cell_id"].factorize()
     same = cells[1:] == cells[:-1]
     rising = rows["checkup_index"].to_numpy()[1:] > rows["checkup_index"].to_numpy()[:-1]
@@ -159,8 +159,8 @@ def _check_required(name: str, feature_set: FeatureSet, rows: pd.DataFrame, hidd
             )
 
 
-def _what_is_missing(name: str, feature_set: FeatureSet, rows: pd.DataFrame, hidden: set[str]) -> list[str]:
-    """A note for each column the set would use and cannot."""
+def _missing_columns(name: str, feature_set: FeatureSet, rows: pd.DataFrame, hidden: set[str]) -> list[str]:
+    """Return a note for each column that the set could use but is missing."""
     notes = []
     for column in feature_set.uses:
         if column in hidden:
@@ -173,10 +173,10 @@ def _what_is_missing(name: str, feature_set: FeatureSet, rows: pd.DataFrame, hid
 
 
 def usable(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Those of the columns that are there and have a value somewhere."""
+    """Return the columns that are there and have a value in some row."""
     return [c for c in columns if c in rows and not _without_value(rows[c])]
 
 
 def _without_value(column: pd.Series[Any]) -> bool:
-    """Whether every row lacks it; the first row mostly says so."""
+    """Return whether no row has a value; the first row mostly decides."""
     return not column.iloc[:1].notna().any() and bool(column.isna().all())

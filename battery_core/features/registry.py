@@ -1,4 +1,4 @@
-"""The feature sets by name; a class is imported only when it is asked for."""
+"""The feature sets by name; a class is imported on first use."""
 
 from __future__ import annotations
 

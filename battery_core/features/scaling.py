@@ -1,4 +1,4 @@
-"""Scaling and imputing, fitted on training cells only and kept with the model."""
+"""Scaling and imputing, fitted on training cells only and saved with the model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy.typing as npt
 from battery_core.errors import DataError
 
 Array = npt.NDArray[np.float64]
-_CONSTANT = 1e-12  # a spread below this share of the mean is rounding: such a column is centred, not divided
+_CONSTANT = 1e-12  # a spread below this fraction of the mean is rounding: such a column is centred, not divided
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Zero mean and unit spread as seen in training; missing values become the training median.
+    """Standardise to zero mean and unit spread of training rows; missing values become the training median.
 
     Args:
         names: feature names, in column order; may be empty.
@@ -41,7 +41,7 @@ class Scaler:
 
     @classmethod
     def fit(cls, x_train: Any, names: Sequence[str] = (), clip_quantile: float = 0.0) -> Scaler:
-        """Measure training rows, shape (N, F) or (N, T, F); never give it rows of validation or test cells.
+        """Fit to training rows, shape (N, F) or (N, T, F); never give it rows of validation or test cells.
 
         Args:
             x_train: an array, or a DataFrame whose column names are taken.
@@ -56,8 +56,8 @@ class Scaler:
         if len(x) == 0:
             raise DataError("scaler: no training rows to measure - is the training part of the split empty?")
         x = np.where(np.isfinite(x), x, np.nan)
-        if (bare := np.isnan(x).all(axis=0)).any():
-            column = int(np.flatnonzero(bare)[0])
+        if (is_empty := np.isnan(x).all(axis=0)).any():
+            column = int(np.flatnonzero(is_empty)[0])
             label = names[column] if names else f"number {column}"
             raise DataError(f"scaler: feature '{label}' has no value in any training row - leave it out")
         median = np.nanmedian(x, axis=0)
@@ -76,10 +76,10 @@ class Scaler:
         Raises:
             DataError: the features are not those of training.
         """
-        given = tuple(getattr(x, "columns", ()))
-        if given and self.names and given != self.names:
+        names = tuple(getattr(x, "columns", ()))
+        if names and self.names and names != self.names:
             raise DataError(
-                f"scaler: expected features {', '.join(self.names)}; got {', '.join(given)} - use the same sets"
+                f"scaler: expected features {', '.join(self.names)}; got {', '.join(names)} - use the same sets"
             )
         values = np.array(x, dtype=np.float64)  # one copy, then in place: a million rows are hundreds of MB
         if values.shape[-1] != len(self.mean):
@@ -94,13 +94,13 @@ class Scaler:
         return values
 
     def to_json(self) -> str:
-        """All that was measured, as text; infinite limits as null, since JSON has no infinity."""
-        parts = {k: [v if np.isfinite(v) else None for v in getattr(self, k).tolist()] for k in _ARRAYS}
-        return json.dumps({"names": self.names, **parts})
+        """Return all of it as text; infinite limits as null, since JSON has no infinity."""
+        lists = {k: [v if np.isfinite(v) else None for v in getattr(self, k).tolist()] for k in _ARRAYS}
+        return json.dumps({"names": self.names, **lists})
 
     @classmethod
     def from_json(cls, text: str) -> Scaler:
-        """The scaler that ``to_json`` wrote, bit for bit."""
+        """Return the scaler that ``to_json`` wrote, bit for bit."""
         content = json.loads(text)
         missing = {"low": -np.inf, "high": np.inf}
         arrays = {k: np.array([missing.get(k) if v is None else v for v in content[k]], dtype=float) for k in _ARRAYS}

@@ -1,9 +1,9 @@
-"""A cell's history up to and including the check-up to predict, for models that read it in order."""
+"""Sequences: a cell's check-ups up to and including the one to predict, in order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,7 @@ import pandas as pd
 
 from battery_core.data.samples.sample import Samples
 from battery_core.errors import DataError
-
-if TYPE_CHECKING:
-    from battery_core.features.settings import FeatureSettings
+from battery_core.features.settings import FeatureSettings
 
 Array = npt.NDArray[Any]
 #: Columns that can serve as the time axis, the best first; the number of the check-up is always there.
@@ -32,19 +30,19 @@ class SequenceIndex:
     mask: Array
     t: Array
 
-    def take(self, which: Array | slice) -> SequenceIndex:
-        """The histories of these rows."""
-        return SequenceIndex(self.rows[which], self.mask[which], self.t[which])
+    def take(self, positions: Array | slice) -> SequenceIndex:
+        """Return the sequences of these rows."""
+        return SequenceIndex(self.rows[positions], self.mask[positions], self.t[positions])
 
     def gather(self, features: Array) -> Array:
-        """Histories out of the features of all rows: (M, F) -> (N, T, F) float32, zero in the padding."""
+        """Return sequences of the features of all rows: (M, F) -> (N, T, F) float32, zero in the padding."""
         x = features[self.rows].astype(np.float32, copy=False)
         x[~self.mask] = 0.0
         return x
 
 
 def sequence_index(rows: pd.DataFrame, settings: FeatureSettings) -> SequenceIndex:
-    """The history of each row: earlier check-ups of its own cell and itself, at most ``history_checkups`` of them.
+    """Return the sequence of each row: itself and earlier check-ups of its cell, at most ``history_checkups`` of them.
 
     A cell with more check-ups so far is thinned evenly by their number: its first check-up and the one to predict are
     always there, the others lie evenly between them, on the time they were really made. Nothing later than the row to
@@ -61,8 +59,8 @@ def sequence_index(rows: pd.DataFrame, settings: FeatureSettings) -> SequenceInd
         >>> import pandas as pd
         >>> from battery_core.features.settings import FeatureSettings
         >>> rows = pd.DataFrame({"cell_id": "A", "checkup_index": [3, 0, 1, 2], "time_days": [90.0, 0, 10, 20]})
-        >>> histories = sequence_index(rows, FeatureSettings(history_checkups=3, history_time="time_days"))
-        >>> histories.t[0].tolist(), histories.mask[2].tolist()
+        >>> sequences = sequence_index(rows, FeatureSettings(history_checkups=3, history_time="time_days"))
+        >>> sequences.t[0].tolist(), sequences.mask[2].tolist()
         ([0.0, 10.0, 90.0], [True, True, False])
     """
     column = settings.history_time
@@ -77,7 +75,7 @@ def sequence_index(rows: pd.DataFrame, settings: FeatureSettings) -> SequenceInd
     within = table[place]  # (N, T)
     mask = within >= 0
     sorted_rows = np.where(mask, within + start[:, None], np.arange(len(rows))[:, None])
-    time = _onward(rows[column].to_numpy(dtype=float)[order], start)
+    time = _never_backward(rows[column].to_numpy(dtype=float)[order], start)
     back = np.empty(len(rows), dtype=np.int64)
     back[order] = np.arange(len(rows))
     index = order[sorted_rows].astype(np.int32)
@@ -85,7 +83,7 @@ def sequence_index(rows: pd.DataFrame, settings: FeatureSettings) -> SequenceInd
 
 
 def with_training_time(settings: FeatureSettings, rows: pd.DataFrame) -> FeatureSettings:
-    """The settings with the time axis in them that the training rows have, to be kept with the model.
+    """Return the settings with the time axis of the training rows in them, to be saved with the model.
 
     Days where every training row has them, else the number of cycles, else the number of the check-up: then a unit of
     time is a cycle or a check-up, and only gaps between check-ups mean something.
@@ -99,8 +97,8 @@ def with_training_time(settings: FeatureSettings, rows: pd.DataFrame) -> Feature
     """
     if settings.history_time != "auto":
         return settings
-    found = next(name for name in TIME_COLUMNS if name in rows and rows[name].notna().all())
-    return settings.model_copy(update={"history_time": found})
+    time = next(name for name in TIME_COLUMNS if name in rows and rows[name].notna().all())
+    return settings.model_copy(update={"history_time": time})
 
 
 def sequence_samples(samples: Samples, sequences: SequenceIndex, most: int) -> Samples:
@@ -116,7 +114,7 @@ def sequence_samples(samples: Samples, sequences: SequenceIndex, most: int) -> S
 
 
 def thinned(cell_ids: Array, checkups: Array, most: int) -> npt.NDArray[np.int64]:
-    """Positions of at most so many check-ups of each cell, evenly over them: what a sequence model is trained on.
+    """Return positions of at most ``most`` check-ups of each cell, evenly over them, for training a sequence model.
 
     Neighbouring cycles hardly differ, and every history reaches back to the cell's first check-up anyway.
 
@@ -128,12 +126,12 @@ def thinned(cell_ids: Array, checkups: Array, most: int) -> npt.NDArray[np.int64
         return np.zeros(0, dtype=np.int64)
     order = np.lexsort((checkups, cell_ids))
     starts = np.flatnonzero(np.r_[True, cell_ids[order][1:] != cell_ids[order][:-1]])
-    parts = np.split(order, starts[1:])
-    return np.concatenate([part[_spread(len(part), most)] for part in parts])
+    groups = np.split(order, starts[1:])
+    return np.concatenate([group[_spread(len(group), most)] for group in groups])
 
 
 def _by_cell(rows: pd.DataFrame) -> tuple[Array, Array]:
-    """Order of the rows by cell and check-up, and for each sorted row where its cell starts."""
+    """Return the order of the rows by cell and check-up, and for each sorted row where its cell starts."""
     cells, _ = rows["cell_id"].factorize()
     order = np.lexsort((rows["checkup_index"].to_numpy(), cells))
     cells = cells[order]
@@ -150,14 +148,14 @@ def _positions(longest: int, most: int) -> Array:
 
 
 def _spread(n: int, most: int) -> Array:
-    """At most so many of n places, evenly, the last always among them."""
+    """Return at most ``most`` of n places, evenly, the last always among them."""
     if n <= most:
         return np.arange(n)
     return n - 1 - np.round(np.linspace(0, n - 1, most)).astype(np.int64)[::-1]
 
 
-def _onward(time: Array, start: Array) -> Array:
-    """Time that never runs back within a cell: a missing or earlier one stands still."""
-    known = pd.Series(time).groupby(start).ffill()
-    onward: Array = known.groupby(start).cummax().fillna(0.0).to_numpy()
-    return onward
+def _never_backward(time: Array, start: Array) -> Array:
+    """Return time that never decreases within a cell: a missing or earlier time repeats the last one."""
+    filled = pd.Series(time).groupby(start).ffill()
+    rising: Array = filled.groupby(start).cummax().fillna(0.0).to_numpy()
+    return rising

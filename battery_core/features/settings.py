@@ -1,4 +1,4 @@
-"""Settings of the feature room."""
+"""Settings of features."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class FeatureSettings(SectionSettings):
     n_initial_checkups: int = setting(
         5, "check-ups at a cell's start whose median is the reference of initial_relative", ge=1
     )
-    smooth_checkups: int = setting(20, "span of the exponential mean that frees measurements of noise", ge=1)
+    smooth_checkups: int = setting(20, "span of the exponential mean that smooths measurements", ge=1)
     recent_change_checkups: int = setting(100, "check-ups over which the recent_change set measures a change", ge=1)
     early_deviation_checkups: int = setting(
         50, "check-ups at a cell's start whose mean is the reference of early_deviation", ge=1
     )
-    groups: tuple[str, ...] = setting((), "groups that the condition set tells apart; none: those of training")
+    groups: tuple[str, ...] = setting((), "groups that have a column in the condition set; none: those of training")
     history_checkups: int = setting(
         12, "check-ups of a cell that a sequence model sees at once, evenly from its first to the one to predict", ge=1
     )

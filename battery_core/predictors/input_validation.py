@@ -1,4 +1,4 @@
-"""What comes in is what its names say: a missing column, another unit, values a thousand times off are said at once."""
+"""Input validation: refuse rows with missing columns, other units or values out of all proportion."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _OFTEN = {"V": "mV", "A": "mA", "Ah": "mAh", "ohm": "mohm", "degC": "K", "s": "m
 _FAR = 30.0  # a median this many times beyond the training range is no odd cell
 
 
-def check_columns(rows: pd.DataFrame, wanted: Sequence[str], who: str) -> None:
-    """Rows have the measured columns of a model.
+def check_columns(rows: pd.DataFrame, wanted: Sequence[str], context: str) -> None:
+    """Check that rows have the measured columns of a model.
 
     Raises:
         DataError: one is missing; where it is there in another unit, that column and the conversion are named.
@@ -28,25 +28,25 @@ def check_columns(rows: pd.DataFrame, wanted: Sequence[str], who: str) -> None:
     missing = [name for name in wanted if name not in rows]
     if not missing:
         return
-    given = [str(name) for name in rows.columns]
-    hints = [hint for hint in (_mistaken(name, given) for name in missing) if hint]
+    names = [str(name) for name in rows.columns]
+    hints = [hint for hint in (_mistaken(name, names) for name in missing) if hint]
     if not hints:
         units = (_expected(name) for name in missing)
         hints = ["give the measured columns of the model's signature" + "".join(f"; {unit}" for unit in units if unit)]
-    raise DataError(f"{who}: missing columns {missing}; found {given} - {'; '.join(hints)}")
+    raise DataError(f"{context}: missing columns {missing}; found {names} - {'; '.join(hints)}")
 
 
-def check_magnitudes(rows: pd.DataFrame, limits: Mapping[str, tuple[float, float]], who: str) -> None:
-    """The values are in the units of their names: no column lies where another unit would put the training range.
+def check_magnitudes(rows: pd.DataFrame, limits: Mapping[str, tuple[float, float]], context: str) -> None:
+    """Check that values are in the units of their names, by the training range in this and in the usual other unit.
 
     The median of all rows decides, and only where it is far out and the other unit would fit: a bad reading among many
-    or an unusual cell is let through (it is told as out of distribution).
+    or an unusual cell is let through (it is flagged as out of distribution).
 
     Raises:
         DataError: a column seems to be in another unit.
     """
     for name, (low, high) in limits.items():
-        unit = _parts(name)[1]
+        unit = _split_name(name)[1]
         if unit not in _OFTEN:
             continue
         values = rows[name].to_numpy(dtype=np.float64)
@@ -57,29 +57,29 @@ def check_magnitudes(rows: pd.DataFrame, limits: Mapping[str, tuple[float, float
             continue
         other = _OFTEN[unit]
         if low <= convert(median, other, unit) <= high and _is_far(median, low, high, unit):
-            _refuse(who, name, median, (low, high), unit, other)
+            _refuse(context, name, median, (low, high), unit, other)
 
 
 def _is_far(median: float, low: float, high: float, unit: str) -> bool:
-    """Far from the range: a temperature by more than any cell bears, others by a factor."""
+    """Return whether a median is far from the range: a temperature by more than any cell bears, others by a factor."""
     if unit == "degC":
         return median > high + 100.0
     return abs(median) > _FAR * max(abs(low), abs(high)) or 0.0 < _FAR * median < low
 
 
-def _refuse(who: str, name: str, median: float, limits: tuple[float, float], unit: str, other: str) -> NoReturn:
+def _refuse(context: str, name: str, median: float, limits: tuple[float, float], unit: str, other: str) -> NoReturn:
     low, high = limits
     raise DataError(
-        f"{who}: column '{name}' has the median {median:.4g}, training had {low:.4g} to {high:.4g} {unit}: it seems to "
-        f"be in {other} - {_conversion(other, unit)}"
+        f"{context}: column '{name}' has the median {median:.4g}, training had {low:.4g} to {high:.4g} {unit}: it "
+        f"seems to be in {other} - {_conversion(other, unit)}"
     )
 
 
-def _mistaken(name: str, given: Iterable[str]) -> str:
-    """The column that is meant, in another unit or spelling, and what to do with it; empty when there is none."""
-    stem, unit = _parts(name)
-    for column in given:
-        other_stem, other = _parts(column)
+def _mistaken(name: str, columns: Iterable[str]) -> str:
+    """Return what to do with the same column in another unit or spelling; empty where there is none."""
+    stem, unit = _split_name(name)
+    for column in columns:
+        other_stem, other = _split_name(column)
         if _plain(other_stem) != _plain(stem):
             continue
         if _plain(other) == _plain(unit):
@@ -90,13 +90,13 @@ def _mistaken(name: str, given: Iterable[str]) -> str:
 
 
 def _expected(name: str) -> str:
-    """In which unit a column is expected, and how to get there from the usual other one."""
-    unit = _parts(name)[1]
+    """Return the expected unit of a column, and the conversion from the usual other one."""
+    unit = _split_name(name)[1]
     return f"'{name}' in {unit} (from {_OFTEN[unit]}: {_conversion(_OFTEN[unit], unit)})" if unit in _OFTEN else ""
 
 
 def _conversion(from_unit: str, to_unit: str) -> str:
-    """What to do with a value, in words; empty when the units measure different things or are unknown.
+    """Return the conversion of a value, in words; empty when the units measure different things or are unknown.
 
     Example:
         >>> _conversion("mAh", "Ah"), _conversion("K", "degC"), _conversion("V", "Ah")
@@ -111,11 +111,12 @@ def _conversion(from_unit: str, to_unit: str) -> str:
     return " and ".join(part for part in (factor, shift) if part)
 
 
-def _parts(name: str) -> tuple[str, str]:
-    """Name and unit of a column, from ``voltage_mean_V`` or ``Voltage mean (V)``.
+def _split_name(name: str) -> tuple[str, str]:
+    """Return name and unit of a column, from ``voltage_mean_V`` or ``Voltage mean (V)``.
 
     Example:
-        >>> _parts("voltage_mean_mV"), _parts("Voltage mean [mV]"), _parts("voltage_slope_V_per_s"), _parts("group")
+        >>> names = ["voltage_mean_mV", "Voltage mean [mV]", "voltage_slope_V_per_s", "group"]
+        >>> tuple(map(_split_name, names))
         (('voltage_mean', 'mV'), ('Voltage mean', 'mV'), ('voltage_slope', 'V_per_s'), ('group', ''))
     """
     stem, unit = split_header(name)

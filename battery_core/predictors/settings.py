@@ -10,12 +10,13 @@ class EnsembleSettings(SectionSettings):
 
     enabled: bool = setting(True, "Whether the mean of the models is one more candidate")
     min_weight: float = setting(
-        0.05, "A model that would count for less in the mean is left out", unit="fraction", ge=0, lt=1
+        0.05, "A model with a smaller weight in the mean is left out", unit="fraction", ge=0, lt=1
     )
     confidence: float = setting(
-        0.95, "A single model serves instead if it errs less on validation cells, with this confidence",
+        0.95, "A single model is used instead if its error on validation cells is smaller, with this confidence",
         unit="fraction", gt=0.5, lt=1,
     )  # fmt: skip
     compare_cells: bool = setting(
-        True, "Whether its intervals allow for how hard validation cells are among all, as the kernel model finds them"
+        True,
+        "Whether its intervals are corrected for easy or hard validation cells, measured by kernel_ridge",
     )

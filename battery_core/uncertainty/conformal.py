@@ -1,4 +1,4 @@
-"""How far a predicted SOH may be off: intervals calibrated on whole cells that the weights were not fitted to."""
+"""Conformal prediction intervals, calibrated on whole cells that no model weight was fitted to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Conformal:
         quantiles: scale factor for each coverage; has that of ``coverage``.
         n_cells: calibration cells C.
         n_rows: their check-ups.
-        correction: what the quantiles were multiplied by, since these cells are easy (above 1) or hard (below 1) ones.
+        calibration_correction: factor of the quantiles, above 1 where these cells are easier than others.
 
     Reference:
         R. Dunn, L. Wasserman, A. Ramdas, Distribution-free prediction sets for two-layer hierarchical models (2023),
@@ -47,7 +47,7 @@ class Conformal:
         >>> import numpy as np
         >>> cells = ["A"] * 4 + ["B"]
         >>> soh = np.array([0.91, 0.91, 0.91, 0.91, 0.95])
-        >>> conformal = Conformal.calibrate(soh, np.full(5, 0.9), cells, coverage=0.9)
+        >>> conformal = Conformal.conformalize(soh, np.full(5, 0.9), cells, coverage=0.9)
         >>> [round(float(bound[0]), 3) for bound in conformal.bounds(np.array([0.9]))]
         [0.85, 0.95]
     """
@@ -56,13 +56,13 @@ class Conformal:
     quantiles: Mapping[float, float]
     n_cells: int
     n_rows: int
-    correction: float = 1.0
+    calibration_correction: float = 1.0
 
     @classmethod
-    def calibrate(
+    def conformalize(
         cls, soh: npt.ArrayLike, prediction: npt.ArrayLike, cell_ids: npt.ArrayLike, coverage: float = 0.9
     ) -> Self:
-        """Measure how far predictions are off on calibration cells.
+        """Calibrate intervals on the errors of calibration cells.
 
         Args:
             soh: measured, shape (N,).
@@ -74,14 +74,14 @@ class Conformal:
             DataError: no check-up has both a label and a prediction.
         """
         measured, predicted = np.asarray(soh, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
-        known = np.isfinite(measured) & np.isfinite(predicted)
-        if not known.any():
+        is_usable = np.isfinite(measured) & np.isfinite(predicted)
+        if not is_usable.any():
             raise DataError(
                 f"intervals: none of {len(measured)} check-ups of the calibration cells has a label and a prediction - "
                 "is the validation part of the split empty?"
             )
-        cells = np.asarray(cell_ids)[known]
-        scores = Scores.of(np.abs(measured[known] - predicted[known]) / fade_scale(predicted[known]), cells)
+        cells = np.asarray(cell_ids)[is_usable]
+        scores = Scores.of(np.abs(measured[is_usable] - predicted[is_usable]) / fade_scale(predicted[is_usable]), cells)
         raised = _raised(scores, sorted({*LEVELS, coverage}))
         return cls(
             coverage, {level: scores.quantile(at) for level, at in raised.items()}, scores.n_cells, len(scores.sorted)
@@ -89,35 +89,35 @@ class Conformal:
 
     @property
     def guaranteed(self) -> float:
-        """Coverage of a check-up of a new exchangeable cell that no distribution of errors can undercut.
+        """Return the guaranteed coverage of a check-up of a new exchangeable cell, for any distribution of errors.
 
         Nothing is guaranteed of an interval that was narrowed.
         """
-        return self.coverage * self.n_cells / (self.n_cells + 1) if self.correction >= 1 else 0.0
+        return self.coverage * self.n_cells / (self.n_cells + 1) if self.calibration_correction >= 1 else 0.0
 
     def corrected(self, factor: float) -> Self:
-        """The same with intervals wider by this factor.
+        """Return the same with intervals wider by this factor.
 
         Example:
             >>> Conformal(0.9, {0.9: 0.2}, 9, 100).corrected(2.0).quantiles
             {0.9: 0.4}
         """
         quantiles = {level: value * factor for level, value in self.quantiles.items()}
-        return replace(self, quantiles=quantiles, correction=self.correction * factor)
+        return replace(self, quantiles=quantiles, calibration_correction=self.calibration_correction * factor)
 
     def bounds(self, prediction: npt.ArrayLike, coverage: float | None = None) -> tuple[Array, Array]:
-        """Lower and upper end of the SOH of each check-up, shape (N,) each.
+        """Return the lower and upper end of the SOH of each check-up, shape (N,) each.
 
         Args:
             prediction: SOH, shape (N,).
-            coverage: one of those calibrated; the one that serves when not given.
+            coverage: one of those calibrated; without it, the chosen one.
         """
         centre = np.asarray(prediction, dtype=np.float64)
         half = self.quantiles[self.coverage if coverage is None else coverage] * fade_scale(centre)
         return centre - half, centre + half
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Return all of it as plain values."""
         quantiles = [[level, value] for level, value in self.quantiles.items()]
         return {
             "coverage": self.coverage,
@@ -125,19 +125,19 @@ class Conformal:
             "quantiles": quantiles,
             "n_cells": self.n_cells,
             "n_rows": self.n_rows,
-            "correction": self.correction,
+            "correction": self.calibration_correction,
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """What ``to_json`` wrote."""
+        """Return what ``to_json`` wrote."""
         quantiles = {float(level): float(value) for level, value in content["quantiles"]}
         correction = content.get("correction", 1.0)  # older models have none
         return cls(content["coverage"], quantiles, content["n_cells"], content["n_rows"], correction)
 
 
 def fade_scale(prediction: npt.ArrayLike) -> Array:
-    """What errors are measured in: errors of SOH grow about in proportion to how far the cell has faded.
+    """Return the scale of errors: errors of SOH grow about in proportion to the fade of a cell.
 
     Example:
         >>> fade_scale([1.02, 0.9]).round(3).tolist()
@@ -164,14 +164,14 @@ class Scores:
 
     @classmethod
     def of(cls, scores: Array, cells: npt.NDArray[Any]) -> Self:
-        """In rising order."""
+        """Return the scores in rising order."""
         _, number, size = np.unique(cells, return_inverse=True, return_counts=True)
         order = np.argsort(scores, kind="stable")
         weights = 1.0 / (len(size) * size[number[order]])
         return cls(scores[order], number[order], np.cumsum(weights), len(size))
 
     def quantile(self, level: float) -> float:
-        """Smallest score that holds at least this share of the check-ups."""
+        """Return the smallest score that covers at least this fraction of the check-ups."""
         at = int(np.searchsorted(self.held, level - 1e-9))  # rounding of the sum
         return float(self.sorted[min(at, len(self.sorted) - 1)])
 

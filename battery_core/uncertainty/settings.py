@@ -6,12 +6,12 @@ from battery_core.base_settings import SectionSettings, setting
 
 
 class UncertaintySettings(SectionSettings):
-    """What a prediction says of itself: its interval, and whether the model knows such a cell."""
+    """Intervals of predictions, and which values are in the training domain."""
 
-    coverage: float = setting(0.9, "Share of check-ups that the interval is meant to hold", unit="fraction", gt=0, lt=1)
+    coverage: float = setting(0.9, "Fraction of check-ups that the interval is to cover", unit="fraction", gt=0, lt=1)
     range_quantile: float = setting(
         0.001, "Share of training check-ups beyond each end of a training range", unit="fraction", ge=0, lt=0.5
     )
     range_margin: float = setting(
-        0.1, "How far beyond its training range a value still counts as known, in widths of the range", ge=0
+        0.1, "How far beyond its training range a value is still in distribution, in widths of the range", ge=0
     )

@@ -1,4 +1,4 @@
-"""Whether a check-up looks like those a model learnt from: its measurements and conditions against training cells."""
+"""Training domain: whether measurements and conditions of a check-up are within those of the training cells."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class TrainingDomain:
 
     The range goes from a low to a high quantile of the training rows, so that a few bad readings do not widen it, and
     a margin further on either side. A chamber's temperature is known within 5 degC of one that training cells had: what
-    lies between two of them was never seen. A value that is missing where training always had one is outside too.
+    lies between two of them was never seen. A missing value is outside too where training always had one.
 
     Args:
         limits: low and high of each measured column.
         set_points: the values that training cells had of each condition that is set, not measured.
         may_miss: measured columns that have gaps in training.
-        known: names seen in training of each text column, such as ``group``.
+        names: values in training of each text column, such as ``group``.
 
     Example:
         >>> import pandas as pd
@@ -42,12 +42,12 @@ class TrainingDomain:
 
     limits: Mapping[str, tuple[float, float]]
     may_miss: frozenset[str]
-    known: Mapping[str, tuple[str, ...]]
+    names: Mapping[str, tuple[str, ...]]
     set_points: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: pd.DataFrame, columns: Iterable[str], quantile: float = 0.001, margin: float = 0.1) -> Self:
-        """Measure raw rows of training cells; never give it rows of validation or test cells.
+        """Return the domain of raw rows of training cells; never give it rows of validation or test cells.
 
         Args:
             rows: raw rows.
@@ -55,12 +55,12 @@ class TrainingDomain:
             quantile: share of training rows beyond each end of the range.
             margin: how much further the range goes, as a share of its width.
         """
-        limits, may_miss, known, set_points = {}, set(), {}, {}
+        limits, may_miss, names, set_points = {}, set(), {}, {}
         for name in columns:
             if name in _NOT_MEASURED:
                 continue
             if not _is_number(rows[name]):
-                known[name] = tuple(sorted(set(rows[name].dropna().astype(str))))
+                names[name] = tuple(sorted(set(rows[name].dropna().astype(str))))
                 continue
             values = rows[name].to_numpy(dtype=np.float64)
             found = values[np.isfinite(values)]
@@ -71,10 +71,10 @@ class TrainingDomain:
                 limits[name] = (float(found.min()) - _SET_POINTS[name], float(found.max()) + _SET_POINTS[name])
             elif len(found):
                 limits[name] = _limits(found, quantile, max(margin, 0.0))
-        return cls(limits, frozenset(may_miss), known, set_points)
+        return cls(limits, frozenset(may_miss), names, set_points)
 
     def ood_column(self, rows: pd.DataFrame) -> npt.NDArray[np.object_]:
-        """For each row the column that is furthest outside, in widths of its range; empty where none is."""
+        """Return for each row the column furthest out of its range, in widths of the range; empty where none is."""
         names: list[str] = [""]
         which = np.zeros(len(rows), dtype=np.int16)
         furthest = np.zeros(len(rows))
@@ -86,8 +86,8 @@ class TrainingDomain:
         return np.array(names, dtype=object)[which]
 
     def _distances(self, rows: pd.DataFrame) -> Any:
-        """Each column with how far its values are beyond the range, 0 inside; an unknown name is infinitely far."""
-        for name, names in self.known.items():
+        """Yield each column with the distance of its values from the range, 0 inside; inf for an unknown name."""
+        for name, names in self.names.items():
             codes, found = rows[name].factorize()  # -1 is missing: unknown, unless training had gaps only
             unknown = np.array([str(value) not in names for value in found] + [bool(names)])
             yield name, np.where(unknown[codes], np.inf, 0.0)
@@ -106,21 +106,21 @@ class TrainingDomain:
         return np.where(np.isnan(beyond), missing, np.maximum(beyond, 0.0) / width)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """Return all of it as plain values."""
         return {
             "limits": {name: list(pair) for name, pair in self.limits.items()},
             "may_miss": sorted(self.may_miss),
-            "known": {name: list(names) for name, names in self.known.items()},
+            "known": {name: list(names) for name, names in self.names.items()},
             "set_points": {name: list(points) for name, points in self.set_points.items()},
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """What ``to_json`` wrote."""
+        """Return what ``to_json`` wrote."""
         limits = {name: (low, high) for name, (low, high) in content["limits"].items()}
-        known = {name: tuple(names) for name, names in content["known"].items()}
+        names = {name: tuple(values) for name, values in content["known"].items()}
         set_points = {name: tuple(points) for name, points in content.get("set_points", {}).items()}  # older: none
-        return cls(limits, frozenset(content["may_miss"]), known, set_points)
+        return cls(limits, frozenset(content["may_miss"]), names, set_points)
 
 
 def _is_number(column: pd.Series[Any]) -> bool:
@@ -128,10 +128,11 @@ def _is_number(column: pd.Series[Any]) -> bool:
 
 
 def _to_nearest(values: npt.NDArray[np.float64], points: tuple[float, ...]) -> npt.NDArray[np.float64]:
-    """Distance of each value to the nearest of the rising points; NaN where the value is missing."""
-    known = np.asarray(points)
-    after = np.searchsorted(known, values)
-    below, above = known[np.maximum(after - 1, 0)], known[np.minimum(after, len(known) - 1)]
+    """Return the distance of each value to the nearest of the rising points; NaN where the value is missing."""
+    known_points = np.asarray(points)
+    after = np.searchsorted(known_points, values)
+    below = known_points[np.maximum(after - 1, 0)]
+    above = known_points[np.minimum(after, len(known_points) - 1)]
     nearest: npt.NDArray[np.float64] = np.minimum(np.abs(values - below), np.abs(values - above))
     return nearest
 

@@ -82,7 +82,7 @@ def pipeline_of(name: str, sets: tuple[str, ...], rows: pd.DataFrame) -> Pipelin
     pipeline = Pipeline(name, model, features, 0.9, 0.01, metadata={"source": "made up"})
     return dataclasses.replace(
         pipeline,
-        conformal=Conformal.calibrate(y, pipeline.predict(rows), rows["cell_id"]),
+        conformal=Conformal.conformalize(y, pipeline.predict(rows), rows["cell_id"]),
         training_domain=TrainingDomain.of(rows, rows.columns),
     )
 

@@ -13,7 +13,7 @@ from battery_core.features.base import (
     FeatureSettings,
     build_features,
     feature_names,
-    in_order,
+    is_ordered,
     pieces_of_cells,
 )
 from battery_core.features.registry import FEATURES
@@ -282,4 +282,4 @@ def test_pieces_hold_whole_cells_and_every_row_once(rows_at_once: int) -> None:
     ],
 )
 def test_rows_are_in_order_when_cells_stand_together(cells: str, checkups: list[int], expected: bool) -> None:
-    assert in_order(pd.DataFrame({"cell_id": list(cells), "checkup_index": checkups})) is expected
+    assert is_ordered(pd.DataFrame({"cell_id": list(cells), "checkup_index": checkups})) is expected

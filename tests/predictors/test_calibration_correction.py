@@ -88,7 +88,7 @@ def held(together: float, nights: int = 300) -> tuple[float, float]:
     for _ in range(nights):
         hard = 0.5 * (together**0.5 * rng.normal(size=(60, 1)) + (1 - together) ** 0.5 * rng.normal(size=(2, 60, 1)))
         ours, theirs = np.exp(hard) * np.abs(rng.normal(0, 0.1, (2, 60, 25)))  # (60, 25) each: scores
-        conformal = Conformal.calibrate(1 + ours[:10].ravel() * 0.05, np.ones(250), cells[:250])
+        conformal = Conformal.conformalize(1 + ours[:10].ravel() * 0.05, np.ones(250), cells[:250])
         factor = calibration_correction(theirs[:40].ravel(), cells, calibrating)
         limits = [used.bounds([1.0])[1][0] for used in (conformal, conformal.corrected(factor))]
         off.append([abs(np.mean(1 + ours[40:] * 0.05 <= limit) - 0.9) for limit in limits])
@@ -112,4 +112,4 @@ def test_what_was_narrowed_guarantees_nothing() -> None:
     assert (wide.guaranteed, narrow.guaranteed) == (pytest.approx(0.81), 0.0)
     assert Conformal.from_json(narrow.to_json()) == narrow
     older = {name: value for name, value in wide.to_json().items() if name != "correction"}
-    assert Conformal.from_json(older).correction == 1.0
+    assert Conformal.from_json(older).calibration_correction == 1.0

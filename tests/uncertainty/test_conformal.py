@@ -41,7 +41,7 @@ def held_when_left_out(soh, prediction, cells, level: float) -> float:
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9])
 def test_the_quantile_is_the_one_found_by_hand(coverage: float) -> None:
     soh, prediction, cells = drawn(np.random.default_rng(1), 7)
-    conformal = Conformal.calibrate(soh, prediction, cells, coverage)
+    conformal = Conformal.conformalize(soh, prediction, cells, coverage)
     levels = np.arange(coverage, 1.0, 0.01)
     held = [held_when_left_out(soh, prediction, cells, level) for level in levels]
     first = next(i for i, share in enumerate(held) if share >= coverage)
@@ -54,13 +54,13 @@ def test_the_level_is_raised_where_cells_are_few() -> None:
     soh, prediction, cells = drawn(np.random.default_rng(1), 7)
     assert held_when_left_out(soh, prediction, cells, 0.9) < 0.9
     plain = by_hand(soh, prediction, cells, 0.9)
-    assert Conformal.calibrate(soh, prediction, cells, 0.9).quantiles[0.9] > plain
+    assert Conformal.conformalize(soh, prediction, cells, 0.9).quantiles[0.9] > plain
 
 
 def test_a_cell_weighs_one_however_many_checkups_it_has() -> None:
     good, bad = np.full(1000, 0.9), np.full(4, 0.95)
     soh, cells = np.full(1004, 0.9), np.array(["good"] * 1000 + ["bad"] * 4)
-    conformal = Conformal.calibrate(soh, np.r_[good, bad], cells)
+    conformal = Conformal.conformalize(soh, np.r_[good, bad], cells)
     assert conformal.quantiles[0.5] == 0.0
     assert conformal.quantiles[0.6] == pytest.approx(0.05 / 0.10)  # pooled over rows it would be 0 up to 99.6 %
 
@@ -70,7 +70,7 @@ def test_new_cells_are_covered_as_promised(n_cells: int) -> None:
     rng = np.random.default_rng(2)
     covered = []
     for _ in range(200):
-        conformal = Conformal.calibrate(*drawn(rng, n_cells))
+        conformal = Conformal.conformalize(*drawn(rng, n_cells))
         soh, prediction, _ = drawn(rng, 1)
         lower, upper = conformal.bounds(prediction)
         covered.append(np.mean((soh >= lower) & (soh <= upper)))
@@ -88,14 +88,14 @@ def test_intervals_are_centred_and_grow_with_fade() -> None:
 
 def test_rows_without_label_or_prediction_are_left_out() -> None:
     soh, prediction = np.array([0.9, np.nan, 0.8, 0.7]), np.array([0.9, 0.9, np.inf, 0.8])
-    assert Conformal.calibrate(soh, prediction, ["A", "A", "B", "C"]).n_cells == 2
+    assert Conformal.conformalize(soh, prediction, ["A", "A", "B", "C"]).n_cells == 2
     with pytest.raises(DataError, match=r"intervals: none of 1 check-ups .* has a label and a prediction"):
-        Conformal.calibrate([np.nan], [0.9], ["A"])
+        Conformal.conformalize([np.nan], [0.9], ["A"])
 
 
 def test_it_comes_back_from_json_as_it_was() -> None:
     import json
 
-    conformal = Conformal.calibrate(*drawn(np.random.default_rng(3), 4), coverage=0.87)
+    conformal = Conformal.conformalize(*drawn(np.random.default_rng(3), 4), coverage=0.87)
     assert Conformal.from_json(json.loads(json.dumps(conformal.to_json()))) == conformal
     assert 0.87 in conformal.quantiles

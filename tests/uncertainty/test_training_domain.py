@@ -37,7 +37,7 @@ def test_limits_are_quantiles_and_a_margin(rows: pd.DataFrame) -> None:
     assert seen.limits["nominal_capacity_Ah"] == (4.75, 5.25)  # stands still in training
     assert seen.limits["ambient_temperature_degC"] == (20.0, 40.0)  # for who looks for a wrong unit
     assert set(seen.limits) == {"resistance_ohm", "ambient_temperature_degC", "nominal_capacity_Ah"}
-    assert seen.known == {"group": ("NCA", "NCM")}
+    assert seen.names == {"group": ("NCA", "NCM")}
 
 
 def test_the_column_furthest_outside_is_named(rows: pd.DataFrame) -> None:

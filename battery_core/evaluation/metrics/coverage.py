@@ -44,7 +44,7 @@ def evaluate_intervals(rows: pd.DataFrame, conformal: Mapping[str, Any], referen
         "nominal": intervals.coverage,
         "guaranteed": intervals.guaranteed,
         "calibration_cells": intervals.n_cells,
-        "calibration_correction": intervals.correction,
+        "calibration_correction": intervals.calibration_correction,
         "coverage": over.mean,
         "coverage_low": over.low,
         "coverage_high": over.high,

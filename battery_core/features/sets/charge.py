@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @FEATURES.register("charge")
 class ChargeFeatures(FeatureSet):
-    """The 16 statistics as they were measured, and how many cycles the cell has seen.
+    """The 16 statistics as they were measured, and the cell's cycle number.
 
     The cycle number is raw: divided by the cell's last cycle it would be the fraction of life, which no deployed model
-    knows. A statistic that is label-equivalent for a source (``CC Q`` of MIT) is left out there.
+    has. A statistic that is label-equivalent for a source (``CC Q`` of MIT) is left out there.
     """
 
     name = "charge"
     uses = (*CHARGE_STATISTICS, "cycle_count")
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself alone."""
+        """Compute each row from itself alone."""
         if not usable(rows, CHARGE_STATISTICS):
             raise DataError(
                 "feature set 'charge': none of the 16 charge statistics has a value (voltage_mean_V, ...) - "

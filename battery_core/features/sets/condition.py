@@ -28,7 +28,7 @@ class ConditionFeatures(FeatureSet):
     uses = ("ambient_temperature_degC",)
 
     def compute(self, rows: DataFrame, settings: FeatureSettings) -> DataFrame:
-        """Each row from itself alone."""
+        """Compute each row from itself alone."""
         groups = settings.groups or sorted(rows["group"].unique())
         features = {f"group_is_{g}": (rows["group"] == g).astype("float64") for g in groups}
         features |= {c: rows[c] for c in usable(rows, self.uses)}
@@ -36,7 +36,7 @@ class ConditionFeatures(FeatureSet):
 
 
 def with_training_groups(settings: FeatureSettings, training_groups: Iterable[str]) -> FeatureSettings:
-    """The settings with the groups of the training cells in them, to be kept with the model.
+    """Return the settings with the groups of the training cells in them, to be saved with the model.
 
     Example:
         >>> with_training_groups(FeatureSettings(), ["3C", "2C", "3C"]).groups

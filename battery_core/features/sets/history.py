@@ -1,4 +1,4 @@
-"""Where a cell comes from: its own measurements up to now, smoothed, against their past; nothing of its future."""
+"""History features: a cell's smoothed measurements up to a check-up, relative to earlier ones of the same cell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEWEST_SMOOTHED = 5  # a slope is not taken between single noisy check-ups
 
 @FEATURES.register("recent_change")
 class RecentChangeFeatures(FeatureSet):
-    """Each measurement freed of noise, and how far it moved in the last ``recent_change_checkups`` check-ups.
+    """Each measurement, smoothed, and its change over the last ``recent_change_checkups`` check-ups.
 
     Two cells of the same capacity can look alike at one check-up and differ in how fast they got there; which policy a
     cell is used with shows in its slopes. A younger cell is compared with its first check-up. Needs the cell's rows
@@ -33,7 +33,7 @@ class RecentChangeFeatures(FeatureSet):
     uses = _MEASURED
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself and earlier rows of its cell."""
+        """Compute each row from itself and earlier rows of its cell."""
         cell, values, names = _measured(rows, self.uses)
         level = smoothed(values, cell, settings.smooth_checkups)
         slow = smoothed(values, cell, max(_FEWEST_SMOOTHED, settings.recent_change_checkups // 4))
@@ -46,7 +46,7 @@ class RecentChangeFeatures(FeatureSet):
 
 @FEATURES.register("early_deviation")
 class EarlyDeviationFeatures(FeatureSet):
-    """How far each measurement, freed of noise, is from the mean of the first ``early_deviation_checkups`` of its cell.
+    """Difference of each smoothed measurement from the mean of the first ``early_deviation_checkups`` of its cell.
 
     The start is what exists of it by then: check-up 1 is compared with check-ups 0 and 1.
     """
@@ -55,7 +55,7 @@ class EarlyDeviationFeatures(FeatureSet):
     uses = _MEASURED
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself and earlier rows of its cell."""
+        """Compute each row from itself and earlier rows of its cell."""
         cell, values, names = _measured(rows, self.uses)
         early = np.arange(len(rows)) - first_rows(cell) < settings.early_deviation_checkups
         start = running_mean(values[early], cell[early])[np.cumsum(early) - 1]  # later rows repeat the last of them
@@ -65,13 +65,13 @@ class EarlyDeviationFeatures(FeatureSet):
 
 @FEATURES.register("expanding_mean")
 class ExpandingMeanFeatures(FeatureSet):
-    """Mean of each measurement over all check-ups of the cell so far: how it was treated until now."""
+    """Mean of each measurement over all check-ups of the cell up to this one."""
 
     name = "expanding_mean"
     uses = _MEASURED
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself and earlier rows of its cell."""
+        """Compute each row from itself and earlier rows of its cell."""
         cell, values, names = _measured(rows, self.uses)
         return pd.DataFrame(running_mean(values, cell), rows.index, [f"{c}_expanding_mean" for c in names], copy=False)
 
@@ -79,6 +79,6 @@ class ExpandingMeanFeatures(FeatureSet):
 def _measured(
     rows: pd.DataFrame, uses: tuple[str, ...]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], list[str]]:
-    """Number of each row's cell, its measurements, shape (N, F), and what they are called."""
+    """Return the number of each row's cell, its measurements, shape (N, F), and their names."""
     names = usable(rows, uses)
     return rows["cell_id"].factorize()[0], np.ascontiguousarray(rows[names].to_numpy(dtype=np.float64)), names

@@ -1,4 +1,4 @@
-"""A cell against its own beginning: the honest way to use history, known to any deployed model."""
+"""A cell relative to its first check-ups, which any deployed model has."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class InitialRelativeFeatures(FeatureSet):
     uses = (*_RATIOS, *_DIFFERENCES)
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself and the first rows of its cell."""
+        """Compute each row from itself and the first rows of its cell."""
         ratios, differences = usable(rows, _RATIOS), usable(rows, _DIFFERENCES)
         start = _start(rows, [*ratios, *differences], settings.n_initial_checkups)
         features = {f"{c}_ratio_to_start": rows[c] / start[c].where(start[c].abs() > 0) for c in ratios}
@@ -48,7 +48,7 @@ class InitialRelativeFeatures(FeatureSet):
 
 
 def _start(rows: pd.DataFrame, columns: Sequence[str], n_first: int) -> pd.DataFrame:
-    """Median of the first ``n_first`` check-ups up to each row; later rows repeat the last of them."""
+    """Return the median of the first ``n_first`` check-ups up to each row; later rows repeat the last of them."""
     position = rows.groupby("cell_id").cumcount()
     first = rows[position < n_first]
     medians = first.groupby("cell_id")[list(columns)].expanding().median().droplevel(0)

@@ -1,4 +1,4 @@
-"""What feature sets share that pass measured columns on: take what is there, say what to do when nothing is."""
+"""Base class of feature sets that are measured columns; an error names the remedy when all are missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MeasuredFeatures(FeatureSet):
     """Whether a missing value is the last one of the same cell before it, never a later one."""
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself, and from the rows of its cell before it where the last value is kept."""
+        """Compute each row from itself and, where the last value is carried forward, from earlier rows of its cell."""
         if not (found := usable(rows, self.uses)):
             raise DataError(f"feature set '{self.name}': none of {', '.join(self.uses)} has a value - {self.advice}")
         return rows.groupby("cell_id", sort=False)[found].ffill() if self.keeps_last else rows[found].copy()

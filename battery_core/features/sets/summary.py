@@ -1,4 +1,4 @@
-"""Usage of a cell so far and its resistance: what a battery management system always knows."""
+"""Usage of a cell up to a check-up and its resistance, as a battery management system records them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SummaryFeatures(FeatureSet):
     uses = (*_AS_MEASURED, "nominal_capacity_Ah", "ambient_temperature_degC")
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
-        """Each row from itself alone."""
+        """Compute each row from itself alone."""
         found = set(usable(rows, self.uses))
         features = rows[[c for c in _AS_MEASURED if c in found]].copy()
         if {"throughput_Ah", "nominal_capacity_Ah"} <= found:
@@ -45,7 +45,7 @@ class SummaryFeatures(FeatureSet):
 
 
 def arrhenius(temperature_K: pd.Series[float], settings: FeatureSettings) -> pd.Series[float]:
-    """Rate of a thermally activated reaction relative to the reference temperature, exp(-Ea/R (1/T - 1/Tref)).
+    """Return the rate of a thermally activated reaction relative to that at Tref, exp(-Ea/R (1/T - 1/Tref)).
 
     Example:
         >>> import pandas as pd

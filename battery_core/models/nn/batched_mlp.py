@@ -1,4 +1,4 @@
-"""Perceptrons of one shape side by side: each layer of all members is one batched product."""
+"""Perceptrons of one shape as one network: each layer of all members is one batched product."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BatchedMLP(nn.Module):
         self.layers = nn.Sequential(*(_stack(parts) for parts in zip(*members, strict=True)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Estimates of all members."""
+        """Return the estimates of all members."""
         if x.ndim == 2:
             x = x.expand(self.n_members, *x.shape)  # (B, F) -> (K, B, F)
         # (K, B, F) -> (K, F, B): gradients of weights then come in their layout, not turned
@@ -59,39 +59,39 @@ class BatchedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack([part.bias.detach() for part in members]))  # (K, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Each member's units from its own."""
+        """Return the units of each member from its own."""
         return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x)
 
 
 class PackedDropout(nn.Module):
     """Dropout that draws one 64-bit word for four units: drawing unit by unit would cost as much as all layers.
 
-    The share is rounded to 1/65536, and units that stay are scaled by the rounded share, so that the mean is exact.
+    The probability is rounded to 1/65536, and units that stay are scaled by the rounded one, so that the mean is exact.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, p: float) -> None:
         super().__init__()
-        self.share = share
-        self.dropped = round(share * 65536)
+        self.p = p
+        self.dropped = round(p * 65536)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Units set to 0 while training."""
+        """Set units to 0 while training."""
         if not self.training or self.dropped == 0:
             return x
         if torch.compiler.is_compiling() or x.device.type != "cpu":
-            return F.dropout(x, self.share)  # one kernel there
+            return F.dropout(x, self.p)  # one kernel there
         return x * self.draw(x)
 
     def draw(self, x: Tensor) -> Tensor:
-        """What each unit is multiplied by: 0, or the inverse of the share that stays."""
+        """Return the factor of each unit: 0, or the inverse of the fraction that stays."""
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # even over -32768..32767
         stays = drawn.float().sub_(self.dropped - 32769).clamp_(0, 1)  # 1 from dropped - 32768 on; no slow comparison
         return stays.mul_(65536 / (65536 - self.dropped)).to(x.dtype)
 
 
-def _stack(parts: Sequence[nn.Module]) -> nn.Module:
-    """One layer of all members; what has no weights is the first member's."""
-    if isinstance(parts[0], nn.Linear):
-        return BatchedLinear([part for part in parts if isinstance(part, nn.Linear)])
-    return PackedDropout(parts[0].p) if isinstance(parts[0], nn.Dropout) else parts[0]
+def _stack(layers: Sequence[nn.Module]) -> nn.Module:
+    """Return one layer of all members; a layer without weights is that of the first member."""
+    if isinstance(layers[0], nn.Linear):
+        return BatchedLinear([layer for layer in layers if isinstance(layer, nn.Linear)])
+    return PackedDropout(layers[0].p) if isinstance(layers[0], nn.Dropout) else layers[0]

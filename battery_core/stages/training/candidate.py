@@ -67,7 +67,7 @@ def calibrated(
     seen = TrainingDomain.of(
         rows[rows["subset"] == "train"], model.raw_columns, given.range_quantile, given.range_margin
     )
-    conformal = Conformal.calibrate(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
+    conformal = Conformal.conformalize(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
     return replace(model, conformal=conformal, training_domain=seen)
 
 

@@ -41,7 +41,7 @@ def written(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A report as the stage writes it."""
     train, test = rows[rows["subset"] == "train"], rows[rows["subset"] == "test"].reset_index(drop=True)
     prediction = test["soh"] * np.where(test["cell_id"] == "c4", 1.05, 1.01)
-    conformal = Conformal.calibrate(train["soh"], train["soh"] + 0.01, train["cell_id"]).to_json()
+    conformal = Conformal.conformalize(train["soh"], train["soh"] + 0.01, train["cell_id"]).to_json()
     estimated = test.assign(prediction=prediction, in_distribution=True, outside="", soh_spread=np.nan)
     scores = evaluate_predictions(test, prediction)
     baselines, probe = evaluate_baselines(train, test)

@@ -74,7 +74,7 @@ def test_intervals_come_from_validation_cells_and_stand_in_the_report(
     val, test = (rows[rows["subset"] == part] for part in ("val", "test"))
     for entry in report["models"]:
         pipeline = Pipeline.load(specs[entry["model"]].folder / PIPELINE_FOLDER)
-        conformal = Conformal.calibrate(val["soh"], pipeline.predict(val), val["cell_id"])
+        conformal = Conformal.conformalize(val["soh"], pipeline.predict(val), val["cell_id"])
         assert pipeline.conformal is not None
         assert pipeline.conformal.quantiles[0.9] == pytest.approx(conformal.quantiles[0.9], rel=1e-6)
         assert (pipeline.conformal.n_cells, pipeline.conformal.n_rows) == (2, len(val))
