@@ -71,7 +71,7 @@ def resolve_uri(tracking_uri: str) -> tuple[str, str | None]:
         rest = tracking_uri.removeprefix("file:")
         folder = Path(unquote(urlparse(tracking_uri).path if rest.startswith("//") else rest))
         file = folder.absolute() / "mlflow.db"
-        _say_once(f"MLflow no longer writes 'file:' stores: '{tracking_uri}' is kept as sqlite:///{file}")
+        _warn_once(f"MLflow no longer writes 'file:' stores: '{tracking_uri}' is kept as sqlite:///{file}")
     else:
         return tracking_uri, None
     file = Path(os.path.normpath(file))
@@ -94,10 +94,10 @@ def ensure_store(uri: str) -> None:
 
 @contextmanager
 def store_answers(uri: str) -> Iterator[None]:
-    """Say in one line that the store did not answer, whatever was asked of it; trying again later may help.
+    """Raise any error of the store as one line.
 
     Raises:
-        TrackingError: instead of what MLflow or its database raise; what files raise is left as it is.
+        TrackingError: MLflow or its database failed; errors of files pass unchanged.
     """
     with _in_one_line(
         f"MLflow at '{uri}' did not answer",
@@ -108,12 +108,12 @@ def store_answers(uri: str) -> Iterator[None]:
 
 
 @contextmanager
-def _in_one_line(what: str, do: str, files_too: bool = True) -> Iterator[None]:
-    """What a store that is down, broken or out of reach raises, as one line."""
+def _in_one_line(problem: str, action: str, files_too: bool = True) -> Iterator[None]:
+    """Raise errors of a store that is down, broken or out of reach as one line."""
     try:
         yield
     except _store_errors(files_too) as err:
-        raise TrackingError(f"{what}: {' '.join(str(err).split())[:300]} - {do}") from err
+        raise TrackingError(f"{problem}: {' '.join(str(err).split())[:300]} - {action}") from err
 
 
 @cache
@@ -135,8 +135,10 @@ def _open_store(uri: str) -> None:
 class _Sender:
     """One run on its way to one store."""
 
-    def __init__(self, folder: Path, about: dict[str, Any], uri: str, experiment: str, artifacts: str | None) -> None:
-        self.folder, self.about, self.uri = folder, about, uri
+    def __init__(
+        self, folder: Path, metadata: dict[str, Any], uri: str, experiment: str, artifacts: str | None
+    ) -> None:
+        self.folder, self.metadata, self.uri = folder, metadata, uri
         self.sent: dict[str, Any] = (read_json(folder / SENT_FILE) or {}).get(uri, {})
         _open_store(uri)
         self.client = _client(uri)
@@ -147,24 +149,24 @@ class _Sender:
         self._find_or_create()
         self._labels()
         self._numbers()
-        if self.about["status"] != "RUNNING":
+        if self.metadata["status"] != "RUNNING":
             for file in _files(self.folder):
                 place = file.parent.relative_to(self.folder).parts
                 place = place[1:] if place[:1] == ("artifacts",) else place
                 self.client.log_artifact(self.sent["run_id"], str(file), "/".join(place) or None)
-            self.client.set_terminated(self.sent["run_id"], self.about["status"], self.about["ended_ms"])
-        self._note(status=self.about["status"])
+            self.client.set_terminated(self.sent["run_id"], self.metadata["status"], self.metadata["ended_ms"])
+        self._note(status=self.metadata["status"])
         return str(self.sent["run_id"])
 
     def _find_or_create(self) -> None:
-        run_id, started = self.about["run_id"], self.about["started_ms"]
+        run_id, started = self.metadata["run_id"], self.metadata["started_ms"]
         if self.sent.get("run_id") and self.sent.get("started_ms") == started:
             return
         # a sender that died before it could note the id has left the run behind
         found = self.client.search_runs([self.experiment], f"tags.`{RUN_TAG}` = '{run_id}'")
         run = next((run for run in found if run.info.start_time == started), None)
         if run is None:
-            tags = {"mlflow.runName": self.about["name"], RUN_TAG: run_id}
+            tags = {"mlflow.runName": self.metadata["name"], RUN_TAG: run_id}
             run = self.client.create_run(self.experiment, start_time=started, tags=tags)
         self.sent = {"started_ms": started, "lines": 0}
         self._note(run_id=run.info.run_id)
@@ -172,8 +174,8 @@ class _Sender:
     def _labels(self) -> None:
         from mlflow.entities import Param, RunTag
 
-        params = [Param(name, str(value)[:_PARAM_LENGTH]) for name, value in self.about["params"].items()]
-        tags = [RunTag(name, str(value)[:_TAG_LENGTH]) for name, value in self.about["tags"].items()]
+        params = [Param(name, str(value)[:_PARAM_LENGTH]) for name, value in self.metadata["params"].items()]
+        tags = [RunTag(name, str(value)[:_TAG_LENGTH]) for name, value in self.metadata["tags"].items()]
         for part in _chunks(params, _PARAMS):
             self.client.log_batch(self.sent["run_id"], params=part)
         for part in _chunks(tags, _TAGS):
@@ -188,9 +190,9 @@ class _Sender:
             self.client.log_batch(self.sent["run_id"], metrics=part)
         self._note(lines=self.sent["lines"] + len(lines))
 
-    def _note(self, **facts: Any) -> None:
-        """What is sent is written down at once."""
-        self.sent |= facts
+    def _note(self, **entries: Any) -> None:
+        """Record what was sent at once, so that a killed process does not send it twice."""
+        self.sent |= entries
         write_json(self.folder / SENT_FILE, (read_json(self.folder / SENT_FILE) or {}) | {self.uri: self.sent})
 
 
@@ -243,7 +245,7 @@ def _quiet() -> None:
 
 
 @cache
-def _say_once(text: str) -> None:
+def _warn_once(text: str) -> None:
     logger.warning(text)
 
 

@@ -115,7 +115,7 @@ def test_a_file_uri_becomes_a_store_in_that_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    mlflow_tracker._say_once.cache_clear()
+    mlflow_tracker._warn_once.cache_clear()
     want = (f"sqlite:///{tmp_path}/a/mlruns/mlflow.db", f"file://{tmp_path}/a/mlruns/mlartifacts")
     for uri in ("file:./a/mlruns", "a/mlruns", f"file:{tmp_path}/a/mlruns", f"file://{tmp_path}/a/mlruns"):
         assert resolve_uri(uri) == want
