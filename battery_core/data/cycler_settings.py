@@ -17,7 +17,7 @@ class ColumnMap(SectionSettings):
     """Header of each column in a plain table; the unit is read from the header, or from ``data.cycler.units``.
 
     Example:
-        >>> ColumnMap(time_s="Time [min]").given()
+        >>> ColumnMap(time_s="Time [min]").named_headers()
         {'time_s': 'Time [min]'}
     """
 
@@ -28,8 +28,8 @@ class ColumnMap(SectionSettings):
     cycle: str = setting("", "header of the cycle number; none: cycles are found from the current")
     date_time: str = setting("", "header of date and time (ISO), which tells how long cells waited between files")
 
-    def given(self) -> dict[str, str]:
-        """The columns that are named."""
+    def named_headers(self) -> dict[str, str]:
+        """Return the headers that are set, by column."""
         return {name: header for name, header in self if header}
 
 

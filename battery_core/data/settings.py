@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,8 +11,9 @@ from battery_core.base_settings import SectionSettings, setting
 from battery_core.data.cycler_settings import CyclerSettings
 from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.registries import SOURCES, SPLITS
-from battery_core.data.tables.labels import SohReference
 from battery_core.errors import unknown_name
+
+SohReference = Literal["nominal", "first_checkup"]
 
 
 class DataSettings(SectionSettings):

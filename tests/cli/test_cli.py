@@ -193,7 +193,7 @@ def test_a_section_may_be_given_as_json(project: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("BATTERY__DATA__CYCLER__COLUMNS", '{"voltage_V": "v", "current_A": "i"}')
     argv = ["--data.cycler.columns", '{"current_A": "j"}', "--data.cycler.units.current_A", "mA"]
     cycler = resolve(parse_overrides(argv, "p", "d")).data.cycler
-    assert cycler.columns.given() == {"time_s": "a", "voltage_V": "v", "current_A": "j"}
+    assert cycler.columns.named_headers() == {"time_s": "a", "voltage_V": "v", "current_A": "j"}
     assert cycler.units.current_A == "mA"
     argv = ["--data.cycler.columns.time_s", "t", "--data.cycler.columns", '{"time_s": "u"}']
     assert resolve(parse_overrides(argv, "p", "d")).data.cycler.columns.time_s == "t"  # one setting wins over many

@@ -57,7 +57,7 @@ def kept(tmp_path: Path) -> str:
     (tmp_path / "data/deep").mkdir(parents=True)
     (tmp_path / "data/a.csv").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "data/deep/b °C.csv").write_text(f"y\n{tmp_path}\n")
-    return VersionStore(tmp_path).keep(tmp_path / "data")
+    return VersionStore(tmp_path).save(tmp_path / "data")
 
 
 def test_from_the_bucket_bit_for_bit_after_the_store_is_gone(remote: Remote, kept: str, tmp_path: Path) -> None:

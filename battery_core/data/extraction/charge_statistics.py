@@ -40,18 +40,18 @@ class ChargeStatisticsOfCurve(Measurement):
         if charge is None:
             return {}
         arrived = _arrival(charge)
-        voltage_part = _cv_part(charge, arrived, settings) if arrived is not None else None
-        if voltage_part is None or arrived is None:
+        voltage_segment = _cv_part(charge, arrived, settings) if arrived is not None else None
+        if voltage_segment is None or arrived is None:
             return {}
-        values = _statistics(charge, voltage_part, charge.current_A, settings, _CV_COLUMNS)
-        current_part = _cc_part(charge, arrived, voltage_part, settings)
-        if current_part is not None:
-            values |= _statistics(charge, current_part, charge.voltage_V, settings, _CC_COLUMNS)
+        values = _statistics(charge, voltage_segment, charge.current_A, settings, _CV_COLUMNS)
+        current_segment = _cc_part(charge, arrived, voltage_segment, settings)
+        if current_segment is not None:
+            values |= _statistics(charge, current_segment, charge.voltage_V, settings, _CC_COLUMNS)
         return values
 
 
 @dataclass(frozen=True)
-class Part:
+class Segment:
     """A stretch of a curve between two times."""
 
     begins_s: float
@@ -77,7 +77,7 @@ def _arrival(charge: HalfCycle) -> int | None:
     return int(np.argmax(flows & (charge.voltage_V >= highest - _NEAR_CUTOFF_V)))
 
 
-def _cv_part(charge: HalfCycle, arrived: int, settings: ExtractionSettings) -> Part | None:
+def _cv_part(charge: HalfCycle, arrived: int, settings: ExtractionSettings) -> Segment | None:
     """From the last time the current is at the high level to the first time it is at the low one."""
     time, current = charge.time_s, charge.current_A
     high, low = (level * charge.nominal_capacity_Ah for level in settings.cv_window_per_h)
@@ -89,13 +89,13 @@ def _cv_part(charge: HalfCycle, arrived: int, settings: ExtractionSettings) -> P
     if len(is_low) == 0:
         return None
     first_low = last_high + int(is_low[0])
-    part = Part(crossing(time, current, high, last_high), crossing(time, current, low, first_low - 1))
+    segment = Segment(crossing(time, current, high, last_high), crossing(time, current, low, first_low - 1))
     held = charge.voltage_V[last_high + 1 : first_low]
     is_held = len(held) > 0 and float(np.ptp(held)) <= _NEAR_CUTOFF_V
-    return part if is_held else None  # a current that was switched off is no constant-voltage part
+    return segment if is_held else None  # a current that was switched off is no constant-voltage part
 
 
-def _cc_part(charge: HalfCycle, arrived: int, after: Part, settings: ExtractionSettings) -> Part | None:
+def _cc_part(charge: HalfCycle, arrived: int, after: Segment, settings: ExtractionSettings) -> Segment | None:
     """From ``window_V`` below the cut-off to where the current leaves its constant level."""
     time, voltage, current = charge.time_s, charge.voltage_V, charge.current_A
     cutoff = settings.charge_cutoff_V
@@ -115,33 +115,35 @@ def _cc_part(charge: HalfCycle, arrived: int, after: Part, settings: ExtractionS
         return None  # the voltage jumped into the window, or the current was not constant in it
     begins = crossing(time, voltage, cutoff - settings.window_V, int(below[-1]))
     ends = crossing(time, current, (1.0 - settings.cc_tolerance) * level, last)
-    return Part(begins, ends)
+    return Segment(begins, ends)
 
 
 def _statistics(
-    charge: HalfCycle, part: Part, values: Array, settings: ExtractionSettings, names: Mapping[str, str]
+    charge: HalfCycle, segment: Segment, values: Array, settings: ExtractionSettings, names: Mapping[str, str]
 ) -> dict[str, float]:
-    at = _sample_times(part, settings)
+    at = _sample_times(segment, settings)
     if len(at) < _LEAST_SAMPLES:
         return {}
     sampled = np.interp(at, charge.time_s, values)
-    passed = np.interp([part.begins_s, part.ends_s], charge.time_s, charge.charge_Ah())
+    passed = np.interp([segment.begins_s, segment.ends_s], charge.time_s, charge.charge_Ah())
     time, away = at - at.mean(), sampled - sampled.mean()
     std = float(sampled.std())
-    share = (sampled - sampled.min()) / (sampled - sampled.min()).sum()
-    share = share[share > 0]  # x ln x is 0 there
-    found = {
+    fraction = (sampled - sampled.min()) / (sampled - sampled.min()).sum()
+    fraction = fraction[fraction > 0]  # x ln x is 0 there
+    statistics = {
         "mean": sampled.mean(),
         "std": std,
         "kurtosis": (away**4).mean() / std**4 - 3.0,
         "skewness": (away**3).mean() / std**3,
         "charge": passed[1] - passed[0],
-        "time": part.ends_s - part.begins_s,
+        "time": segment.ends_s - segment.begins_s,
         "slope": (time @ away) / (time @ time),
-        "entropy": -(share @ np.log(share)),
+        "entropy": -(fraction @ np.log(fraction)),
     }
-    return {names[what]: float(value) for what, value in found.items()}
+    return {names[name]: float(value) for name, value in statistics.items()}
 
 
-def _sample_times(part: Part, settings: ExtractionSettings) -> Array:
-    return np.linspace(part.begins_s, part.ends_s, int((part.ends_s - part.begins_s) / settings.sample_s) + 1)
+def _sample_times(segment: Segment, settings: ExtractionSettings) -> Array:
+    return np.linspace(
+        segment.begins_s, segment.ends_s, int((segment.ends_s - segment.begins_s) / settings.sample_s) + 1
+    )

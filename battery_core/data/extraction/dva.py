@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from scipy.signal import find_peaks, savgol_filter
 
 from battery_core.data.extraction.base import Array, HalfCycle, Measurement, charge_of, vertex
 from battery_core.data.extraction.settings import ExtractionSettings
@@ -53,8 +54,6 @@ class DifferentialVoltage(Measurement):
 
 def dva_peaks(half: HalfCycle, settings: ExtractionSettings) -> dict[str, float]:
     """Columns of ``DifferentialVoltage`` of any half cycle, to be understood: a discharge is the label's own curve."""
-    from scipy.signal import find_peaks
-
     full = float(np.abs(np.trapezoid(half.current_A, half.time_s)) / 3600.0)
     found = {"dva_full_charge_Ah": full}
     charge, slope = differential_voltage(half, settings)
@@ -92,8 +91,6 @@ def differential_voltage(half: HalfCycle, settings: ExtractionSettings) -> tuple
         >>> bool(np.allclose(slope, 0.5))
         True
     """
-    from scipy.signal import savgol_filter
-
     part = _constant_current(half, settings.cc_tolerance)
     passed = np.abs(half.charge_Ah())[part]
     grid = settings.dva_grid * half.nominal_capacity_Ah

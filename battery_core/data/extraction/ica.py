@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from scipy.signal import savgol_filter
 
 from battery_core.data.extraction.base import Array, HalfCycle, Measurement, charge_of, vertex
 from battery_core.data.extraction.settings import ExtractionSettings
@@ -68,8 +69,6 @@ def charge_between(charge: HalfCycle, levels_V: Array) -> Array:
 
 def incremental_capacity(charge: HalfCycle, settings: ExtractionSettings) -> tuple[Array, Array]:
     """Voltages inside the window and dQ/dV there, smoothed; in V and Ah/V."""
-    from scipy.signal import savgol_filter
-
     low, high = settings.ica_window_V
     grid, margin = settings.ica_grid_V, settings.ica_smooth_V
     count = round((high - low + 2 * margin) / grid)

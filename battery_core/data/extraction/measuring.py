@@ -34,7 +34,10 @@ def measure(curves: pd.DataFrame, settings: ExtractionSettings, nominal_capacity
     methods = [MEASUREMENTS.get(name) for name in MEASUREMENTS]
     rows: list[dict[str, object]] = []
     for (cell, index), some in curves.groupby(["cell_id", "checkup_index"], sort=True):
-        halves = {str(half): _half_cycle(part, nominal_capacity_Ah) for half, part in some.groupby("half_cycle")}
+        halves = {
+            str(half): _half_cycle(rows_of_half, nominal_capacity_Ah)
+            for half, rows_of_half in some.groupby("half_cycle")
+        }
         row: dict[str, object] = {"cell_id": cell, "checkup_index": index, **dict.fromkeys(ROLES, np.nan)}
         for method in methods:
             row |= method.measure({name: half for name, half in halves.items() if len(half.time_s) > 1}, settings)
@@ -42,6 +45,6 @@ def measure(curves: pd.DataFrame, settings: ExtractionSettings, nominal_capacity
     return pd.DataFrame(rows, columns=["cell_id", "checkup_index", *ROLES]).astype(dict.fromkeys(ROLES, "float64"))
 
 
-def _half_cycle(part: pd.DataFrame, nominal_capacity_Ah: float) -> HalfCycle:
-    time, voltage, current = (part[name].to_numpy(dtype=float) for name in ("time_s", "voltage_V", "current_A"))
+def _half_cycle(rows_of_half: pd.DataFrame, nominal_capacity_Ah: float) -> HalfCycle:
+    time, voltage, current = (rows_of_half[name].to_numpy(dtype=float) for name in ("time_s", "voltage_V", "current_A"))
     return HalfCycle.clean(time, voltage, current, nominal_capacity_Ah)

@@ -31,8 +31,8 @@ class StepResistance(Measurement):
 
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
         """From the beginning of each half cycle."""
-        found = {name: step_resistances(half, settings) for name, half in curves.items()}
-        return {f"step_resistance_{name}_ohm": float(np.median(r)) for name, r in found.items() if r}
+        resistances = {name: step_resistances(half, settings) for name, half in curves.items()}
+        return {f"step_resistance_{name}_ohm": float(np.median(r)) for name, r in resistances.items() if r}
 
 
 def step_resistances(half: HalfCycle, settings: ExtractionSettings) -> list[float]:
@@ -46,7 +46,7 @@ def step_resistances(half: HalfCycle, settings: ExtractionSettings) -> list[floa
     time, voltage, current = half.time_s, half.voltage_V, half.current_A
     rests = np.abs(current) <= _REST_PER_H * half.nominal_capacity_Ah
     early = np.abs(half.charge_Ah()) <= settings.step_max_charge * half.nominal_capacity_Ah
-    found = []
+    resistances = []
     for rest in np.flatnonzero(rests[:-1] & ~rests[1:] & early[1:]).tolist():
         read = int(np.searchsorted(time, time[rest] + settings.step_delay_s - _ROUNDING_S))
         read = max(read, rest + 1)
@@ -55,5 +55,5 @@ def step_resistances(half: HalfCycle, settings: ExtractionSettings) -> list[floa
             continue
         step = float(current[read] - current[rest])
         if abs(step) >= settings.step_min_per_h * half.nominal_capacity_Ah:
-            found.append(float(voltage[read] - voltage[rest]) / step)
-    return [r for r in found if r > 0]
+            resistances.append(float(voltage[read] - voltage[rest]) / step)
+    return [r for r in resistances if r > 0]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from tqdm import tqdm
+
 _EVERY_S = 10.0
 
 
@@ -15,19 +17,17 @@ class Progress:
 
     Args:
         total: number of steps.
-        what: what is done, for people.
-        say: takes a line where there is no terminal.
+        label: what is done, for people.
+        log: takes a line where there is no terminal.
     """
 
-    def __init__(self, total: int, what: str, say: Callable[[str], None]) -> None:
-        self._total, self._what, self._say = total, what, say
+    def __init__(self, total: int, label: str, log: Callable[[str], None]) -> None:
+        self._total, self._label, self._log = total, label, log
         self._done, self._last = 0, time.monotonic()
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=self._total, desc=self._what, disable=None, leave=False, delay=2.0, unit="cell")
+        self._bar = tqdm(total=self._total, desc=self._label, disable=None, leave=False, delay=2.0, unit="cell")
         return self
 
     def step(self) -> None:
@@ -36,7 +36,7 @@ class Progress:
         self._bar.update()
         if self._bar.disable and time.monotonic() - self._last > _EVERY_S:
             self._last = time.monotonic()
-            self._say(f"{self._what}: {self._done} of {self._total}")
+            self._log(f"{self._label}: {self._done} of {self._total}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

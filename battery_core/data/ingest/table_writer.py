@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 ROWS_A_GROUP = 1 << 14
 """Check-ups in a row group, at least; a cell is never divided."""
@@ -51,9 +51,6 @@ class TableWriter:
             self._waiting.append(table.slice(start, end - start))
 
     def _flush(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         if self._writer is None:
             words = [field.name for field in self._schema if pa.types.is_large_string(field.type)]
             # measured columns have hardly two equal values: a dictionary of them costs four times the time

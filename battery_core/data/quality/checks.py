@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from battery_core.data.quality.across_cells import AcrossCells, summarise
 from battery_core.data.quality.rules import check_rows
 from battery_core.data.tables.issues import Issue as Issue
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.settings import DataSettings
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 QUARANTINE = "quarantine.parquet"
 _FIRST = ("cell_id", "checkup_index", "rule", "reason", "capacity_Ah")
 
@@ -15,8 +17,6 @@ def quarantine_shown(tables: Path, most: int = 50) -> tuple[str, list[dict[str, 
 
     A row that breaks several rules counts with each of them.
     """
-    import pyarrow.parquet as pq
-
     file = tables / QUARANTINE
     if not file.is_file() or not (n := pq.read_metadata(file).num_rows):
         return "Nothing is quarantined.", []

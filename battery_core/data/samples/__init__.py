@@ -1,1 +1,6 @@
-"""What a model is trained on: check-ups as arrays."""
+"""Samples: check-ups as arrays that a model is trained on; ``from battery_core.data.samples import Sample``."""
+
+from battery_core.data.samples.from_rows import make_samples
+from battery_core.data.samples.sample import Sample, SampleMeta, Samples
+
+__all__ = ["Sample", "SampleMeta", "Samples", "make_samples"]

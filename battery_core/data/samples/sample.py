@@ -69,8 +69,8 @@ class Samples(Sequence[Sample]):
     def __init__(
         self, x: Array, y: Array, meta: Sequence[SampleMeta], mask: Array | None = None, t: Array | None = None
     ) -> None:
-        parts = {"x": x, "y": y, "meta": meta, "mask": mask, "t": t}
-        lengths = {name: len(part) for name, part in parts.items() if part is not None}
+        arrays = {"x": x, "y": y, "meta": meta, "mask": mask, "t": t}
+        lengths = {name: len(array) for name, array in arrays.items() if array is not None}
         if len(set(lengths.values())) > 1:
             raise DataError(f"samples: all parts must have the same length; got {lengths} - build them row by row")
         self.x = np.ascontiguousarray(x, dtype=np.float32)
@@ -109,8 +109,11 @@ class Samples(Sequence[Sample]):
             steps = s.x.shape[0]
             x[i, :steps] = np.asarray(s.x)
             mask[i, :steps] = True if s.mask is None else np.asarray(s.mask)
-            own = np.arange(steps) if s.t is None else np.asarray(s.t)
-            t[i, :steps], t[i, steps:] = own, own[-1] if steps else 0.0  # padding repeats the last time: no step back
+            times = np.arange(steps) if s.t is None else np.asarray(s.t)
+            t[i, :steps], t[i, steps:] = (
+                times,
+                times[-1] if steps else 0.0,
+            )  # padding repeats the last time: no step back
         return cls(x, y, meta, mask, t)
 
     @property
@@ -126,7 +129,7 @@ class Samples(Sequence[Sample]):
     def take(self, index: Array) -> Samples:
         """The samples at these positions (integers or a boolean mask), as arrays of their own."""
         chosen = np.flatnonzero(index) if np.asarray(index).dtype == bool else np.asarray(index)
-        mask, t = (None if part is None else part[chosen] for part in (self.mask, self.t))
+        mask, t = (None if array is None else array[chosen] for array in (self.mask, self.t))
         return Samples(self.x[chosen], self.y[chosen], [self.meta[i] for i in chosen], mask, t)
 
     def __len__(self) -> int:

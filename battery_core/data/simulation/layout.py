@@ -138,8 +138,8 @@ def _electrodes(history: CellHistory, rng: np.random.Generator) -> dict[str, Arr
     }
 
 
-def _noisy(values: list[float], share: float, rng: np.random.Generator) -> Array:
-    return np.array(values) * (1.0 + rng.normal(0.0, share, len(values)))
+def _noisy(values: list[float], relative_noise: float, rng: np.random.Generator) -> Array:
+    return np.array(values) * (1.0 + rng.normal(0.0, relative_noise, len(values)))
 
 
 def _loss(left: Array, rng: np.random.Generator) -> Array:

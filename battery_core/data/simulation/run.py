@@ -50,7 +50,7 @@ def simulate(
         raise DataError(f"simulate: expected an empty folder; '{out_dir}' holds files - empty it or name another one")
     import_pybamm()  # before the workers start, so that its absence is one line
     plans = list(plan_cells(seed) if cells is None else cells)
-    for done, history in enumerate(_histories(plans, ageing_sets, workers), start=1):
+    for done, history in enumerate(_simulate_cells(plans, ageing_sets, workers), start=1):
         write_cell(out_dir, history, seed)
         if progress is not None:
             progress(done, len(plans), history.plan.name)
@@ -68,7 +68,7 @@ def pack(folder: Path, archive: Path) -> None:
             packed.writestr(entry, path.read_bytes(), compresslevel=9)
 
 
-def _histories(plans: list[CellPlan], ageing_sets: int, workers: int) -> Iterator[CellHistory]:
+def _simulate_cells(plans: list[CellPlan], ageing_sets: int, workers: int) -> Iterator[CellHistory]:
     if workers == 1:
         yield from (_live(plan, ageing_sets) for plan in plans)
         return

@@ -79,16 +79,16 @@ class CellFiles:
     files: tuple[Path, ...]
 
 
-def concat_tables(parts: Sequence[SourceTables]) -> SourceTables:
+def concat_tables(tables: Sequence[SourceTables]) -> SourceTables:
     """Tables of several cells in one."""
-    curves = [part.curves for part in parts if part.curves is not None]
-    quarantined = [part.quarantined for part in parts if part.quarantined is not None]
+    curves = [table.curves for table in tables if table.curves is not None]
+    quarantined = [table.quarantined for table in tables if table.quarantined is not None]
     return SourceTables(
-        cells=pd.concat([part.cells for part in parts], ignore_index=True),
-        checkups=pd.concat([part.checkups for part in parts], ignore_index=True),
+        cells=pd.concat([table.cells for table in tables], ignore_index=True),
+        checkups=pd.concat([table.checkups for table in tables], ignore_index=True),
         curves=pd.concat(curves, ignore_index=True) if curves else None,
-        issues=[finding for part in parts for finding in part.issues],
-        rows_read=sum(part.rows_read for part in parts),
+        issues=[finding for table in tables for finding in table.issues],
+        rows_read=sum(table.rows_read for table in tables),
         quarantined=pd.concat(quarantined, ignore_index=True) if quarantined else None,
     )
 
@@ -109,7 +109,8 @@ class Source(ABC):
     text_files: ClassVar[bool] = False
     """Whether its files are texts with one header each: those are read once, to be hashed and parsed as one text."""
     settings_sections: ClassVar[tuple[str, ...]] = ()
-    """Sections of the data settings that reading depends on; the others are not shown to it (``own_settings``)."""
+    """Sections of the data settings that reading depends on; the others keep their defaults "
+    "(``settings_of_source``)."""
     default_history_sets: ClassVar[tuple[str, ...]] = ("initial_relative",)
     """Feature sets of a cell's own past, added for models that read no history themselves."""
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
@@ -154,9 +155,9 @@ class Source(ABC):
             settings: the data settings.
             text: the content of all their files, where the source has ``text_files`` and it was read already.
         """
-        parts = [self.read_cell(raw_dir, cell, settings) for cell in cells]
-        curve_rows = tuple(None if part.curves is None else len(part.curves) for part in parts)
-        return BatchTables(concat_tables(parts), tuple(part.rows_read for part in parts), curve_rows)
+        tables = [self.read_cell(raw_dir, cell, settings) for cell in cells]
+        curve_rows = tuple(None if table.curves is None else len(table.curves) for table in tables)
+        return BatchTables(concat_tables(tables), tuple(table.rows_read for table in tables), curve_rows)
 
     def read(self, raw_dir: Path, settings: DataSettings) -> SourceTables:
         """The canonical tables of all cells in memory; a run goes batch by batch instead."""
@@ -171,15 +172,15 @@ class Source(ABC):
         return {**CANONICAL_ROLES, **self.columns}
 
 
-def own_settings(source: Source, settings: DataSettings) -> DataSettings:
+def settings_of_source(source: Source, settings: DataSettings) -> DataSettings:
     """The settings as a source may know them: a change in a section that it does not name changes nothing for it.
 
     Example:
         >>> from battery_core.data.registries import SOURCES
         >>> from battery_core.data.settings import DataSettings
-        >>> own_settings(SOURCES.get("xjtu"), DataSettings(cycler={"low_rate": 0.2})).cycler.low_rate
+        >>> settings_of_source(SOURCES.get("xjtu"), DataSettings(cycler={"low_rate": 0.2})).cycler.low_rate
         0.11
     """
-    sections = {name: part for name, part in settings if isinstance(part, SectionSettings)}
-    others = {name: type(part)() for name, part in sections.items() if name not in source.settings_sections}
+    sections = {name: section for name, section in settings if isinstance(section, SectionSettings)}
+    others = {name: type(section)() for name, section in sections.items() if name not in source.settings_sections}
     return settings.model_copy(update=others)

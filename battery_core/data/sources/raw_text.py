@@ -10,10 +10,9 @@ from errno import ENOENT
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     Bytes = npt.NDArray[np.uint8]
 
 _END = 10  # a line's end

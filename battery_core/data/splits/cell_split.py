@@ -39,19 +39,21 @@ class CellSplit:
     unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for part in SUBSETS:
-            if not getattr(self, part):
-                raise SplitError(f"split '{self.strategy}': no cell in {part}; every part needs at least one cell")
-        seen: dict[str, str] = {}
-        for part in (*SUBSETS, "unused"):
-            for cell in getattr(self, part):
-                if cell in seen:
-                    raise SplitError(f"split '{self.strategy}': cell '{cell}' is in {seen[cell]} and in {part}")
-                seen[cell] = part
+        for subset in SUBSETS:
+            if not getattr(self, subset):
+                raise SplitError(f"split '{self.strategy}': no cell in {subset}; every part needs at least one cell")
+        subset_of_value: dict[str, str] = {}
+        for subset in (*SUBSETS, "unused"):
+            for cell in getattr(self, subset):
+                if cell in subset_of_value:
+                    raise SplitError(
+                        f"split '{self.strategy}': cell '{cell}' is in {subset_of_value[cell]} and in {subset}"
+                    )
+                subset_of_value[cell] = subset
 
     def subset_of(self, cell_id: str) -> str:
         """Train, val, test or unused; a cell the split does not know is unused."""
-        return next((part for part in SUBSETS if cell_id in getattr(self, part)), "unused")
+        return next((subset for subset in SUBSETS if cell_id in getattr(self, subset)), "unused")
 
     def to_json(self) -> str:
         """Content of split.json; a line a cell, so that version control shows each move."""
@@ -66,14 +68,14 @@ class CellSplit:
         """
         try:
             content = json.loads(text)
-            content |= {part: tuple(content[part]) for part in (*SUBSETS, "unused")}
+            content |= {subset: tuple(content[subset]) for subset in (*SUBSETS, "unused")}
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             raise SplitError(f"split.json cannot be read ({err!r}) - delete it and split again") from err
 
 
 @dataclass(frozen=True)
-class Parts:
+class ChosenCells:
     """What a strategy decides: test cells, and validation and training cells where it names them too."""
 
     test: tuple[str, ...]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from battery_core.data.splits.cell_split import Parts
+import pandas as pd
+
+from battery_core.data.splits.cell_split import ChosenCells
 from battery_core.data.splits.sampling import draw
 from battery_core.errors import SplitError
 from battery_core.seeding import derive_seed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.settings import SplitSettings
 
 _HALF_A_DEGREE = 0.5
@@ -34,11 +34,13 @@ def check_apart(strategy: str, **named: Sequence[object]) -> None:
     Raises:
         SplitError: with the names.
     """
-    seen: dict[object, str] = {}
-    for part, values in named.items():
+    subset_of_value: dict[object, str] = {}
+    for subset, values in named.items():
         for value in values:
-            if seen.setdefault(value, part) != part:
-                raise SplitError(f"split '{strategy}': {value} is in {seen[value]} and in {part} - name it once")
+            if subset_of_value.setdefault(value, subset) != subset:
+                raise SplitError(
+                    f"split '{strategy}': {value} is in {subset_of_value[value]} and in {subset} - name it once"
+                )
 
 
 def subsets_of_conditions(
@@ -47,7 +49,7 @@ def subsets_of_conditions(
     find: Callable[[Sequence[Any]], tuple[str, ...]],
     there: str,
     named: dict[str, tuple[Any, ...]],
-) -> Parts:
+) -> ChosenCells:
     """Parts from conditions named in settings (train, val, test in this order)."""
     check_apart(settings.strategy, **named)
     (_, train), (val_key, val), (test_key, test) = named.items()
@@ -61,7 +63,7 @@ def subsets_of_conditions(
                 raise SplitError(f"split '{settings.strategy}': no cell for split.{key} = {one}; there are: {there}")
     chosen_train = find(train) if train else None
     if test:
-        return Parts(test=find(test), val=find(val) if val else None, train=chosen_train)
+        return ChosenCells(test=find(test), val=find(val) if val else None, train=chosen_train)
     held_out = find(val)
     if len(held_out) < 2:
         raise SplitError(
@@ -70,4 +72,4 @@ def subsets_of_conditions(
         )
     half = draw(cells[cells["cell_id"].isin(held_out)], 0.5, derive_seed(settings.seed, "held-out"))
     rest = None if chosen_train is not None else tuple(c for c in cells["cell_id"] if c not in held_out)
-    return Parts(test=tuple(c for c in held_out if c not in half), val=half, train=chosen_train or rest)
+    return ChosenCells(test=tuple(c for c in held_out if c not in half), val=half, train=chosen_train or rest)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from battery_core.data.registries import SPLITS
+from battery_core.data.samples.sample import Samples
 from battery_core.data.settings import SplitSettings
-from battery_core.data.splits.cell_split import SUBSETS, CellSplit, Parts
+from battery_core.data.splits.cell_split import SUBSETS, CellSplit, ChosenCells
+from battery_core.data.splits.conditions import at_temperature, check_apart
+from battery_core.data.splits.sampling import pick_validation
 from battery_core.errors import SettingsError, SplitError
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ class SplitStrategy(ABC):
     """True where a held-out condition must stay unseen: a new cell of it is never added to training."""
 
     @abstractmethod
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """Choose from the table of cells, sorted by cell_id.
 
         Raises:
@@ -74,8 +78,6 @@ def resolve(settings: SplitSettings, source: Source | None) -> SplitSettings:
 
 def _same_settings(previous: CellSplit, settings: SplitSettings) -> bool:
     """Whether an earlier split was asked for in the same way; a setting that it does not name had its default."""
-    from pydantic import ValidationError
-
     try:
         return SplitSettings(**previous.settings).model_dump() == settings.model_dump()
     except (ValidationError, SettingsError):  # a setting of then is unknown now: it cannot be the same
@@ -83,47 +85,45 @@ def _same_settings(previous: CellSplit, settings: SplitSettings) -> bool:
 
 
 def _fresh(cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> CellSplit:
-    from battery_core.data.splits.sampling import pick_validation
-
-    parts = SPLITS.get(settings.strategy).choose(cells, settings, source)
+    chosen = SPLITS.get(settings.strategy).choose(cells, settings, source)
     known = list(cells["cell_id"])
-    taken = {*parts.test, *(parts.val or ())}
-    train = [c for c in known if c not in taken] if parts.train is None else list(parts.train)
-    if not parts.test or not train:
+    taken = {*chosen.test, *(chosen.val or ())}
+    train = [c for c in known if c not in taken] if chosen.train is None else list(chosen.train)
+    if not chosen.test or not train:
         raise SplitError(
-            f"split '{settings.strategy}': {len(parts.test)} of {len(known)} cells in test and {len(train)} left for "
+            f"split '{settings.strategy}': {len(chosen.test)} of {len(known)} cells in test and {len(train)} left for "
             "training: every part needs one - name fewer or other cells"
         )
-    val = parts.val
+    val = chosen.val
     if val is None:
         val = pick_validation(cells[cells["cell_id"].isin(train)], settings)
         train = [c for c in train if c not in set(val)]
-    used = {*train, *val, *parts.test}
+    used = {*train, *val, *chosen.test}
     unused = tuple(c for c in known if c not in used)
-    given = settings.model_dump(mode="json")
-    in_order = [tuple(sorted(part)) for part in (train, val, parts.test)]
-    return CellSplit(in_order[0], in_order[1], in_order[2], settings.strategy, given, unused)
+    settings_in_force = settings.model_dump(mode="json")
+    in_order = [tuple(sorted(subset)) for subset in (train, val, chosen.test)]
+    return CellSplit(in_order[0], in_order[1], in_order[2], settings.strategy, settings_in_force, unused)
 
 
 def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | None, previous: CellSplit) -> CellSplit:
     present = list(cells["cell_id"])
-    part = {cell: name for name in (*SUBSETS, "unused") for cell in getattr(previous, name)}
-    new = [cell for cell in present if cell not in part]
+    subsets = {cell: name for name in (*SUBSETS, "unused") for cell in getattr(previous, name)}
+    new = [cell for cell in present if cell not in subsets]
     held_out = new and SPLITS[settings.strategy].by_condition
     fresh = _fresh(cells, settings, source) if held_out else None
     for cell in new:
         seen = fresh is None or cell in fresh.train or cell in fresh.val
-        part[cell] = "train" if seen and not _at_named_val(cell, fresh, settings) else "unused"
+        subsets[cell] = "train" if seen and not _at_named_val(cell, fresh, settings) else "unused"
     # a cell that is away for a night keeps its place: as a new cell it would come back into training
-    lists = {name: tuple(sorted(c for c in part if part[c] == name)) for name in (*SUBSETS, "unused")}
+    lists = {name: tuple(sorted(c for c in subsets if subsets[c] == name)) for name in (*SUBSETS, "unused")}
     for name in SUBSETS:
         if not set(lists[name]) & set(present):
             raise SplitError(
                 f"split '{settings.strategy}': none of the {len(lists[name])} cells frozen in {name} is in the data "
                 "any more - bring them back, or delete the split file to divide the cells anew"
             )
-    given = settings.model_dump(mode="json")
-    return CellSplit(lists["train"], lists["val"], lists["test"], settings.strategy, given, lists["unused"])
+    settings_in_force = settings.model_dump(mode="json")
+    return CellSplit(lists["train"], lists["val"], lists["test"], settings.strategy, settings_in_force, lists["unused"])
 
 
 def _at_named_val(cell: str, fresh: CellSplit | None, settings: SplitSettings) -> bool:
@@ -150,21 +150,18 @@ def temperature_split(
         >>> len(train), val[0].meta.cell_id
         (1, 'T25.0')
     """
-    from battery_core.data.samples.sample import Samples
-    from battery_core.data.splits.conditions import at_temperature, check_apart
-
     wanted_train, wanted_val = tuple(map(float, train_temps)), tuple(map(float, val_temps))
     check_apart("temperature_split", train_temps=wanted_train, val_temps=wanted_val)
-    found = [s.meta.temperature_degC for s in all_samples]
-    parts = []
+    temperatures = [s.meta.temperature_degC for s in all_samples]
+    positions = []
     for name, wanted in (("train_temps", wanted_train), ("val_temps", wanted_val)):
-        chosen = [i for i, t in enumerate(found) if at_temperature(t, wanted)]
+        chosen = [i for i, t in enumerate(temperatures) if at_temperature(t, wanted)]
         if not chosen:
-            there = ", ".join(f"{t:g}" for t in sorted(set(found)))
+            there = ", ".join(f"{t:g}" for t in sorted(set(temperatures)))
             raise SplitError(
                 f"temperature_split: no sample at {name} {list(wanted)} degC; there are: {there or 'none'}"
             )
-        parts.append(chosen)
+        positions.append(chosen)
     if isinstance(all_samples, Samples):
-        return all_samples.take(np.array(parts[0])), all_samples.take(np.array(parts[1]))
-    return [all_samples[i] for i in parts[0]], [all_samples[i] for i in parts[1]]
+        return all_samples.take(np.array(positions[0])), all_samples.take(np.array(positions[1]))
+    return [all_samples[i] for i in positions[0]], [all_samples[i] for i in positions[1]]

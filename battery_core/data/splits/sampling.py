@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from battery_core.errors import SplitError
 from battery_core.seeding import derive_seed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.settings import SplitSettings
 
 
@@ -29,7 +28,7 @@ def pick_validation(cells: pd.DataFrame, settings: SplitSettings) -> tuple[str, 
     return draw(cells, settings.val_share, derive_seed(settings.seed, "val"), each=True)
 
 
-def draw(cells: pd.DataFrame, share: float, seed: int, *, each: bool = False) -> tuple[str, ...]:
+def draw(cells: pd.DataFrame, fraction: float, seed: int, *, each: bool = False) -> tuple[str, ...]:
     """A seeded share of the cells, spread over their conditions (group and temperature).
 
     The number drawn is the rounded share, at least 1, at most all but one; it is spread by largest remainder. With
@@ -37,8 +36,8 @@ def draw(cells: pd.DataFrame, share: float, seed: int, *, each: bool = False) ->
     """
     conditions = shuffled_conditions(cells, seed)
     sizes = [len(members) for members in conditions]
-    total = min(max(1, round(share * sum(sizes))), sum(sizes) - 1)
-    quota = [min(int(share * size), size - 1) for size in sizes]
+    total = min(max(1, round(fraction * sum(sizes))), sum(sizes) - 1)
+    quota = [min(int(fraction * size), size - 1) for size in sizes]
     if each:
         quota = [max(q, min(1, size - 1)) for q, size in zip(quota, sizes, strict=True)]
     # the rest goes to the conditions that are furthest below their share; the shuffle decides between equals
@@ -46,7 +45,7 @@ def draw(cells: pd.DataFrame, share: float, seed: int, *, each: bool = False) ->
         room = [i for i, size in enumerate(sizes) if quota[i] < size - 1] or [
             i for i, size in enumerate(sizes) if quota[i] < size
         ]
-        quota[max(room, key=lambda i: share * sizes[i] - quota[i])] += 1
+        quota[max(room, key=lambda i: fraction * sizes[i] - quota[i])] += 1
     return tuple(sorted(cell for members, n in zip(conditions, quota, strict=True) for cell in members[:n]))
 
 

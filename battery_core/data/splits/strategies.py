@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from battery_core.data.splits.cell_split import Parts
+import pandas as pd
+
+from battery_core.data.splits.cell_split import ChosenCells
 from battery_core.data.splits.conditions import at_temperature, subsets_of_conditions
 from battery_core.data.splits.make import SplitStrategy
 from battery_core.data.splits.sampling import draw, shuffled_conditions
@@ -13,8 +15,6 @@ from battery_core.errors import SplitError
 from battery_core.seeding import derive_seed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.settings import SplitSettings
     from battery_core.data.sources.base import Source
 
@@ -24,7 +24,7 @@ class Published(SplitStrategy):
 
     by_condition = True
 
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """Ask the source."""
         test = source.published_test_cells(cells) if source else ()
         if not test:
@@ -32,15 +32,15 @@ class Published(SplitStrategy):
             raise SplitError(
                 f"split 'published': no published test cells for source '{name}' - choose another strategy"
             )
-        return Parts(test=tuple(test))
+        return ChosenCells(test=tuple(test))
 
 
 class Random(SplitStrategy):
     """Seeded random cells, drawn within each condition so that every part sees each where it can."""
 
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """Draw ``test_share`` of the cells."""
-        return Parts(test=draw(cells, settings.test_share, derive_seed(settings.seed, "test")))
+        return ChosenCells(test=draw(cells, settings.test_share, derive_seed(settings.seed, "test")))
 
 
 class ByTemperature(SplitStrategy):
@@ -52,7 +52,7 @@ class ByTemperature(SplitStrategy):
 
     by_condition = True
 
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """Cells by their ambient temperature."""
         temperature = cells["ambient_temperature_degC"].astype(float)
 
@@ -73,7 +73,7 @@ class ByGroup(SplitStrategy):
     by_condition = True
     column: ClassVar[str] = "group"
 
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """Cells by their group; named as for temperatures."""
 
         def cells_of(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -98,14 +98,14 @@ class Fixed(SplitStrategy):
 
     by_condition = True
 
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """The named cells."""
-        known = set(cells["cell_id"])
+        cell_ids = set(cells["cell_id"])
 
         def named(wanted: Sequence[str]) -> tuple[str, ...]:
-            return tuple(c for c in wanted if c in known)
+            return tuple(c for c in wanted if c in cell_ids)
 
-        there = ", ".join(sorted(known))
+        there = ", ".join(sorted(cell_ids))
         return subsets_of_conditions(
             cells, settings, named, there,
             {"train_cells": settings.train_cells, "val_cells": settings.val_cells, "test_cells": settings.test_cells},
@@ -115,20 +115,20 @@ class Fixed(SplitStrategy):
 class LeaveOneCellOut(SplitStrategy):
     """One cell is test, ``fold`` says which in name order; for data sets with few cells."""
 
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """The cell number ``fold``."""
         if settings.fold >= len(cells):
             raise SplitError(
                 f"split 'leave_one_cell_out': split.fold is {settings.fold}, but there are {len(cells)} cells "
                 f"(0 to {len(cells) - 1}): {', '.join(cells['cell_id'])}"
             )
-        return Parts(test=(str(cells["cell_id"].iloc[settings.fold]),))
+        return ChosenCells(test=(str(cells["cell_id"].iloc[settings.fold]),))
 
 
 class GroupedKFold(SplitStrategy):
     """Cells are dealt into folds within each condition; fold number ``fold`` is test."""
 
-    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> Parts:
+    def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """Every cell is test in exactly one of the ``n_folds`` folds."""
         if settings.n_folds > len(cells) or settings.fold >= settings.n_folds:
             raise SplitError(
@@ -136,4 +136,4 @@ class GroupedKFold(SplitStrategy):
                 "split.fold must be below split.n_folds, and split.n_folds at most the number of cells"
             )
         shuffled = [c for members in shuffled_conditions(cells, derive_seed(settings.seed, "folds")) for c in members]
-        return Parts(test=tuple(sorted(shuffled[settings.fold :: settings.n_folds])))
+        return ChosenCells(test=tuple(sorted(shuffled[settings.fold :: settings.n_folds])))

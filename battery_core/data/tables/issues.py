@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.tables.cell_rows import CellRows
 
 Action = Literal["kept", "flagged", "quarantined"]

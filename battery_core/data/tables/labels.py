@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
 
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-
-SohReference = Literal["nominal", "first_checkup"]
+    from battery_core.data.settings import SohReference
 
 
 def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "nominal") -> pd.Series[float]:
@@ -31,8 +31,6 @@ def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "
         >>> soh(checkups, cells).tolist(), soh(checkups, cells, "first_checkup").tolist()
         ([0.96, 0.9], [1.0, 0.9375])
     """
-    import pandas as pd
-
     if reference == "nominal":
         by_cell = cells.set_index("cell_id")["nominal_capacity_Ah"]
     else:
@@ -55,8 +53,6 @@ def fractions(capacity: Any, codes: Any, names: Any, references: Mapping[Any, fl
         >>> fractions(np.array([4.0, 1.0]), np.array([0, 1]), ["A", "B"], {"A": 5.0, "B": 2.0}, "nominal").tolist()
         [0.8, 0.5]
     """
-    import numpy as np
-
     known = [references.get(name, np.nan) for name in names]
     whole = np.append(np.array(known, dtype=float), np.nan)[codes]  # a row without a cell has code -1
     if not (whole > 0).all():

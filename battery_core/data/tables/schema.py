@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from battery_core.data.tables.fast_check import passes_fast_check
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pandera.pandas import Column, DataFrameSchema
 
     from battery_core.data.tables.cell_rows import CellRows
@@ -87,14 +87,10 @@ def quarantine_arrow(extra: Iterable[str] = ()) -> pa.Schema:
 
 def as_arrow(frame: pd.DataFrame, types: pa.Schema) -> pa.Table:
     """A table with exactly these columns, in this order; a missing number is null."""
-    import pyarrow as pa
-
     return pa.Table.from_pandas(frame, schema=types, preserve_index=False, nthreads=1).replace_schema_metadata(None)
 
 
 def _arrow(kinds: Mapping[str, str]) -> pa.Schema:
-    import pyarrow as pa
-
     types = {"text": pa.large_string(), "count": pa.int64(), "number": pa.float64()}
     return pa.schema([(name, types[kind]) for name, kind in kinds.items()])
 

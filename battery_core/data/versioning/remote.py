@@ -76,33 +76,33 @@ class Remote:
     @property
     def config(self) -> dict[str, str]:
         """What DVC has to know of a remote that is not in ``.dvc/config``."""
-        given = {"url": str(self.folder or self.place), "endpointurl": self.endpoint_url, "region": self.region}
-        return {name: value for name, value in given.items() if value}
+        options = {"url": str(self.folder or self.place), "endpointurl": self.endpoint_url, "region": self.region}
+        return {name: value for name, value in options.items() if value}
 
-    def push(self, versions: Sequence[str], say: Callable[[str], None] = _LOG.info) -> None:
+    def push(self, versions: Sequence[str], log: Callable[[str], None] = _LOG.info) -> None:
         """Copy versions from the cache to the remote; what it has already is not sent again.
 
         Raises:
             RemoteError: it did not take them, also when tried again.
         """
-        self._copy(PUSH, versions, say)
+        self._copy(PUSH, versions, log)
 
-    def pull(self, versions: Sequence[str], say: Callable[[str], None] = _LOG.info) -> None:
+    def pull(self, versions: Sequence[str], log: Callable[[str], None] = _LOG.info) -> None:
         """Copy versions from the remote to the cache.
 
         Raises:
             RemoteError: it has not all of them, or does not answer, also when tried again.
         """
-        self._copy(PULL, versions, say)
+        self._copy(PULL, versions, log)
 
-    def _copy(self, way: str, versions: Sequence[str], say: Callable[[str], None]) -> None:
+    def _copy(self, way: str, versions: Sequence[str], log: Callable[[str], None]) -> None:
         self._check()
         where = json.dumps([str(self.root), self.place, self.endpoint_url, self.region])
         command = [sys.executable, "-m", "battery_core.data.versioning.remote_copy", way, where, *versions]
         problem = ""
         for attempt in range(_TRIES):
             if attempt:
-                say(f"data remote '{self.label}': {problem}; try {attempt + 1} of {_TRIES}")
+                log(f"data remote '{self.label}': {problem}; try {attempt + 1} of {_TRIES}")
                 time.sleep(self.wait_s * 2 ** (attempt - 1))
             problem, may_heal = explain(self._once(command))
             if not problem:
@@ -128,8 +128,8 @@ class Remote:
         Raises:
             RemoteError: the folder is not there, or what speaks to the storage is not installed.
         """
-        found = _LINKS.match(self.place)
-        if found and found[1] == "s3" and importlib.util.find_spec("dvc_s3") is None:
+        link = _LINKS.match(self.place)
+        if link and link[1] == "s3" and importlib.util.find_spec("dvc_s3") is None:
             raise RemoteError(
                 f"data remote '{self.place}': S3 needs the package dvc-s3 - install it with: "
                 'pip install -c constraints.txt -e ".[s3]"'

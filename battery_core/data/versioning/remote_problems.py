@@ -7,7 +7,7 @@ import re
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 # what the last line of the library matches; what it means; whether trying again may help
-_KNOWN = (
+_PROBLEMS = (
     (r"bucket does not exist|NoSuchBucket", "there is no such bucket - create it once, or correct data.remote", False),
     (
         r"NoCredentials|Unable to locate credentials|PartialCredentials",
@@ -37,7 +37,7 @@ def explain(line: str) -> tuple[str, bool]:
         >>> explain("OSError: disk is on fire")
         ('OSError: disk is on fire', True)
     """
-    for pattern, means, may_heal in _KNOWN:
+    for pattern, means, may_heal in _PROBLEMS:
         if re.search(pattern, line):
             return means, may_heal
     return line, True

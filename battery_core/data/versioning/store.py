@@ -34,7 +34,7 @@ class VersionStore:
         """DVC's own object store."""
         return open_repo(self.root).cache.local
 
-    def keep(self, path: Path, version: str = "") -> str:
+    def save(self, path: Path, version: str = "") -> str:
         """Keep the content of a file or folder as it is now; what is there already is not copied again.
 
         Args:
@@ -53,24 +53,24 @@ class VersionStore:
 
         files = LocalFileSystem()  # type: ignore[no-untyped-call]
         staged, _, content = build(self.cache, str(path.resolve()), files, "md5")
-        kept = str(content.hash_info.value)
+        saved = str(content.hash_info.value)
         transfer(staged, self.cache, {content.hash_info}, shallow=False)
-        if gone := self.missing(kept):
+        if gone := self.missing(saved):
             raise DataError(
-                f"data version {kept}: {len(gone)} of its files did not reach '{self.cache.path}' - is the disk full?"
+                f"data version {saved}: {len(gone)} of its files did not reach '{self.cache.path}' - is the disk full?"
             )
-        return kept
+        return saved
 
     def missing(self, version: str) -> list[str]:
         """Md5s of what is not in the cache; empty when the whole version is."""
         if not self._place(version).is_file():
             return [version]
-        return sorted({md5 for _, md5 in self._parts(version) if not self._place(md5).is_file()})
+        return sorted({md5 for _, md5 in self._files_of_version(version) if not self._place(md5).is_file()})
 
     def drop_damaged(self, version: str) -> list[str]:
         """Take parts whose content is not what their md5 says out of the cache; the md5s of all that is missing."""
         if not self.missing(version) or self._place(version).is_file():
-            for md5 in {version, *(md5 for _, md5 in self._parts(version))}:
+            for md5 in {version, *(md5 for _, md5 in self._files_of_version(version))}:
                 place = self._place(md5)
                 if place.is_file() and _md5(place) != md5.removesuffix(".dir"):
                     place.unlink()
@@ -93,32 +93,32 @@ class VersionStore:
         from dvc_objects.fs.local import LocalFileSystem
 
         tree = load(self.cache, HashInfo("md5", version))
-        with whole_folder(target) as part:
-            checkout(str(part), LocalFileSystem(), tree, self.cache, force=True)  # type: ignore[no-untyped-call]
-            if (found := content_version(part)) != version:
+        with whole_folder(target) as entry:
+            checkout(str(entry), LocalFileSystem(), tree, self.cache, force=True)  # type: ignore[no-untyped-call]
+            if (found := content_version(entry)) != version:
                 raise DataError(f"data version {version}: restored as {found} - its files changed meanwhile; run again")
-        return len(self._parts(version))
+        return len(self._files_of_version(version))
 
     def file(self, version: str, name: str) -> Path | None:
         """Where the cache has one file of a folder's version, to be read only; None where it has not."""
         if not self._place(version).is_file():
             return None
-        places = [self._place(md5) for path, md5 in self._parts(version) if path == name]
+        places = [self._place(md5) for path, md5 in self._files_of_version(version) if path == name]
         return places[0] if places and places[0].is_file() else None
 
     def differences(self, version: str, folder: Path) -> list[str]:
         """Names of files that are not as in a version: edited, added or gone."""
-        then = dict(self._parts(version))
+        then = dict(self._files_of_version(version))
         now = {str(file.relative_to(folder)): _md5(file) for file in _files(folder)}
         return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
-    def _parts(self, version: str) -> list[tuple[str, str]]:
+    def _files_of_version(self, version: str) -> list[tuple[str, str]]:
         """Name and md5 of each file of a folder's version."""
         place = self._place(version)
         if not version.endswith(".dir") or not place.is_file():
             return []
         try:
-            return [(part["relpath"], part["md5"]) for part in json.loads(place.read_text(encoding="utf-8"))]
+            return [(entry["relpath"], entry["md5"]) for entry in json.loads(place.read_text(encoding="utf-8"))]
         except (ValueError, TypeError, KeyError):
             place.unlink()  # a list of files that is no list is worse than none: it can be had again
             return []

@@ -12,7 +12,7 @@ from battery_core.data.cycling.half_cycles import steps
 from battery_core.data.quality.checks import check_quality
 from battery_core.data.settings import DataSettings
 from battery_core.data.sources.base import SourceTables
-from battery_core.data.sources.cycler_folder.analyse import Understood, understand
+from battery_core.data.sources.cycler_folder.analyse import CellAnalysis, analyse_cell
 from battery_core.data.sources.cycler_folder.cells import folder_cells
 from battery_core.data.sources.cycler_folder.tables import as_tables
 from battery_core.data.tables.issues import Issue
@@ -36,10 +36,10 @@ def inspect(settings: Settings) -> Inspection:
     issues: list[Issue] = []
     for cell in folder_cells(settings.data.cycler):
         try:
-            found = understand(cell.facts, cell.files, settings.data.cycler)
+            found = analyse_cell(cell.metadata, cell.files, settings.data.cycler)
             part = as_tables(found, settings.data)
         except DataError as err:
-            refused[cell.facts.cell_id] = str(err)
+            refused[cell.metadata.cell_id] = str(err)
             continue
         issues += part.issues
         views.append(_view(found, part, settings.data))
@@ -55,13 +55,13 @@ def inspect(settings: Settings) -> Inspection:
     return Inspection(views, refused, issues, figure)
 
 
-def _view(found: Understood, part: SourceTables, settings: DataSettings) -> CellSummary:
-    nominal = found.facts.nominal_capacity_Ah
+def _view(found: CellAnalysis, part: SourceTables, settings: DataSettings) -> CellSummary:
+    nominal = found.metadata.nominal_capacity_Ah
     values = soh(part.checkups, part.cells, settings.soh_reference) if len(part.checkups) else pd.Series(dtype=float)
     first = found.exports[0].columns
     window = f"{found.window.lower_V:.2f}-{found.window.upper_V:.2f}{' (seen)' if found.window.measured else ''}"
     return CellSummary(
-        cell=found.facts.cell_id,
+        cell=found.metadata.cell_id,
         formats=", ".join(dict.fromkeys(export.kind for export in found.exports)),
         columns={
             name: f"{first[name].header}, read as {first[name].unit}" for name in INSPECTED_COLUMNS if name in first
@@ -78,7 +78,7 @@ def _view(found: Understood, part: SourceTables, settings: DataSettings) -> Cell
     )
 
 
-def _picture(found: Understood, part: SourceTables, view: CellSummary) -> CellCurves:
+def _picture(found: CellAnalysis, part: SourceTables, view: CellSummary) -> CellCurves:
     last = next(c for c, broken in zip(found.checkups[::-1], found.broken[::-1], strict=True) if not broken)
     cut = slice(last.begins, last.discharge.stop + 1)
     time_h = (found.record.time_s[cut] - found.record.time_s[last.begins]) / _SECONDS_PER_HOUR

@@ -23,7 +23,7 @@ from battery_core.data.ingest.table_writer import TableWriter
 from battery_core.data.quality import checks as quality
 from battery_core.data.quality.across_cells import AcrossCells
 from battery_core.data.settings import DataSettings
-from battery_core.data.sources.base import CellFiles, Source, own_settings
+from battery_core.data.sources.base import CellFiles, Source, settings_of_source
 from battery_core.data.tables import schema
 from battery_core.data.tables.issues import Issue
 from battery_core.data.versioning.content import content_version, file_sha256
@@ -81,7 +81,7 @@ def normalize(
     if not (raw_folder / ORIGIN_FILE).is_file():
         raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
     raw_version = raw.version if raw else content_version(raw_folder)
-    given = own_settings(source, settings.data)
+    given = settings_of_source(source, settings.data)
     said, reader = given.model_dump(mode="json", exclude=_NO_PART), type(source)
     key = stage_key(raw_version, said, given.max_quarantine_share, code_version(normalize, reader))
     folder = settings.folder("data") / "normalized" / name

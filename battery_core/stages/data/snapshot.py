@@ -78,7 +78,7 @@ def keep(
     version = data_version(settings, raw.version, tables, split)
     stood = not any(store.missing(part) for part in version.parts)
     for path, part in ((raw.path, version.raw), (tables.path, version.tables), (split.path, version.split)):
-        store.keep(path, part)
+        store.save(path, part)
     _write_down(settings, version)
     did = "stands in the version store" if stood else "kept in the version store"
     message = f"keep: data version {version.raw[:SHORT]} {did}"

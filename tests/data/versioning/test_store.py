@@ -40,14 +40,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_kept_comes_back_byte_for_byte(store, folder, tmp_path):
     before = contents(folder)
-    version = store.keep(folder)
+    version = store.save(folder)
     assert version == content_version(folder)
     (folder / "a.csv").write_text("x\n9\n")
     assert store.differences(version, folder) == ["a.csv"]
     assert contents(folder) != before
     assert store.restore(version, folder) == 3
     assert contents(folder) == before
-    single = store.keep(folder / "a.csv")
+    single = store.save(folder / "a.csv")
     assert store.restore(single, tmp_path / "elsewhere" / "a.csv") == 1
     assert (tmp_path / "elsewhere" / "a.csv").read_bytes() == before["a.csv"]
     assert store.file(version, "deep/b °C.csv").read_bytes() == before["deep/b °C.csv"]
@@ -55,14 +55,14 @@ def test_what_is_kept_comes_back_byte_for_byte(store, folder, tmp_path):
 
 
 def test_an_edit_of_the_restored_file_does_not_reach_the_store(store, folder):
-    version = store.keep(folder)
+    version = store.save(folder)
     store.restore(version, folder)
     (folder / "a.csv").write_text("spoilt")
     assert store.drop_damaged(version) == []
 
 
 def test_dvc_itself_finds_what_the_store_keeps(store, folder, tmp_path):
-    version = store.keep(folder)
+    version = store.save(folder)
     (tmp_path / "data.dvc").write_text(f"outs:\n- md5: {version}\n  hash: md5\n  path: data\n")
     before = contents(folder)
     shutil.rmtree(folder)
@@ -71,15 +71,15 @@ def test_dvc_itself_finds_what_the_store_keeps(store, folder, tmp_path):
 
 
 def test_what_is_kept_already_is_not_copied_again(store, folder):
-    version = store.keep(folder)
+    version = store.save(folder)
     place = store.file(version, "a.csv")
     inode = place.stat().st_ino
-    assert store.keep(folder, version) == version
+    assert store.save(folder, version) == version
     assert place.stat().st_ino == inode
 
 
 def test_lost_and_damaged_parts_are_noticed(store, folder, tmp_path):
-    version = store.keep(folder)
+    version = store.save(folder)
     place = store.file(version, "a.csv")
     place.chmod(0o644)
     place.write_text("another content")
@@ -88,12 +88,12 @@ def test_lost_and_damaged_parts_are_noticed(store, folder, tmp_path):
     assert len(damaged) == 1
     with pytest.raises(DataError, match=rf"data version {version}: 1 of its files are not in"):
         store.restore(version, tmp_path / "back")
-    assert store.keep(folder) == version  # the next run mends it
+    assert store.save(folder) == version  # the next run mends it
     assert store.drop_damaged(version) == []
 
 
 def test_a_list_of_files_that_is_cut_off_is_no_version(store, folder):
-    version = store.keep(folder)
+    version = store.save(folder)
     listing = Path(store.cache.oid_to_path(version))
     listing.chmod(0o644)
     listing.write_text(listing.read_text()[:30])
@@ -107,7 +107,7 @@ def remote(tmp_path: Path) -> Remote:
 
 
 def test_from_the_remote_after_the_store_is_gone(store, folder, remote, tmp_path):
-    version, before = store.keep(folder), contents(folder)
+    version, before = store.save(folder), contents(folder)
     remote.push([version])
     shutil.rmtree(tmp_path / ".dvc" / "cache")
     shutil.rmtree(folder)
@@ -122,7 +122,7 @@ def test_from_the_remote_after_the_store_is_gone(store, folder, remote, tmp_path
 
 
 def test_a_remote_may_be_named_in_the_config_of_dvc(store, folder, remote, tmp_path):
-    version = store.keep(folder)
+    version = store.save(folder)
     with (tmp_path / ".dvc" / "config").open("a") as config:
         config.write(f"['remote \"nas\"']\n    url = {tmp_path / 'second'}\n")
     replace(remote, place="nas").push([version])
@@ -133,14 +133,14 @@ def test_a_remote_that_fails_once_is_tried_again(store, folder, remote, monkeypa
     answers = iter(["no answer", ""])
     monkeypatch.setattr(Remote, "_once", lambda self, command: next(answers))
     said: list[str] = []
-    remote.push([store.keep(folder)], said.append)
+    remote.push([store.save(folder)], said.append)
     assert said == [f"data remote '{remote.place}': no answer; try 2 of 3"]
 
 
 def test_a_remote_that_goes_on_failing_is_one_line(store, folder, remote, monkeypatch):
     monkeypatch.setattr(Remote, "_once", lambda self, command: "OSError: no route to host")
     with pytest.raises(RemoteError, match="push failed 3 times: OSError: no route to host"):
-        remote.push([store.keep(folder)])
+        remote.push([store.save(folder)])
 
 
 def test_what_a_storage_library_raises_is_its_last_line(remote):
@@ -157,7 +157,7 @@ def test_a_remote_that_hangs_is_stopped(remote):
 
 def test_a_disk_that_is_not_mounted_is_not_written_into(store, folder, remote, tmp_path):
     with pytest.raises(RemoteError, match=r"no folder '.*nas' - is its disk mounted"):
-        replace(remote, place=str(tmp_path / "nas")).push([store.keep(folder)])
+        replace(remote, place=str(tmp_path / "nas")).push([store.save(folder)])
     assert not (tmp_path / "nas").exists()
 
 

@@ -21,7 +21,7 @@ from battery_core.errors import DataError
 
 _NUMBERS = pd.Index([*CHECKUP_COLUMNS[2:], *CHARGE_STATISTICS], dtype=object)  # made once: it costs as much as a read
 _NOT_THEIRS = [name for name in _NUMBERS if name not in COLUMNS.values()]
-_FACTS = pd.Index(CELL_COLUMNS, dtype=object)
+_CELL_COLUMNS = pd.Index(CELL_COLUMNS, dtype=object)
 
 
 def read_files(
@@ -37,13 +37,15 @@ def read_files(
     numbers, counts = read_csv_files(paths, where, text)
     rows, is_bad = _table(names, counts, numbers)
     _check_labels(paths, where, counts, rows)
-    facts = pd.DataFrame([[cell[name] for name in CELL_COLUMNS] for cell in cells], columns=_FACTS, dtype=object)
+    metadata = pd.DataFrame(
+        [[cell[name] for name in CELL_COLUMNS] for cell in cells], columns=_CELL_COLUMNS, dtype=object
+    )
     out: npt.NDArray[np.bool_] = is_bad.any(axis=0)
-    whole = SourceTables(facts, rows, rows_read=len(rows))
+    whole = SourceTables(metadata, rows, rows_read=len(rows))
     if out.any():
         bare = [name for name, mine in zip(names, np.split(out, np.cumsum(counts)[:-1]), strict=True) if mine.all()]
         whole = SourceTables(
-            cells=facts[~facts["cell_id"].isin(bare)].reset_index(drop=True),
+            cells=metadata[~metadata["cell_id"].isin(bare)].reset_index(drop=True),
             checkups=rows[~out].reset_index(drop=True),
             issues=[*_non_finite(rows, is_bad), *map(_no_checkup, bare)],
             rows_read=len(rows),

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pandas as pd
+
 from battery_core.data.sources.base import CHARGE_STATISTICS, BatchTables, CellFiles, Source, SourceTables
+from battery_core.data.sources.charge_statistics.reader import read_files
 from battery_core.data.sources.download import public_archive
 from battery_core.data.tables.roles import Role
 from battery_core.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from battery_core.data.settings import DataSettings
     from battery_core.data.sources.raw_text import RawText
 
@@ -36,7 +37,7 @@ class ChargeStatistics(Source):
     """Folder of the set in the public layout."""
     file_pattern: ClassVar[str]
     """Path of a file below the folder; its named groups are the facts that a name states."""
-    facts: ClassVar[Mapping[str, object]] = {}
+    metadata: ClassVar[Mapping[str, object]] = {}
     """What holds for every cell of the set and no name states."""
 
     def origin_key(self, settings: DataSettings) -> str:
@@ -81,8 +82,6 @@ class ChargeStatistics(Source):
         self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
     ) -> BatchTables:
         """The same for several cells: a file takes a millisecond to parse, and tables of its own twice as long."""
-        from battery_core.data.sources.charge_statistics.reader import read_files
-
         files = [file for cell in cells for file in cell.files]
         return read_files([raw_dir / file for file in files], [self.cell_of(file.as_posix()) for file in files], text)
 
@@ -100,11 +99,11 @@ class ChargeStatistics(Source):
             )
         stem = os.path.splitext(os.path.basename(path))[0]
         blank = {"ambient_temperature_degC": float("nan"), "protocol": "", "group": self.name.upper()}
-        row = {**blank, **self.facts, **self.named_facts(match.groupdict(), stem)}
+        row = {**blank, **self.metadata, **self.metadata_from_name(match.groupdict(), stem)}
         return {"source": self.name, "cell_id": stem, **row}
 
     @abstractmethod
-    def named_facts(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
+    def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
         """Entries of the cells table that the file name states."""
 
 
@@ -116,9 +115,9 @@ class XJTU(ChargeStatistics):
     default_history_sets = ("recent_change", "early_deviation", "expanding_mean")
     folder = "XJTU data"
     file_pattern = r"(?P<group>.+)_battery-\d+\.csv"
-    facts: ClassVar[Mapping[str, object]] = {"chemistry": "NCM", "nominal_capacity_Ah": 2.0}
+    metadata: ClassVar[Mapping[str, object]] = {"chemistry": "NCM", "nominal_capacity_Ah": 2.0}
 
-    def named_facts(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
+    def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
         """The prefix is group and protocol: 2C, 3C, R2.5, R3, RW, Sim_satellite."""
         return {"group": named["group"], "protocol": named["group"]}
 
@@ -139,7 +138,7 @@ class TJU(ChargeStatistics):
     )
     nominal_Ah: ClassVar[Mapping[str, float]] = {"NCA": 3.5, "NCM": 3.5, "NCM+NCA": 2.5}
 
-    def named_facts(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
+    def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
         """The folder is the chemistry; CY25-05_1 is 25 degC, charged at 0.5 C, discharged at 1 C."""
         chemistry = named["group"].replace("_", "+")
         if chemistry not in self.nominal_Ah:
@@ -169,7 +168,7 @@ class HUST(ChargeStatistics):
     default_history_sets = ("recent_change", "expanding_mean")
     folder = "HUST data"
     file_pattern = r"(?P<number>\d+-\d+)\.csv"
-    facts: ClassVar[Mapping[str, object]] = {
+    metadata: ClassVar[Mapping[str, object]] = {
         "chemistry": "LFP",
         "nominal_capacity_Ah": 1.1,
         "ambient_temperature_degC": 30.0,
@@ -178,7 +177,7 @@ class HUST(ChargeStatistics):
         "1-4 1-8 2-4 2-8 3-4 3-8 4-4 4-8 5-4 5-7 6-4 6-8 7-4 7-8 8-4 8-8 9-4 9-8 10-4 10-8"  # as published
     )
 
-    def named_facts(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
+    def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
         """The number is the discharge policy."""
         return {"protocol": f"discharge policy {named['number']}"}
 
@@ -197,13 +196,13 @@ class MIT(ChargeStatistics):
     columns: ClassVar[Mapping[str, Role]] = {**ChargeStatistics.columns, "cc_charge_Ah": Role.LABEL_EQUIVALENT}
     folder = "MIT data"
     file_pattern = r"(?P<group>\d{4}-\d\d-\d\d)/.*battery-\d+\.csv"
-    facts: ClassVar[Mapping[str, object]] = {
+    metadata: ClassVar[Mapping[str, object]] = {
         "chemistry": "LFP",
         "nominal_capacity_Ah": 1.1,
         "ambient_temperature_degC": 30.0,
     }
 
-    def named_facts(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
+    def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
         """The folder is the date of the batch."""
         return {"group": named["group"], "protocol": "fast charge, 4C discharge"}
 

@@ -13,7 +13,7 @@ from battery_core.data.cycling import checkups as rules
 from battery_core.data.cycling.checkups import CheckUp, Window
 from battery_core.data.cycling.half_cycles import HalfCycle, half_cycles
 from battery_core.data.cycling.record import SECONDS_PER_HOUR, Record, passed_charge
-from battery_core.data.sources.cycler_folder.cells import CellFacts
+from battery_core.data.sources.cycler_folder.cells import CellMetadata
 from battery_core.data.sources.cycler_folder.files import Export, read_export
 from battery_core.data.sources.cycler_folder.join import join
 from battery_core.data.tables.issues import Issue
@@ -26,10 +26,10 @@ _SAME_RATE = 2.0
 
 
 @dataclass(frozen=True)
-class Understood:
+class CellAnalysis:
     """One cell's record and what was found in it."""
 
-    facts: CellFacts
+    metadata: CellMetadata
     exports: Sequence[Export]
     record: Record
     signs: tuple[str, ...]
@@ -40,16 +40,16 @@ class Understood:
     issues: list[Issue]
 
 
-def understand(facts: CellFacts, files: Sequence[Path], settings: CyclerSettings) -> Understood:
+def analyse_cell(metadata: CellMetadata, files: Sequence[Path], settings: CyclerSettings) -> CellAnalysis:
     """Read, check and join the files of a cell, and find its half cycles and check-ups.
 
     Raises:
         DataError: a file cannot be read, or its columns cannot be what they say.
     """
-    where = f"cell '{facts.cell_id}', source '{SOURCE}'"
+    where = f"cell '{metadata.cell_id}', source '{SOURCE}'"
     exports = [read_export(file, settings, where) for file in files]
-    joined = join(facts.cell_id, exports, facts.nominal_capacity_Ah, settings, where)
-    record, nominal = joined.record, facts.nominal_capacity_Ah
+    joined = join(metadata.cell_id, exports, metadata.nominal_capacity_Ah, settings, where)
+    record, nominal = joined.record, metadata.nominal_capacity_Ah
     halves = half_cycles(
         record,
         nominal,
@@ -57,24 +57,26 @@ def understand(facts: CellFacts, files: Sequence[Path], settings: CyclerSettings
         min_half_cycle=settings.min_half_cycle,
         max_gap_s=settings.max_gap_s,
     )
-    window, said = _window(facts, record, [h for h in halves if h.stop < joined.first_file_rows], settings)
-    found = rules.find_checkups(halves, window, nominal, settings.checkup_rule, settings.low_rate)
-    issues = [*joined.issues, *said, *_unbalanced(facts, halves, window, settings, exports[0], where)]
-    issues += _holes(facts, record, settings)
-    issues += _rates(facts, found, settings) if found else [_none_found(facts, halves, window, settings)]
-    broken = [checkup.discharge.has_hole for checkup in found]
-    return Understood(facts, exports, record, joined.signs, window, halves, found, broken, issues)
+    window, messages = _window(metadata, record, [h for h in halves if h.stop < joined.first_file_rows], settings)
+    checkups = rules.find_checkups(halves, window, nominal, settings.checkup_rule, settings.low_rate)
+    issues = [*joined.issues, *messages, *_unbalanced(metadata, halves, window, settings, exports[0], where)]
+    issues += _holes(metadata, record, settings)
+    issues += (
+        _rates(metadata, checkups, settings) if checkups else [_no_checkup_issue(metadata, halves, window, settings)]
+    )
+    broken = [checkup.discharge.has_hole for checkup in checkups]
+    return CellAnalysis(metadata, exports, record, joined.signs, window, halves, checkups, broken, issues)
 
 
 def _window(
-    facts: CellFacts, record: Record, first: Sequence[HalfCycle], settings: CyclerSettings
+    metadata: CellMetadata, record: Record, first: Sequence[HalfCycle], settings: CyclerSettings
 ) -> tuple[Window, list[Issue]]:
     """The stated cut-offs; a missing one is where half cycles of the cell's first file end (their median).
 
     Later files never change it, so that a check-up stays one.
     """
-    lower = facts.lower_cutoff_V or settings.lower_cutoff_V
-    upper = facts.upper_cutoff_V or settings.upper_cutoff_V
+    lower = metadata.lower_cutoff_V or settings.lower_cutoff_V
+    upper = metadata.upper_cutoff_V or settings.upper_cutoff_V
     is_measured = lower is None or upper is None
     if lower is None:
         lower = float(
@@ -87,16 +89,16 @@ def _window(
     span = f"{window.lower_V:.3f} to {window.upper_V:.3f} V"
     if window.measured:
         text = f"cut-offs not stated: {span} counts as full, as in the cell's first file; state them in the cells table"
-        issues.append(Issue(facts.cell_id, None, "window_from_data", "voltage_V", span, "kept", text))
+        issues.append(Issue(metadata.cell_id, None, "window_from_data", "voltage_V", span, "kept", text))
     low, high = float(record.voltage_V.min()), float(record.voltage_V.max())
     if low < window.lower_V - _OUTSIDE_V or high > window.upper_V + _OUTSIDE_V:
         text = f"voltage reaches {low:.3f} to {high:.3f} V, outside the window of {span}: is the cut-off right?"
-        issues.append(Issue(facts.cell_id, None, "outside_window", "voltage_V", f"{low:.3f}", "flagged", text))
+        issues.append(Issue(metadata.cell_id, None, "outside_window", "voltage_V", f"{low:.3f}", "flagged", text))
     return window, issues
 
 
 def _unbalanced(
-    facts: CellFacts,
+    metadata: CellMetadata,
     halves: Sequence[HalfCycle],
     window: Window,
     settings: CyclerSettings,
@@ -121,20 +123,20 @@ def _unbalanced(
         f"in {len(off)} of {len(ratios)} cycles charge and discharge differ by more than "
         f"{settings.coulomb_tolerance:.0%} (worst: {ratios[np.abs(ratios - 1.0).argmax()]:.3f} back for 1 out)"
     )
-    return [Issue(facts.cell_id, None, "coulomb_balance", "current_A", f"{middle:.4f}", "flagged", text)]
+    return [Issue(metadata.cell_id, None, "coulomb_balance", "current_A", f"{middle:.4f}", "flagged", text)]
 
 
-def _holes(facts: CellFacts, record: Record, settings: CyclerSettings) -> list[Issue]:
-    _, hole = passed_charge(record, settings.max_gap_s, settings.rest_current * facts.nominal_capacity_Ah)
+def _holes(metadata: CellMetadata, record: Record, settings: CyclerSettings) -> list[Issue]:
+    _, hole = passed_charge(record, settings.max_gap_s, settings.rest_current * metadata.nominal_capacity_Ah)
     if not hole.any():
         return []
     hours = float(np.diff(record.time_s)[hole].sum()) / SECONDS_PER_HOUR
     text = f"{int(hole.sum())} hole(s) in the record under current, {hours:.3g} h together: throughput is too small"
-    return [Issue(facts.cell_id, None, "hole", "throughput_Ah", f"{hours:.3g} h", "flagged", text)]
+    return [Issue(metadata.cell_id, None, "hole", "throughput_Ah", f"{hours:.3g} h", "flagged", text)]
 
 
-def _rates(facts: CellFacts, found: Sequence[CheckUp], settings: CyclerSettings) -> list[Issue]:
-    rates = [checkup.discharge.c_rate(facts.nominal_capacity_Ah) for checkup in found]
+def _rates(metadata: CellMetadata, checkups: Sequence[CheckUp], settings: CyclerSettings) -> list[Issue]:
+    rates = [checkup.discharge.c_rate(metadata.nominal_capacity_Ah) for checkup in checkups]
     low, high = min(rates), max(rates)
     if settings.checkup_rule == "low_rate" or high <= _SAME_RATE * low:
         return []
@@ -142,15 +144,17 @@ def _rates(facts: CellFacts, found: Sequence[CheckUp], settings: CyclerSettings)
         f"check-ups run from {low:.2g} C to {high:.2g} C, and capacities at different rates do not compare: set "
         f"data.cycler.checkup_rule low_rate and data.cycler.low_rate a little above {low:.2g}"
     )
-    return [Issue(facts.cell_id, None, "rates_differ", "capacity_Ah", f"{high / low:.2g}", "flagged", text)]
+    return [Issue(metadata.cell_id, None, "rates_differ", "capacity_Ah", f"{high / low:.2g}", "flagged", text)]
 
 
-def _none_found(facts: CellFacts, halves: Sequence[HalfCycle], window: Window, settings: CyclerSettings) -> Issue:
+def _no_checkup_issue(
+    metadata: CellMetadata, halves: Sequence[HalfCycle], window: Window, settings: CyclerSettings
+) -> Issue:
     """Why a cell has no check-up, in words that say what to do."""
     discharges = [half for half in halves if half.kind == "discharge"]
-    full = rules.find_checkups(halves, window, facts.nominal_capacity_Ah, "every_full_cycle", settings.low_rate)
+    full = rules.find_checkups(halves, window, metadata.nominal_capacity_Ah, "every_full_cycle", settings.low_rate)
     if full:
-        slowest = min(checkup.discharge.c_rate(facts.nominal_capacity_Ah) for checkup in full)
+        slowest = min(checkup.discharge.c_rate(metadata.nominal_capacity_Ah) for checkup in full)
         why = f"the slowest of {len(full)} full discharges runs at {slowest:.2g} C: raise data.cycler.low_rate"
     elif discharges:
         lowest, highest = min(half.lowest_V for half in discharges), max(half.highest_V for half in halves)
@@ -160,4 +164,4 @@ def _none_found(facts: CellFacts, halves: Sequence[HalfCycle], window: Window, s
         )
     else:
         why = "no discharge in its files yet"
-    return Issue(facts.cell_id, None, "no_checkup", "capacity_Ah", "", "quarantined", f"no check-up: {why}")
+    return Issue(metadata.cell_id, None, "no_checkup", "capacity_Ah", "", "quarantined", f"no check-up: {why}")

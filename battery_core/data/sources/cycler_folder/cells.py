@@ -10,13 +10,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from battery_core.data.cycler_settings import CyclerSettings
 from battery_core.errors import DataError, nearest
 from battery_core.units import convert, split_header
 
 TABLES = ("cells.csv", "cells.yaml", "cells.yml")
 # header without unit, letters and digits only -> (fact, its unit)
-_FACTS = {
+_METADATA_COLUMNS = {
     "id": ("cell_id", ""),
     "cell": ("cell_id", ""),
     "cellid": ("cell_id", ""),
@@ -36,7 +38,7 @@ _GOOD_ID = re.compile(r"[^\s./\\][^/\\]*")
 
 
 @dataclass(frozen=True)
-class CellFacts:
+class CellMetadata:
     """What is known of a cell before any file is read; a cut-off that is None is a setting or measured."""
 
     cell_id: str
@@ -57,7 +59,7 @@ class CellFacts:
 class FolderCell:
     """A cell and its files in the order of their names (numbers count as numbers)."""
 
-    facts: CellFacts
+    metadata: CellMetadata
     files: tuple[Path, ...]
 
 
@@ -74,28 +76,30 @@ def folder_cells(settings: CyclerSettings) -> list[FolderCell]:
     owner: dict[Path, str] = {}
     cells: list[FolderCell] = []
     for number, row in enumerate(rows, start=1):
-        facts, pattern = _facts(row, f"'{cells_table(folder)}', cell number {number}")
-        if facts.cell_id in (known.facts.cell_id for known in cells):
-            raise DataError(f"'{cells_table(folder)}': cell '{facts.cell_id}' is there twice - give each cell one row")
-        files = _files(folder, pattern or f"{_literal(facts.cell_id)}/**/*", settings)
-        if not files:
-            expected = f"some like '{pattern}'" if pattern else f"a sub-folder '{facts.cell_id}'"
+        metadata, pattern = _parse_metadata(row, f"'{cells_table(folder)}', cell number {number}")
+        if metadata.cell_id in (cell.metadata.cell_id for cell in cells):
             raise DataError(
-                f"cell '{facts.cell_id}': no file of it in '{folder}'; expected {expected} - put them there, or "
+                f"'{cells_table(folder)}': cell '{metadata.cell_id}' is there twice - give each cell one row"
+            )
+        files = _files(folder, pattern or f"{_literal(metadata.cell_id)}/**/*", settings)
+        if not files:
+            expected = f"some like '{pattern}'" if pattern else f"a sub-folder '{metadata.cell_id}'"
+            raise DataError(
+                f"cell '{metadata.cell_id}': no file of it in '{folder}'; expected {expected} - put them there, or "
                 f"correct the column files of {cells_table(folder)}"
             )
         for file in files:
-            if (other := owner.setdefault(file, facts.cell_id)) != facts.cell_id:
+            if (other := owner.setdefault(file, metadata.cell_id)) != metadata.cell_id:
                 raise DataError(
-                    f"file '{file.relative_to(folder)}': of cell '{other}' and '{facts.cell_id}' - give it one"
+                    f"file '{file.relative_to(folder)}': of cell '{other}' and '{metadata.cell_id}' - give it one"
                 )
-        cells.append(FolderCell(facts, files))
+        cells.append(FolderCell(metadata, files))
     if strays := [file for file in _files(folder, "**/*", settings) if file not in owner]:
         raise DataError(
             f"file '{strays[0].relative_to(folder)}': of no cell in {cells_table(folder)} ({len(strays)} such file(s)) "
             "- give its cell a row, or name it in data.cycler.ignore"
         )
-    return sorted(cells, key=lambda cell: natural(cell.facts.cell_id))
+    return sorted(cells, key=lambda cell: natural(cell.metadata.cell_id))
 
 
 def checked_folder(settings: CyclerSettings) -> Path:
@@ -117,12 +121,12 @@ def cells_table(folder: Path) -> str:
     Raises:
         DataError: there is none, or more than one.
     """
-    found = [name for name in TABLES if (folder / name).is_file()]
-    if not found:
+    paths = [name for name in TABLES if (folder / name).is_file()]
+    if not paths:
         raise DataError(f"'{folder}': no cells.csv or cells.yaml - write one with a row a cell: {_AS_WRITTEN}")
-    if len(found) > 1:
-        raise DataError(f"'{folder}': {' and '.join(found)} - keep one of them")
-    return found[0]
+    if len(paths) > 1:
+        raise DataError(f"'{folder}': {' and '.join(paths)} - keep one of them")
+    return paths[0]
 
 
 def natural(name: str) -> tuple[Any, ...]:
@@ -132,7 +136,9 @@ def natural(name: str) -> tuple[Any, ...]:
         >>> sorted(["run_10", "run_2"], key=natural)
         ['run_2', 'run_10']
     """
-    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", name))
+    return tuple(
+        (1, int(segment), "") if segment.isdecimal() else (0, 0, segment) for segment in re.split(r"(\d+)", name)
+    )
 
 
 def _literal(text: str) -> str:
@@ -141,17 +147,17 @@ def _literal(text: str) -> str:
 
 def _files(folder: Path, pattern: str, settings: CyclerSettings) -> tuple[Path, ...]:
     try:
-        found = [path for path in folder.glob(pattern) if path.is_file()]
+        paths = [path for path in folder.glob(pattern) if path.is_file()]
     except (ValueError, NotImplementedError) as err:
         raise DataError(f"'{pattern}' is no file pattern below the folder ({err}) - as 'A1_*.csv'") from err
-    kept = [
+    data_files = [
         path
-        for path in found
+        for path in paths
         if path.name not in TABLES
-        and not any(part.startswith((".", "~")) for part in path.relative_to(folder).parts)
+        and not any(segment.startswith((".", "~")) for segment in path.relative_to(folder).parts)
         and not any(fnmatch(path.name, name) for name in settings.ignore)
     ]
-    return tuple(sorted(kept, key=lambda path: natural(path.relative_to(folder).as_posix())))
+    return tuple(sorted(data_files, key=lambda path: natural(path.relative_to(folder).as_posix())))
 
 
 def _rows(folder: Path) -> list[Mapping[str, str]]:
@@ -174,52 +180,50 @@ def _rows(folder: Path) -> list[Mapping[str, str]]:
 
 
 def _yaml_rows(text: str, name: str) -> list[Mapping[str, str]]:
-    import yaml
-
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as err:
         raise DataError(f"'{name}' is not valid YAML: {' '.join(str(err).split())}") from err
     if isinstance(content, dict) and isinstance(content.get("cells"), list):
         content = content["cells"]
-    if isinstance(content, dict) and all(isinstance(facts, dict) for facts in content.values()):
-        content = [{"id": cell, **facts} for cell, facts in content.items()]
-    if not isinstance(content, list) or not all(isinstance(facts, dict) for facts in content):
+    if isinstance(content, dict) and all(isinstance(metadata, dict) for metadata in content.values()):
+        content = [{"id": cell, **metadata} for cell, metadata in content.items()]
+    if not isinstance(content, list) or not all(isinstance(metadata, dict) for metadata in content):
         raise DataError(f"'{name}': expected a list of cells, each with: {_AS_WRITTEN}")
-    return [{str(key): _text(value) for key, value in facts.items()} for facts in content]
+    return [{str(key): _text(value) for key, value in metadata.items()} for metadata in content]
 
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _facts(row: Mapping[str, str], where: str) -> tuple[CellFacts, str]:
+def _parse_metadata(row: Mapping[str, str], where: str) -> tuple[CellMetadata, str]:
     """One row in canonical units, and its file pattern."""
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for header, value in row.items():
         name, unit = split_header(header)
         if not unit and (suffix := _SUFFIX.search(name)):
             name, unit = name[: suffix.start()], suffix[1]
-        fact = _FACTS.get(re.sub(r"[^a-z0-9]", "", name.lower()))
-        if fact is None:
+        column = _METADATA_COLUMNS.get(re.sub(r"[^a-z0-9]", "", name.lower()))
+        if column is None:
             near = nearest(name.lower(), ["id", "chemistry", "nominal capacity", "temperature", "protocol", "group"])
             hint = f"did you mean {near}? " if near else ""
             raise DataError(
                 f"{where}: unknown column '{header}': {hint}There are: {_AS_WRITTEN}, lower/upper cutoff [V]"
             )
         if value:
-            given[fact[0]] = _number(value, unit, fact[1], header, where) if fact[1] else value
-    pattern = given.pop("files", "")
+            values[column[0]] = _number(value, unit, column[1], header, where) if column[1] else value
+    pattern = values.pop("files", "")
     for needed, written in (("cell_id", "id"), ("nominal_capacity_Ah", "nominal capacity [Ah]")):
-        if needed not in given:
+        if needed not in values:
             raise DataError(f"{where}: no {written}; expected one in each row - fill it in")
-    if not _GOOD_ID.fullmatch(given["cell_id"]):
-        raise DataError(f"{where}: id '{given['cell_id']}' cannot name a folder - leave out / and a leading dot")
-    if given["nominal_capacity_Ah"] <= 0:
+    if not _GOOD_ID.fullmatch(values["cell_id"]):
+        raise DataError(f"{where}: id '{values['cell_id']}' cannot name a folder - leave out / and a leading dot")
+    if values["nominal_capacity_Ah"] <= 0:
         raise DataError(
-            f"{where}: nominal capacity {given['nominal_capacity_Ah']:g} Ah; expected more than 0 - mend it"
+            f"{where}: nominal capacity {values['nominal_capacity_Ah']:g} Ah; expected more than 0 - mend it"
         )
-    return CellFacts(**given), pattern
+    return CellMetadata(**values), pattern
 
 
 def _number(value: str, stated: str, unit: str, header: str, where: str) -> float:

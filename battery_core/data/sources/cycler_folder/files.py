@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from battery_core.data.cycler_settings import CyclerSettings
 from battery_core.data.cycling.physics import Column
@@ -83,7 +85,7 @@ def _read(path: Path, settings: CyclerSettings, where: str) -> Export:
     here = f"{where}, file '{path.name}'"
     if head is None and _begins(path, b"PAR1"):
         return _from_parquet(path, settings, here)
-    plain = {name: (header,) for name, header in settings.columns.given().items()}
+    plain = {name: (header,) for name, header in settings.columns.named_headers().items()}
     if head is not None:
         if layout := texts.find_layout(head, _BDF_COLUMNS, _NEEDED, here):
             return _from_text(path, layout, settings, here, BDF)
@@ -99,20 +101,17 @@ def _begins(path: Path, mark: bytes) -> bool:
 
 def _from_text(path: Path, layout: texts.Layout, settings: CyclerSettings, here: str, kind: str) -> Export:
     values, is_cut = texts.read_columns(path, layout, here)
-    headers = {name: layout.headers[i] for name, i in layout.found.items()}
-    unit_row = {name: layout.unit_row[i] for name, i in layout.found.items()} if layout.unit_row else {}
+    headers = {name: layout.headers[i] for name, i in layout.positions.items()}
+    unit_row = {name: layout.unit_row[i] for name, i in layout.positions.items()} if layout.unit_row else {}
     notes = (("cut_last_row", "the last row is cut off and left out: the file was still being written"),)
     return _export(path, kind, dict(values), headers, unit_row, settings, here, notes if is_cut else ())
 
 
 def _from_parquet(path: Path, settings: CyclerSettings, here: str) -> Export:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         file = pq.ParquetFile(path)
         found = {texts.key(name): name for name in file.schema_arrow.names}
-        plain = {name: (header,) for name, header in settings.columns.given().items()}
+        plain = {name: (header,) for name, header in settings.columns.named_headers().items()}
         for kind, wanted, needed in ((BDF, _BDF_COLUMNS, _NEEDED), ("plain table", plain, frozenset(plain))):
             headers = {n: found[texts.key(o)] for n, names in wanted.items() for o in names if texts.key(o) in found}
             if needed and needed <= headers.keys():
@@ -165,17 +164,19 @@ def _headers(head: tuple[str, str, bool] | None) -> list[str]:
     return [field.strip()[:200] for field in max(words or rows or [first], key=len)[:12]]
 
 
-def _no_format(found: list[str], what: str, settings: CyclerSettings) -> str:
-    if not found:
-        return f"binary, and {what} - export it as CSV"
-    given = settings.columns.given()
-    keys = {texts.key(name) for name in found}
-    missing = [header for header in given.values() if texts.key(header) not in keys]
-    if given and len(missing) < len(given):
-        return f"no column '{missing[0]}', as data.cycler.columns names it; found {', '.join(found)} - correct the name"
-    mapped = "data.cycler.columns fits no column" if given else "data.cycler.columns is not set"
+def _no_format(headers: list[str], reason: str, settings: CyclerSettings) -> str:
+    if not headers:
+        return f"binary, and {reason} - export it as CSV"
+    mapped_headers = settings.columns.named_headers()
+    keys = {texts.key(name) for name in headers}
+    missing = [header for header in mapped_headers.values() if texts.key(header) not in keys]
+    if mapped_headers and len(missing) < len(mapped_headers):
+        return (
+            f"no column '{missing[0]}', as data.cycler.columns names it; found {', '.join(headers)} - correct the name"
+        )
+    mapped = "data.cycler.columns fits no column" if mapped_headers else "data.cycler.columns is not set"
     return (
-        f"not Battery Data Format, {what}, and {mapped}; found {', '.join(found)} - name the columns of time_s, "
+        f"not Battery Data Format, {reason}, and {mapped}; found {', '.join(headers)} - name the columns of time_s, "
         "voltage_V and current_A in params.yaml under data.cycler.columns"
     )
 
@@ -207,12 +208,12 @@ def _export(
             except DataError as err:
                 raise DataError(f"{here}, column '{headers[name]}': {err}, or set data.cycler.units.{name}") from err
     needed = [values[name] for name in ("time_s", "voltage_V", "current_A")]
-    whole = np.isfinite(np.column_stack(needed)).all(axis=1)
-    notes += _blank(whole, here)
-    temperature = values.get("temperature_degC", np.full(len(whole), np.nan))
-    cycle = np.asarray(values["cycle"], dtype=np.float64)[whole] if "cycle" in values else None
-    time, voltage, current = (array[whole] for array in needed)
-    record = Record(time, voltage, current, temperature[whole], cycle)
+    is_whole = np.isfinite(np.column_stack(needed)).all(axis=1)
+    notes += _blank(is_whole, here)
+    temperature = values.get("temperature_degC", np.full(len(is_whole), np.nan))
+    cycle = np.asarray(values["cycle"], dtype=np.float64)[is_whole] if "cycle" in values else None
+    time, voltage, current = (array[is_whole] for array in needed)
+    record = Record(time, voltage, current, temperature[is_whole], cycle)
     return Export(path.name, kind, record, columns, is_plain, started, notes)
 
 
@@ -237,13 +238,13 @@ def header_unit(header: str) -> str:
     return split_header(header)[1] or (header.rpartition("/")[2].strip() if "/" in header else "")
 
 
-def _blank(whole: Any, here: str) -> tuple[tuple[str, str], ...]:
+def _blank(is_whole: Any, here: str) -> tuple[tuple[str, str], ...]:
     """Rows without time, voltage or current: said, and refused when they are many."""
-    last = int(np.flatnonzero(whole)[-1]) + 1 if whole.any() else 0
-    blank = int((~whole[:last]).sum())  # empty lines at the end are nothing
-    if last == 0 or blank > _MOST_BLANK * len(whole):
+    last = int(np.flatnonzero(is_whole)[-1]) + 1 if is_whole.any() else 0
+    blank = int((~is_whole[:last]).sum())  # empty lines at the end are nothing
+    if last == 0 or blank > _MOST_BLANK * len(is_whole):
         raise DataError(
-            f"{here}: {blank if last else len(whole)} of {len(whole)} rows have no time, voltage or current - "
+            f"{here}: {blank if last else len(is_whole)} of {len(is_whole)} rows have no time, voltage or current - "
             "export the time series, not the step summary"
         )
     return (("blank_rows", f"{blank} row(s) without time, voltage or current are left out"),) if blank else ()

@@ -52,14 +52,14 @@ def join(cell: str, exports: Sequence[Export], nominal_Ah: float, settings: Cycl
         physics.check_voltage(export.record, export.columns["voltage_V"], where, rest_A)
         _check_temperature(export, where)
     records, signs, turned = _charge_positive(cell, exports, nominal_Ah, rest_A, settings, where)
-    starts, said = _starts(cell, exports, where)
+    starts, messages = _starts(cell, exports, where)
     voltage, current, temperature = (
         np.concatenate([getattr(r, name) for r in records]) for name in ("voltage_V", "current_A", "temperature_degC")
     )
     time = np.concatenate([r.time_s - r.time_s[0] + start for r, start in zip(records, starts, strict=True)])
     record = Record(time, voltage, current, temperature, _cycles(records))
     physics.check_time_unit(record, nominal_Ah, exports[0].columns["time_s"], where, settings.max_gap_s)
-    return Joined(record, signs, len(records[0]), [*issues, *turned, *said])
+    return Joined(record, signs, len(records[0]), [*issues, *turned, *messages])
 
 
 def _check_temperature(export: Export, where: str) -> None:

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.data.extraction.measuring import ROLES
 from battery_core.data.sources.base import CellFiles, Source, SourceTables
-from battery_core.data.sources.cycler_folder.cells import CellFacts, cells_table, checked_folder, folder_cells, natural
+from battery_core.data.sources.cycler_folder.cells import (
+    CellMetadata,
+    cells_table,
+    checked_folder,
+    folder_cells,
+    natural,
+)
+from battery_core.data.sources.cycler_folder.tables import read_tables
 from battery_core.data.tables.roles import Role
 from battery_core.errors import DataChangingError, DataError
 from battery_core.files import read_json, write_json
@@ -20,7 +27,7 @@ from battery_core.files import read_json, write_json
 if TYPE_CHECKING:
     from battery_core.data.settings import DataSettings
 
-FACTS_FILE = "cell.json"
+METADATA_FILE = "cell.json"
 _TRIES = 3
 
 
@@ -46,10 +53,10 @@ class CyclerFolder(Source):
         folder = checked_folder(settings.cycler)
         digest = hashlib.sha256((folder / cells_table(folder)).read_bytes())
         for cell in folder_cells(settings.cycler):
-            digest.update(json.dumps(cell.facts.as_dict()).encode())
+            digest.update(json.dumps(cell.metadata.as_dict()).encode())
             for file in cell.files:
-                about = file.stat()
-                digest.update(f"{file.relative_to(folder)} {about.st_size} {about.st_mtime_ns}\n".encode())
+                state = file.stat()
+                digest.update(f"{file.relative_to(folder)} {state.st_size} {state.st_mtime_ns}\n".encode())
         return f"{digest.hexdigest()}"
 
     def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
@@ -61,53 +68,54 @@ class CyclerFolder(Source):
         """
         folder, standing = checked_folder(settings.cycler), raw_dir.parent / self.name
         for cell in folder_cells(settings.cycler):
-            write_json(raw_dir / cell.facts.cell_id / FACTS_FILE, cell.facts.as_dict())
+            write_json(raw_dir / cell.metadata.cell_id / METADATA_FILE, cell.metadata.as_dict())
             for file in cell.files:
-                name = Path(cell.facts.cell_id, "files", file.relative_to(folder))
+                name = Path(cell.metadata.cell_id, "files", file.relative_to(folder))
                 _bring(file, raw_dir / name, standing / name)
 
     def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
         """A sub-folder a cell."""
-        folders = [facts.parent for facts in raw_dir.glob(f"*/{FACTS_FILE}")]
+        folders = [metadata.parent for metadata in raw_dir.glob(f"*/{METADATA_FILE}")]
         files = {folder.name: sorted(file for file in folder.rglob("*") if file.is_file()) for folder in folders}
-        cells = [CellFiles(cell, tuple(file.relative_to(raw_dir) for file in own)) for cell, own in files.items()]
+        cells = [
+            CellFiles(cell, tuple(file.relative_to(raw_dir) for file in files_of_cell))
+            for cell, files_of_cell in files.items()
+        ]
         if not cells:
             raise DataError(f"source '{self.name}': no cell in '{raw_dir}' - run the stage fetch first")
         return sorted(cells, key=lambda cell: cell.cell_id)
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
         """Its files joined in time order, half cycles and check-ups found, numbers extracted from the curves."""
-        from battery_core.data.sources.cycler_folder.tables import read_tables
-
-        facts = read_json(raw_dir / cell.cell_id / FACTS_FILE)
-        if facts is None:
-            raise DataError(f"cell '{cell.cell_id}': no whole {FACTS_FILE} in its raw folder - fetch again")
-        files = [raw_dir / file for file in cell.files if file.name != FACTS_FILE or len(file.parts) > 2]
-        return read_tables(CellFacts(**facts), sorted(files, key=lambda file: natural(file.as_posix())), settings)
+        metadata = read_json(raw_dir / cell.cell_id / METADATA_FILE)
+        if metadata is None:
+            raise DataError(f"cell '{cell.cell_id}': no whole {METADATA_FILE} in its raw folder - fetch again")
+        files = [raw_dir / file for file in cell.files if file.name != METADATA_FILE or len(file.parts) > 2]
+        return read_tables(CellMetadata(**metadata), sorted(files, key=lambda file: natural(file.as_posix())), settings)
 
 
 def _bring(file: Path, target: Path, standing: Path) -> None:
     """A whole copy with its date, or a link to the copy that stands; a file that changes meanwhile is tried again."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if standing.is_file() and _about(standing) == _about(file):
+    if standing.is_file() and _size_and_date(standing) == _size_and_date(file):
         try:
             os.link(standing, target)
         except OSError:  # a file system without hard links
             shutil.copy2(standing, target)
         return
     for _ in range(_TRIES):
-        before = _about(file)
+        before = _size_and_date(file)
         try:
             shutil.copy2(file, target)
         except PermissionError as err:
             if err.filename != str(file):
                 raise  # the raw folder, not the cycler's
             raise DataError(f"file '{file}': no permission to read it - let this user read it") from err
-        if before == _about(file) == _about(target):
+        if before == _size_and_date(file) == _size_and_date(target):
             return
     raise DataChangingError(f"file '{file}': it changes while it is copied - run again when the cycler has written it")
 
 
-def _about(file: Path) -> tuple[int, int]:
-    about = file.stat()
-    return about.st_size, about.st_mtime_ns
+def _size_and_date(file: Path) -> tuple[int, int]:
+    state = file.stat()
+    return state.st_size, state.st_mtime_ns

@@ -33,7 +33,7 @@ class Layout:
 
     Args:
         headers: header of every column, as it stands there.
-        found: wanted column -> its position.
+        positions: wanted column -> its position.
         unit_row: unit of each column from a second header row; empty where there is none.
         first_row: number of lines above the data.
         delimiter, decimal, encoding: as pandas names them.
@@ -41,7 +41,7 @@ class Layout:
     """
 
     headers: tuple[str, ...]
-    found: Mapping[str, int]
+    positions: Mapping[str, int]
     unit_row: tuple[str, ...]
     first_row: int
     delimiter: str
@@ -121,16 +121,16 @@ def find_layout(
         for delimiter in DELIMITERS:
             headers = _fields(line, delimiter)
             keys = [key(header) for header in headers]
-            found = {name: keys.index(key(o)) for name, names in wanted.items() for o in names if key(o) in keys}
-            if not required <= found.keys():
+            positions = {name: keys.index(key(o)) for name, names in wanted.items() for o in names if key(o) in keys}
+            if not required <= positions.keys():
                 continue
-            for name, position in found.items():
+            for name, position in positions.items():
                 if keys.count(keys[position]) > 1:
                     raise DataError(
                         f"{where}: column '{headers[position]}' is there {keys.count(keys[position])} times; expected "
                         f"one for {name} - rename or remove the others"
                     )
-            return _finish(lines, number, delimiter, tuple(headers), found, encoding, is_gzip, where)
+            return _finish(lines, number, delimiter, tuple(headers), positions, encoding, is_gzip, where)
     return None
 
 
@@ -139,7 +139,7 @@ def _finish(
     number: int,
     delimiter: str,
     headers: tuple[str, ...],
-    found: Mapping[str, int],
+    positions: Mapping[str, int],
     encoding: str,
     is_gzip: bool,
     where: str,
@@ -149,17 +149,17 @@ def _finish(
         raise DataError(f"{where}: a header and no rows below it - is the export finished?")
     unit_row: tuple[str, ...] = ()
     first = below[0]
-    if len(first) >= len(headers) and not any(is_number(first[i]) for i in found.values()):
+    if len(first) >= len(headers) and not any(is_number(first[i]) for i in positions.values()):
         unit_row, below = tuple(field.strip().strip("[]()") for field in first), below[1:]
     if below and len([*below[0]]) > len(headers) and "".join(below[0][len(headers) :]).strip():
         raise DataError(
             f"{where}: rows have {len(below[0])} fields, the header {len(headers)}, separated by '{delimiter}' - are "
             "there decimal commas? Export with decimal points or with ';' between the columns"
         )
-    values = [row[i] for row in below for i in found.values() if i < len(row)]
+    values = [row[i] for row in below for i in positions.values() if i < len(row)]
     decimal = "," if delimiter != "," and any(_COMMA_NUMBER.match(value.strip('"')) for value in values) else "."
     skipped = number + 1 + bool(unit_row)
-    return Layout(headers, found, unit_row, skipped, delimiter, decimal, encoding, is_gzip)
+    return Layout(headers, positions, unit_row, skipped, delimiter, decimal, encoding, is_gzip)
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
@@ -186,7 +186,7 @@ def read_columns(path: Path, layout: Layout, where: str) -> tuple[dict[str, Arra
     Raises:
         DataError: something that is not a number, rows of differing length, or text in another encoding.
     """
-    names = {position: name for name, position in layout.found.items()}
+    names = {position: name for name, position in layout.positions.items()}
     try:
         table = pd.read_csv(
             path,

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from remotezip import PartialBuffer, RemoteZip
+from tqdm import tqdm
 
 from battery_core.data.sources.download.remote_ranges import RemoteFile
 from battery_core.errors import DataError
@@ -34,7 +35,7 @@ class _Block:
     members: tuple[zipfile.ZipInfo, ...]
 
 
-def wanted_members(archive: zipfile.ZipFile, is_wanted: Callable[[str], bool], who: str) -> list[zipfile.ZipInfo]:
+def wanted_members(archive: zipfile.ZipFile, is_wanted: Callable[[str], bool], source: str) -> list[zipfile.ZipInfo]:
     """Members whose file name (without folders) is wanted, in the order they lie in the archive.
 
     Raises:
@@ -43,18 +44,18 @@ def wanted_members(archive: zipfile.ZipFile, is_wanted: Callable[[str], bool], w
     found = [info for info in archive.infolist() if not info.is_dir() and is_wanted(PurePosixPath(info.filename).name)]
     for info in found:
         if ".." in (path := PurePosixPath(info.filename)).parts or path.is_absolute():
-            raise DataError(f"{who}: member '{info.filename}' leads out of its archive - do not trust that archive")
+            raise DataError(f"{source}: member '{info.filename}' leads out of its archive - do not trust that archive")
     return sorted(found, key=lambda info: info.header_offset)
 
 
-def copy_members(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], into: Path, who: str) -> None:
+def copy_members(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], into: Path, source: str) -> None:
     """Unpack some members into a folder; size and CRC of each are checked.
 
     Raises:
         DataError: a member is damaged.
     """
     for info in members:
-        _write_whole(into / info.filename, _read_member(archive, info, who))
+        _write_whole(into / info.filename, _read_member(archive, info, source))
 
 
 def fetch_members(remote: RemoteFile, is_wanted: Callable[[str], bool], into: Path) -> list[zipfile.ZipInfo]:
@@ -72,16 +73,16 @@ def fetch_members(remote: RemoteFile, is_wanted: Callable[[str], bool], into: Pa
     try:
         archive = RemoteZip(remote.url, fetcher=lambda *_, **__: window)
     except _DAMAGED as err:
-        raise DataError(f"{remote.who}: {remote.url} is not a zip archive ({err}) - check the address") from err
+        raise DataError(f"{remote.source}: {remote.url} is not a zip archive ({err}) - check the address") from err
     with archive:
-        members = wanted_members(archive, is_wanted, remote.who)
+        members = wanted_members(archive, is_wanted, remote.source)
         blocks = list(_blocks(archive, [info for info in members if not is_whole(into / info.filename, info)]))
         with _Progress(remote, sum(block.last + 1 - block.first for block in blocks)):
             for block in blocks:
                 hold = partial(window.hold, block)
                 hold()
                 for info in block.members:
-                    _write_whole(into / info.filename, _read_member(archive, info, remote.who, hold))
+                    _write_whole(into / info.filename, _read_member(archive, info, remote.source, hold))
     return members
 
 
@@ -93,7 +94,7 @@ def is_whole(file: Path, info: zipfile.ZipInfo) -> bool:
 
 
 def _read_member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, who: str, again: Callable[[], None] = lambda: None
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str, on_retry: Callable[[], None] = lambda: None
 ) -> bytes:
     for attempt in range(_TIMES_READ):
         try:
@@ -104,9 +105,10 @@ def _read_member(
         except _DAMAGED as err:
             trouble = str(err) or type(err).__name__
         if attempt + 1 < _TIMES_READ:
-            again()
+            on_retry()
     raise DataError(
-        f"{who}: '{info.filename}' is damaged in its archive ({trouble}) - try again; if it stays so, the archive is "
+        f"{source}: '{info.filename}' is damaged in its archive ({trouble}) - try again; if it stays "
+        f"so, the archive is "
         "not the published one"
     )
 
@@ -165,8 +167,6 @@ class _Progress:
     every_s = 5.0
 
     def __init__(self, remote: RemoteFile, total: int) -> None:
-        from tqdm import tqdm
-
         self._remote, self._total, self._come = remote, total, 0
         self._next = time.monotonic() + self.every_s
         self._bar = tqdm(total=total, unit="B", unit_scale=True, desc=remote.label, disable=None if total else True)

@@ -42,7 +42,7 @@ PATIENT = Patience()
 
 
 @dataclass
-class _Part:
+class _ByteRange:
     """Bytes ``first`` to ``last`` of the file and what of them is here; ``first`` below zero counts from the end."""
 
     first: int
@@ -62,14 +62,21 @@ class RemoteFile:
     Args:
         url: where it is.
         label: its name for people.
-        who: begins each message, like ``source 'lgm50t'``.
+        source: begins each message, like ``source 'lgm50t'``.
         advice: ends the message when the server cannot be read: what else to do.
         md5: published md5 of the whole; compared with the one that a server states (Zenodo does, in its ETag).
         patience: how long the server is borne with.
     """
 
-    def __init__(self, url: str, label: str, who: str, advice: str, md5: str = "", patience: Patience = PATIENT):
-        self.url, self.label, self.who, self.advice, self.md5, self.patience = url, label, who, advice, md5, patience
+    def __init__(self, url: str, label: str, source: str, advice: str, md5: str = "", patience: Patience = PATIENT):
+        self.url, self.label, self.source, self.advice, self.md5, self.patience = (
+            url,
+            label,
+            source,
+            advice,
+            md5,
+            patience,
+        )
         self.on_bytes: Callable[[int], None] = lambda _: None
         """Called with the number of bytes each time some arrive."""
         self._version: tuple[int, str] | None = None  # size and ETag
@@ -87,46 +94,50 @@ class RemoteFile:
         Raises:
             DataError: no network, a server that stays busy, one without range requests, or a file that changed.
         """
-        part, trouble, asked_wait_s = _Part(first, last), "", 0.0
+        byte_range, trouble, requested_wait_s = _ByteRange(first, last), "", 0.0
         for attempt in range(self.patience.tries):
             if attempt:
-                self.patience.sleep(max(asked_wait_s, self.patience.first_wait_s * 2.0 ** (attempt - 1)))
-            asked_wait_s = 0.0
+                self.patience.sleep(max(requested_wait_s, self.patience.first_wait_s * 2.0 ** (attempt - 1)))
+            requested_wait_s = 0.0
             try:
-                headers = {"Range": part.header()}
+                headers = {"Range": byte_range.header()}
                 answer = self._session.get(self.url, headers=headers, stream=True, timeout=self.patience.timeout_s)
                 with answer:
                     if answer.status_code in _BUSY:
-                        trouble, asked_wait_s = f"HTTP {answer.status_code} {answer.reason}", self._asked_wait_s(answer)
+                        trouble, requested_wait_s = (
+                            f"HTTP {answer.status_code} {answer.reason}",
+                            self._requested_wait_s(answer),
+                        )
                         continue
-                    trouble = self._check(answer, part) or self._receive(answer, part)
+                    trouble = self._check(answer, byte_range) or self._receive(answer, byte_range)
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as err:
                 trouble = type(err).__name__
-            if not part.missing():
-                return part.first, bytes(part.content)
+            if not byte_range.missing():
+                return byte_range.first, bytes(byte_range.content)
         raise DataError(
-            f"{self.who}: {self.url} cannot be read ({trouble}, {self.patience.tries} tries) - check the network and "
+            f"{self.source}: {self.url} cannot be read ({trouble}, {self.patience.tries} tries) - "
+            f"check the network and "
             f"try again (files that arrived whole are kept), or {self.advice}"
         )
 
-    def _receive(self, answer: requests.Response, part: _Part) -> str:
+    def _receive(self, answer: requests.Response, byte_range: _ByteRange) -> str:
         for chunk in answer.iter_content(_CHUNK):
-            part.content += chunk[: part.missing()]
+            byte_range.content += chunk[: byte_range.missing()]
             self.on_bytes(len(chunk))
         return "the connection ended early"
 
-    def _check(self, answer: requests.Response, part: _Part) -> str:
+    def _check(self, answer: requests.Response, byte_range: _ByteRange) -> str:
         """Whether an answer is the part asked for; a text where another try may bring it, raised where none can."""
         if answer.status_code == 200:
             size = int(answer.headers.get("Content-Length") or 0)
             whole = f"all {size / 1e9:.3g} GB of it" if size else "the whole file"
             raise DataError(
-                f"{self.who}: {self.url} does not answer range requests; it would send {whole} where some megabytes "
+                f"{self.source}: {self.url} does not answer range requests; it would send {whole} where some megabytes "
                 f"are needed, so nothing was downloaded - {self.advice}"
             )
         if answer.status_code != 206:
             said = f"HTTP {answer.status_code} {answer.reason}"
-            raise DataError(f"{self.who}: {self.url} answers {said} - check the address, or {self.advice}")
+            raise DataError(f"{self.source}: {self.url} answers {said} - check the address, or {self.advice}")
         match = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if match is None:
             return f"Content-Range '{answer.headers.get('Content-Range')}', expected 'bytes FIRST-LAST/SIZE'"
@@ -134,23 +145,24 @@ class RemoteFile:
         if int(answer.headers.get("Content-Length", last + 1 - first)) != last + 1 - first:
             return f"Content-Length {answer.headers['Content-Length']} for {last + 1 - first} bytes"
         self._check_version(size, answer.headers.get("ETag", "").strip('"'))
-        if part.last is None:
-            part.first, part.last = first, last
-        if first != part.first + len(part.content):
-            return f"bytes from {first}, expected from {part.first + len(part.content)}"
+        if byte_range.last is None:
+            byte_range.first, byte_range.last = first, last
+        if first != byte_range.first + len(byte_range.content):
+            return f"bytes from {first}, expected from {byte_range.first + len(byte_range.content)}"
         return ""
 
     def _check_version(self, size: int, etag: str) -> None:
         if (size, etag) != (self._version or (size, etag)):
-            raise DataError(f"{self.who}: {self.url} changed while it was read - try again")
+            raise DataError(f"{self.source}: {self.url} changed while it was read - try again")
         self._version = (size, etag)
         if self.md5 and etag.startswith("md5:") and etag != f"md5:{self.md5}":
             raise DataError(
-                f"{self.who}: {self.url} has {etag}, the published file md5:{self.md5} - it is another version; check "
+                f"{self.source}: {self.url} has {etag}, the published file md5:{self.md5} - it is "
+                f"another version; check "
                 "the address"
             )
 
-    def _asked_wait_s(self, answer: requests.Response) -> float:
+    def _requested_wait_s(self, answer: requests.Response) -> float:
         """Seconds a busy server asks to wait: Retry-After, a number or a date."""
         asked = answer.headers.get("Retry-After", "").strip()
         if asked.isdigit():
@@ -162,7 +174,8 @@ class RemoteFile:
                 return 0.0
         if wait_s > self.patience.longest_wait_s:
             raise DataError(
-                f"{self.who}: {self.url} is busy (HTTP {answer.status_code}) and asks to wait {wait_s:.0f} s, at most "
+                f"{self.source}: {self.url} is busy (HTTP {answer.status_code}) and asks to wait "
+                f"{wait_s:.0f} s, at most "
                 f"{self.patience.longest_wait_s:.0f} s are waited - try again later (files that arrived whole are kept)"
             )
         return wait_s

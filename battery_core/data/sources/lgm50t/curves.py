@@ -41,15 +41,15 @@ def read_curves(raw_dir: Path, cell: CellFiles, source: str) -> pd.DataFrame | N
     Raises:
         DataError: a file lacks a column, or holds something that is not a number.
     """
-    found = sorted((int(match["rpt"]), path) for path, match in named(cell.files, CURVE_FILE))
-    if not found:
+    file_headers = sorted((int(match["rpt"]), path) for path, match in named(cell.files, CURVE_FILE))
+    if not file_headers:
         return None
-    curves = [_read_curve(raw_dir / path, f"cell '{cell.cell_id}', source '{source}'") for _, path in found]
+    curves = [_read_curve(raw_dir / path, f"cell '{cell.cell_id}', source '{source}'") for _, path in file_headers]
     table = pd.DataFrame(
         {column: np.concatenate([curve[column] for curve in curves]) for column, _ in _COLUMNS.values()}
     )
     table["cell_id"] = cell.cell_id
-    indices = np.array([index for index, _ in found], dtype="int64")
+    indices = np.array([index for index, _ in file_headers], dtype="int64")
     table["checkup_index"] = np.repeat(indices, [len(curve["time_s"]) for curve in curves])
     table["half_cycle"] = "discharge"
     return table[list(CURVE_COLUMNS)]
@@ -110,9 +110,9 @@ def _read_table(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
 
 
 @cache
-def _headers(found: tuple[str, ...]) -> tuple[list[tuple[str, str, str, str]], str | None]:
+def _headers(file_headers: tuple[str, ...]) -> tuple[list[tuple[str, str, str, str]], str | None]:
     """For each wanted column its header, canonical name, stated and wanted unit; or the first header not found."""
-    stated = {split_header(header)[0].lower(): (header, split_header(header)[1]) for header in found}
+    stated = {split_header(header)[0].lower(): (header, split_header(header)[1]) for header in file_headers}
     for name, (_, unit) in _COLUMNS.items():
         if name.lower() not in stated:
             return [], f"{name} ({unit})"

@@ -20,7 +20,7 @@ from battery_core.errors import DataError
 if TYPE_CHECKING:
     from battery_core.data.settings import DataSettings
 
-WHO = "source 'lgm50t'"
+SOURCE = "source 'lgm50t'"
 ARCHIVES: Mapping[str, str] = {
     "Expt 1 - Si-based Degradation.zip": "1a7ee753749a910375c883b7827c73b9",
     "Expt 2,2 - C-based Degradation 2.zip": "9f1bdd6e5b11b9e80a5f1f0a6438d1a7",
@@ -39,7 +39,7 @@ def local_key(root: Path) -> str:
     lines = [f"{path.name} {file_sha256(path)}" for path in loose]
     for path in packed:
         with _open(path) as archive:
-            members = wanted_members(archive, is_needed, WHO)
+            members = wanted_members(archive, is_needed, SOURCE)
             lines += [f"{info.filename} {info.file_size} {info.CRC:08x}" for info in members]
     digest.update("\n".join(sorted(lines)).encode())
     return digest.hexdigest()
@@ -59,8 +59,8 @@ def copy_local(root: Path, raw_dir: Path) -> None:
     unpacked = {path.name.lower() for path in loose}
     for path in packed:
         with _open(path) as archive:
-            members = wanted_members(archive, lambda name: is_needed(name) and name.lower() not in unpacked, WHO)
-            copy_members(archive, members, raw_dir, f"{WHO}, archive '{path.name}'")
+            members = wanted_members(archive, lambda name: is_needed(name) and name.lower() not in unpacked, SOURCE)
+            copy_members(archive, members, raw_dir, f"{SOURCE}, archive '{path.name}'")
 
 
 def fetch_remote(raw_dir: Path, settings: DataSettings, patience: Patience) -> None:
@@ -73,9 +73,11 @@ def fetch_remote(raw_dir: Path, settings: DataSettings, patience: Patience) -> N
     for name, md5 in ARCHIVES.items():
         url = f"{settings.zenodo_url.rstrip('/')}/{quote(name)}/content"
         kept = cache / Path(name).stem
-        members = fetch_members(RemoteFile(url, name, WHO, _ADVICE, md5, patience), is_needed, kept)
+        members = fetch_members(RemoteFile(url, name, SOURCE, _ADVICE, md5, patience), is_needed, kept)
         if not any(SUMMARY_FILE.fullmatch(Path(info.filename).name) for info in members):
-            raise DataError(f"{WHO}: no performance summary in {url} - it is not the published archive, or {_ADVICE}")
+            raise DataError(
+                f"{SOURCE}: no performance summary in {url} - it is not the published archive, or {_ADVICE}"
+            )
         for info in members:
             target = raw_dir / info.filename
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,8 @@ def _find(root: Path) -> tuple[list[Path], list[Path]]:
     packed = [path for path in sorted(place.glob("*")) if path.match("[Ee]xpt*.[Zz][Ii][Pp]")]
     if not loose and not packed:
         raise DataError(
-            f"{WHO}: neither an archive 'Expt N - ....zip' nor an unpacked file 'Expt N - cell X (TTdegC) - Processed "
+            f"{SOURCE}: neither an archive 'Expt N - ....zip' nor an unpacked file 'Expt N - cell X "
+            f"(TTdegC) - Processed "
             f"Data.csv' in '{place}' - point data.reference_root (now {root}) at the folder that holds them, or leave "
             "data.reference_root out to download the files"
         )
@@ -108,7 +111,7 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     except zipfile.BadZipFile as err:
         md5 = ARCHIVES.get(path.name, "unknown")
         raise DataError(
-            f"{WHO}: '{path}' is not a whole zip archive ({err}) - download it again (published md5: {md5})"
+            f"{SOURCE}: '{path}' is not a whole zip archive ({err}) - download it again (published md5: {md5})"
         ) from err
     with archive:
         yield archive

@@ -25,7 +25,7 @@ from battery_core.data.sources.lgm50t.file_names import (
     named,
     named_files,
 )
-from battery_core.data.sources.lgm50t.usage import second_witness
+from battery_core.data.sources.lgm50t.usage import cross_check_usage
 from battery_core.data.tables.issues import Issue
 from battery_core.data.tables.roles import Role
 from battery_core.data.tables.schema import CELL_COLUMNS, CHECKUP_COLUMNS
@@ -47,7 +47,7 @@ _REQUIRED: Mapping[str, tuple[str, str]] = {
     "0.1s Resistance": ("resistance_ohm", "ohm"),
 }
 # results of the published fit of the same check-up's C/10 curve; a column that is not there is missing values
-_FITTED: Mapping[str, tuple[str, str]] = {
+_FIT_COLUMNS: Mapping[str, tuple[str, str]] = {
     "Cell Capacity": ("cell_capacity_Ah", "Ah"),
     "PE Capacity": ("pe_capacity_Ah", "Ah"),
     "NE Capacity": ("ne_capacity_Ah", "Ah"),
@@ -67,7 +67,7 @@ _USAGE = ("temperature_degC", "energy_throughput_Wh")
 COLUMNS: Mapping[str, Role] = {
     **dict.fromkeys(_USAGE, Role.USAGE),
     "capacity_c2_Ah": Role.LABEL_EQUIVALENT,
-    **{column: Role.LABEL_EQUIVALENT for column, _ in _FITTED.values()},
+    **{column: Role.LABEL_EQUIVALENT for column, _ in _FIT_COLUMNS.values()},
 }
 
 
@@ -111,7 +111,7 @@ def read_lgm50t_cell(
     ((path, match),) = named(cell.files, SUMMARY_FILE)
     about = _cell(cell.cell_id, match["expt"], match["ambient"], source, chemistry)
     checkups, issues = _blank_bad_resistance(_table(cell.cell_id, _read_summary(raw_dir / path, where)))
-    checkups, about_usage = second_witness(raw_dir, cell, checkups, where)
+    checkups, about_usage = cross_check_usage(raw_dir, cell, checkups, where)
     curves = read_curves(raw_dir, cell, source)
     issues += about_usage + check_curves(checkups, curves)
     return SourceTables(pd.DataFrame([about]), checkups, curves, issues, len(checkups))
@@ -141,7 +141,7 @@ def _read_summary(path: Path, where: str) -> dict[str, Array]:
     raw = read_table(path, where)
     headers = headers_by_name(raw)
     table = {}
-    for name, (column, unit) in {**_REQUIRED, **_FITTED}.items():
+    for name, (column, unit) in {**_REQUIRED, **_FIT_COLUMNS}.items():
         header = headers.get(name_key(name))
         if header is not None:
             table[column] = numbers(raw[header], header, unit, where)

@@ -29,7 +29,7 @@ _MOST = 0.75  # share of the check-ups known to both that must agree
 _MOST_BLANK = 0.1  # share of cycles without a reading that are bridged
 
 
-def second_witness(
+def cross_check_usage(
     raw_dir: Path, cell: CellFiles, checkups: pd.DataFrame, where: str
 ) -> tuple[pd.DataFrame, list[Issue]]:
     """Usage of one cell, blanks filled from its set and cycle summaries, and what these say otherwise.

@@ -38,40 +38,43 @@ def reintegrated_capacity(record: MatRecord) -> float:
 def about_discharge(cell_id: str, index: int, record: MatRecord, charges_before: int, own_cutoff: float) -> list[Issue]:
     """Why a discharge is no label, or what is odd about one that is."""
     recorded = record.values.get("capacity_Ah", np.nan)
-    again, lowest = reintegrated_capacity(record), _lowest(record)
-    found: list[Issue] = []
+    reintegrated, lowest = reintegrated_capacity(record), _lowest(record)
+    issues: list[Issue] = []
 
-    def say(rule: str, column: str, value: float, action: Action, reason: str) -> None:
-        found.append(Issue(cell_id, index, rule, column, f"{value:.6g}", action, reason))
+    def add_issue(rule: str, column: str, value: float, action: Action, reason: str) -> None:
+        issues.append(Issue(cell_id, index, rule, column, f"{value:.6g}", action, reason))
 
-    if np.isnan(again):
+    if np.isnan(reintegrated):
         reason = (
             f"the discharge ends at {lowest:.2f} V, above {LABEL_CUTOFF_V:g} V: cut short, its capacity is not known"
         )
-        say("cut_short", "capacity_Ah", recorded, "quarantined", reason)
+        add_issue("cut_short", "capacity_Ah", recorded, "quarantined", reason)
     elif charges_before == 0:
         reason = "no charge is recorded before it: how full the cell was is not known, so its capacity is not either"
-        say("no_charge_before", "capacity_Ah", recorded, "quarantined", reason)
+        add_issue("no_charge_before", "capacity_Ah", recorded, "quarantined", reason)
     elif (start := float(record.series["voltage_V"][0])) < FULL_V:
         reason = (
             f"begins at {start:.2f} V at rest, below {FULL_V:g} V: the cell was not full, so this is not its capacity"
         )
-        say("not_full", "capacity_Ah", recorded, "quarantined", reason)
+        add_issue("not_full", "capacity_Ah", recorded, "quarantined", reason)
     elif not recorded > 0:
-        say("no_label", "capacity_Ah", recorded, "quarantined", "no capacity was recorded (missing, empty or 0)")
+        add_issue("no_label", "capacity_Ah", recorded, "quarantined", "no capacity was recorded (missing, empty or 0)")
     else:
-        if abs(again - recorded) > TOLERANCE * recorded:
-            reason = f"integrating the current gives {again:.4f} Ah, {again / recorded - 1:+.1%}: kept, to look at"
-            say("capacity_disagrees", "capacity_Ah", recorded, "flagged", reason)
+        if abs(reintegrated - recorded) > TOLERANCE * recorded:
+            reason = (
+                f"integrating the current gives {reintegrated:.4f} Ah, "
+                f"{reintegrated / recorded - 1:+.1%}: kept, to look at"
+            )
+            add_issue("capacity_disagrees", "capacity_Ah", recorded, "flagged", reason)
         if lowest > own_cutoff:
             reason = (
                 f"ends above the cell's own cut-off of {own_cutoff:g} V, after the label's {LABEL_CUTOFF_V:g} V: kept"
             )
-            say("cut_short", "voltage_V", lowest, "flagged", reason)
+            add_issue("cut_short", "voltage_V", lowest, "flagged", reason)
     if charges_before > 1:
         reason = "two charges follow each other: the later one counts; what the cell gave between them is not recorded"
-        say("unrecorded_discharge", "throughput_Ah", charges_before, "flagged", reason)
-    return found
+        add_issue("unrecorded_discharge", "throughput_Ah", charges_before, "flagged", reason)
+    return issues
 
 
 def about_cell(cell_id: str, records: Sequence[MatRecord]) -> list[Issue]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.io
 
 from battery_core.errors import DataError
 
@@ -67,8 +68,6 @@ def read_records(path: Path, cell_id: str) -> list[MatRecord]:
 
 
 def _load(path: Path, where: str) -> dict[str, Any]:
-    import scipy.io
-
     try:
         content: dict[str, Any] = scipy.io.loadmat(str(path), squeeze_me=True, struct_as_record=False)
     except (ValueError, TypeError, KeyError, IndexError, EOFError, NotImplementedError, OSError) as err:

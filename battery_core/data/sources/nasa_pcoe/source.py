@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from battery_core.data.extraction.measuring import ROLES
 from battery_core.data.sources.base import CellFiles, Source, SourceTables
+from battery_core.data.sources.nasa_pcoe.mat_file import read_records
+from battery_core.data.sources.nasa_pcoe.tables import cell_tables
 from battery_core.data.tables.roles import Role
 from battery_core.data.versioning.content import file_sha256
 from battery_core.errors import DataError
@@ -62,9 +64,6 @@ class NasaPcoe(Source):
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
         """One check-up a discharge; its index is the number of discharges before it."""
-        from battery_core.data.sources.nasa_pcoe.mat_file import read_records
-        from battery_core.data.sources.nasa_pcoe.tables import cell_tables
-
         (file,) = cell.files
         return cell_tables(cell.cell_id, read_records(raw_dir / file, cell.cell_id), settings.extraction)
 

@@ -29,7 +29,7 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass
-class _Past:
+class _HistoryState:
     """What is known of a cell when a discharge begins; nothing of that discharge, nor of the charge that fills it."""
 
     throughput_Ah: float = 0.0
@@ -38,7 +38,7 @@ class _Past:
     since_discharge: list[MatRecord] = field(default_factory=list)
     impedance: MatRecord | None = None
 
-    def see(self, record: MatRecord) -> None:
+    def add(self, record: MatRecord) -> None:
         """Remember a record that is over."""
         if record.kind == "impedance":
             self.impedance = record
@@ -61,14 +61,14 @@ def cell_tables(cell_id: str, records: Sequence[MatRecord], settings: Extraction
     discharges = [record for record in records if record.kind == "discharge"]
     cutoff = own_cutoff(discharges)
     rows, curves, issues = [], [], about_cell(cell_id, records)
-    past, index = _Past(), 0
+    history, index = _HistoryState(), 0
     for record in records:
         if record.kind == "discharge":
-            rows.append(_row(cell_id, index, record, past, records[0]))
-            issues += about_discharge(cell_id, index, record, past.charges, cutoff)
-            curves += _curves(cell_id, index, record, past.charge)
+            rows.append(_row(cell_id, index, record, history, records[0]))
+            issues += about_discharge(cell_id, index, record, history.charges, cutoff)
+            curves += _curves(cell_id, index, record, history.charge)
             index += 1
-        past.see(record)
+        history.add(record)
     checkups, quarantined, all_curves = _finish(rows, curves, issues, settings)
     cells = pd.DataFrame([_cell(cell_id, discharges, cutoff)] if len(checkups) else [], columns=list(CELL_COLUMNS))
     if not len(checkups):
@@ -90,21 +90,23 @@ def _finish(
     measured = measure(all_curves, settings, NOMINAL_Ah)
     table = table.merge(measured, on=["cell_id", "checkup_index"], how="left", validate="one_to_one")
     table["resistance_ohm"] = table["step_resistance_discharge_ohm"]
-    taken = table["checkup_index"].isin({f.row for f in issues if f.action == "quarantined"})
-    kept, out = table[~taken].reset_index(drop=True), table[taken].reset_index(drop=True)
-    return kept, out if len(out) else None, all_curves
+    is_quarantined = table["checkup_index"].isin({f.row for f in issues if f.action == "quarantined"})
+    usable, out = table[~is_quarantined].reset_index(drop=True), table[is_quarantined].reset_index(drop=True)
+    return usable, out if len(out) else None, all_curves
 
 
-def _row(cell_id: str, index: int, record: MatRecord, past: _Past, first: MatRecord) -> dict[str, float | str]:
-    impedance = past.impedance
+def _row(
+    cell_id: str, index: int, record: MatRecord, history: _HistoryState, first: MatRecord
+) -> dict[str, float | str]:
+    impedance = history.impedance
     values = impedance.values if impedance else {}
-    mean, highest = _temperatures(past.since_discharge)
+    mean, highest = _temperatures(history.since_discharge)
     return {
         "cell_id": cell_id,
         "checkup_index": index,
         "cycle_count": float(index),
         "time_days": (record.begins - first.begins).total_seconds() / _SECONDS_PER_DAY,
-        "throughput_Ah": past.throughput_Ah,
+        "throughput_Ah": history.throughput_Ah,
         "capacity_Ah": record.values.get("capacity_Ah", np.nan),
         "resistance_ohm": np.nan,
         "temperature_mean_degC": mean,

@@ -116,8 +116,8 @@ def test_a_pattern_a_cell_and_a_table_in_yaml(lab, cell, tmp_path):
     (folder / "cells.csv").unlink()
     for name in ("A1", "B 2"):
         (folder / name / "run 1.csv").rename(folder / f"{name}_1.csv")
-    facts = "nominal capacity [Ah]: 2\n    lower cutoff [V]: 2.8\n    upper cutoff [V]: 4.2\n    files: '{}_*.csv'\n"
-    text = "".join(f"- id: {name}\n    {facts.format(name)}" for name in ("A1", "B 2")).replace("\n    ", "\n  ")
+    metadata = "nominal capacity [Ah]: 2\n    lower cutoff [V]: 2.8\n    upper cutoff [V]: 4.2\n    files: '{}_*.csv'\n"
+    text = "".join(f"- id: {name}\n    {metadata.format(name)}" for name in ("A1", "B 2")).replace("\n    ", "\n  ")
     (folder / "cells.yaml").write_text(text)
     assert len(CyclerFolder().read(fetched(how, tmp_path / "raw"), how).checkups) == 10
 

@@ -84,8 +84,8 @@ def test_units_come_from_the_header_the_row_below_it_or_the_settings(tmp_path):
     ):
         read_export(put(tmp_path, without), CyclerSettings(columns=bare), WHERE)
     units = {"time_s": "min", "voltage_V": "mV", "current_A": "mA"}
-    said = read_export(put(tmp_path, without), CyclerSettings(columns=bare, units=units), WHERE).record
-    assert (said.time_s.tolist(), said.voltage_V.tolist()) == ([0.0, 60.0], [3.5, 3.51])
+    messages = read_export(put(tmp_path, without), CyclerSettings(columns=bare, units=units), WHERE).record
+    assert (messages.time_s.tolist(), messages.voltage_V.tolist()) == ([0.0, 60.0], [3.5, 3.51])
     with pytest.raises(DataError, match=r"column 'I': unknown unit 'amps'.*or set data\.cycler\.units\.current_A"):
         read_export(put(tmp_path, without), CyclerSettings(columns=bare, units=units | {"current_A": "amps"}), WHERE)
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from battery_core.data.settings import DataSettings
-from battery_core.data.sources.cycler_folder.cells import CellFacts
+from battery_core.data.sources.cycler_folder.cells import CellMetadata
 from battery_core.data.sources.cycler_folder.source import CyclerFolder
 from battery_core.data.sources.cycler_folder.tables import read_tables
 from battery_core.data.tables.roles import Role
@@ -20,7 +20,7 @@ from battery_core.errors import DataError
 
 HEADERS = {"time_s": "t [{}]", "voltage_V": "U [{}]", "current_A": "I [{}]", "temperature_degC": "T [degC]"}
 PER = {"s": 1.0, "min": 1 / 60, "h": 1 / 3600, "V": 1.0, "mV": 1e3, "A": 1.0, "mA": 1e3, "degC": 1.0}
-FACTS = CellFacts("A1", 2.0, ambient_temperature_degC=25.0, lower_cutoff_V=2.8, upper_cutoff_V=4.2)
+METADATA = CellMetadata("A1", 2.0, ambient_temperature_degC=25.0, lower_cutoff_V=2.8, upper_cutoff_V=4.2)
 
 
 def write(file: Path, record: pd.DataFrame, time="s", voltage="V", current="A", sign=1.0, shift=0.0) -> Path:
@@ -51,7 +51,7 @@ def cell(synthetic_cell):
 @pytest.fixture(scope="module")
 def tables(cell, tmp_path_factory):
     file = write(tmp_path_factory.mktemp("plain") / "a.csv", cell.record)
-    return read_tables(FACTS, [file], of())
+    return read_tables(METADATA, [file], of())
 
 
 def same(tables, expected, rtol=1e-4):
@@ -103,8 +103,8 @@ UNITS = st.tuples(st.sampled_from(["s", "min", "h"]), st.sampled_from(["V", "mV"
 def test_units_sign_and_origin_of_time_change_nothing(units, turned, shift, tables, cell, tmp_path):
     time, voltage, current = units
     file = write(tmp_path / "a.csv", cell.record, time, voltage, current, -1.0 if turned else 1.0, shift)
-    said = {"current_sign": "charge_negative" if turned else "charge_positive"}
-    same(read_tables(FACTS, [file], of(time, voltage, current, **said)), tables)
+    messages = {"current_sign": "charge_negative" if turned else "charge_positive"}
+    same(read_tables(METADATA, [file], of(time, voltage, current, **messages)), tables)
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,7 +113,7 @@ def test_resampling_changes_capacities_by_less_than_a_sample(step, tables, cell,
     time = np.arange(0.0, cell.record["time_s"].iloc[-1], step)
     names = ("voltage_V", "current_A", "temperature_degC")
     again = pd.DataFrame({"time_s": time} | {n: np.interp(time, cell.record["time_s"], cell.record[n]) for n in names})
-    rows = read_tables(FACTS, [write(tmp_path / "a.csv", again)], of(cutoff_tolerance_V=0.3)).checkups
+    rows = read_tables(METADATA, [write(tmp_path / "a.csv", again)], of(cutoff_tolerance_V=0.3)).checkups
     expected = tables.checkups
     np.testing.assert_allclose(rows["capacity_Ah"], expected["capacity_Ah"], atol=2.0 * step / 3600)
     np.testing.assert_allclose(rows["throughput_Ah"], expected["throughput_Ah"], rtol=2e-3, atol=0.01)
@@ -121,16 +121,16 @@ def test_resampling_changes_capacities_by_less_than_a_sample(step, tables, cell,
 
 
 def test_an_undeclared_sign_is_turned_where_the_voltage_leaves_no_doubt_and_said(tables, cell, tmp_path):
-    found = read_tables(FACTS, [write(tmp_path / "a.csv", cell.record, sign=-1.0)], of())
+    found = read_tables(METADATA, [write(tmp_path / "a.csv", cell.record, sign=-1.0)], of())
     same(found, tables)
     assert [f.rule for f in found.issues] == ["sign_turned"]
     with pytest.raises(
         DataError, match=r"current_sign says charge_positive, but the voltage falls .* set it to charge_neg"
     ):
-        read_tables(FACTS, [tmp_path / "a.csv"], of(current_sign="charge_positive"))
+        read_tables(METADATA, [tmp_path / "a.csv"], of(current_sign="charge_positive"))
     write(tmp_path / "a.csv", cell.record.assign(current_A=cell.record["current_A"].abs()))
     with pytest.raises(DataError, match="expected charge and discharge to differ in sign, got one sign while"):
-        read_tables(FACTS, [tmp_path / "a.csv"], of())
+        read_tables(METADATA, [tmp_path / "a.csv"], of())
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ def test_a_header_that_lies_about_its_unit_is_found_out_and_mended_by_the_settin
     lying = file.read_text().replace("[min]", "[s]").replace("[h]", "[s]").replace("[mA]", "[A]").replace("[mV]", "[V]")
     file.write_text(lying)
     with pytest.raises(DataError, match=message):
-        read_tables(FACTS, [file], of())
+        read_tables(METADATA, [file], of())
     (quantity, unit), *_ = wrong.items()
     column = {"time": "time_s", "current": "current_A", "voltage": "voltage_V"}[quantity]
-    same(read_tables(FACTS, [file], of(units={column: unit})), tables)
+    same(read_tables(METADATA, [file], of(units={column: unit})), tables)
 
 
 def in_parts(folder: Path, record: pd.DataFrame, cut: int, gap=0.0, restart=True) -> list[Path]:
@@ -164,13 +164,13 @@ def in_parts(folder: Path, record: pd.DataFrame, cut: int, gap=0.0, restart=True
 def test_files_that_go_on_in_time_are_one_record(tables, cell, tmp_path):
     for cut in (300, 777):  # also in the middle of a half cycle
         files = in_parts(tmp_path, cell.record, cut, restart=False)
-        found = read_tables(FACTS, files, of())
+        found = read_tables(METADATA, files, of())
         same(found, tables)
         assert found.issues == []
 
 
 def test_time_that_starts_anew_is_joined_and_said(tables, cell, tmp_path):
-    found = read_tables(FACTS, in_parts(tmp_path, cell.record, 777), of())
+    found = read_tables(METADATA, in_parts(tmp_path, cell.record, 777), of())
     assert [f.rule for f in found.issues] == ["time_restarts"]
     np.testing.assert_allclose(found.checkups["capacity_Ah"], tables.checkups["capacity_Ah"], rtol=0.02)
 
@@ -181,7 +181,7 @@ def test_the_same_file_twice_and_a_wrong_order_are_refused(cell, tmp_path):
     with pytest.raises(
         DataError, match=r"file 'run_2.csv': it begins with the same rows as 'run_1.csv' - keep the longer"
     ):
-        read_tables(FACTS, [first, longer], of())
+        read_tables(METADATA, [first, longer], of())
 
 
 def dated(file: Path, record: pd.DataFrame, start: str) -> Path:
@@ -200,14 +200,14 @@ def test_dates_count_the_days_between_files_and_show_a_wrong_order(cell, tmp_pat
         dated(tmp_path / "b.csv", part * [1, 1, 1, 1, 1.0], "2026-02-01"),
     ]
     with pytest.raises(DataError, match="begins with the same rows"):
-        read_tables(FACTS, files, of())
+        read_tables(METADATA, files, of())
     later = cell.record[cell.record["cycle"] > 2]
-    found = read_tables(FACTS, [files[0], dated(tmp_path / "b.csv", later, "2026-02-01")], of())
+    found = read_tables(METADATA, [files[0], dated(tmp_path / "b.csv", later, "2026-02-01")], of())
     assert found.checkups["time_days"].iloc[2] == pytest.approx(31.0, abs=0.01)
     with pytest.raises(
         DataError, match=r"file 'b.csv': it begins .* h before 'a.csv' ends - files are taken in order of"
     ):
-        read_tables(FACTS, [files[0], dated(tmp_path / "b.csv", later, "2025-12-01")], of())
+        read_tables(METADATA, [files[0], dated(tmp_path / "b.csv", later, "2025-12-01")], of())
 
 
 def test_the_cyclers_own_cycle_numbers_count_from_zero_over_files_that_start_anew(cell, tmp_path):
@@ -223,7 +223,7 @@ def test_the_cyclers_own_cycle_numbers_count_from_zero_over_files_that_start_ane
     rest = table.iloc[777:].copy()
     rest["Cycle Count / 1"] -= rest["Cycle Count / 1"].iloc[0] - 1
     rest.to_csv(tmp_path / "b.csv", index=False)
-    rows = read_tables(FACTS, [tmp_path / "a.csv", tmp_path / "b.csv"], of()).checkups
+    rows = read_tables(METADATA, [tmp_path / "a.csv", tmp_path / "b.csv"], of()).checkups
     counts = rows["cycle_count"].tolist()
     assert counts[:3] == [0.0, 3.0, 6.0]
     assert np.all(np.diff(counts) > 0)
@@ -232,7 +232,7 @@ def test_the_cyclers_own_cycle_numbers_count_from_zero_over_files_that_start_ane
 def test_a_discharge_with_a_hole_is_quarantined_and_counted(cell, tmp_path):
     fast = np.flatnonzero(cell.record["current_A"] < -1.9)
     holed = cell.record.drop(index=fast[70:90])
-    found = read_tables(FACTS, [write(tmp_path / "a.csv", holed)], of())
+    found = read_tables(METADATA, [write(tmp_path / "a.csv", holed)], of())
     assert (found.rows_read, len(found.checkups), len(found.quarantined)) == (5, 4, 1)
     assert found.checkups["checkup_index"].tolist() == [0, 2, 3, 4]
     out = [f for f in found.issues if f.action == "quarantined"]
@@ -243,10 +243,10 @@ def test_a_discharge_with_a_hole_is_quarantined_and_counted(cell, tmp_path):
 def test_rates_that_differ_are_said_and_the_slow_rule_takes_the_slow_ones(synthetic_cell, tmp_path):
     mixed = synthetic_cell.cycled(5, slow_every=3)
     file = write(tmp_path / "a.csv", mixed.record)
-    (finding,) = read_tables(FACTS, [file], of()).issues
+    (finding,) = read_tables(METADATA, [file], of()).issues
     assert finding.rule == "rates_differ"
     assert "from 0.1 C to 1 C" in finding.reason
-    slow = read_tables(FACTS, [file], of(checkup_rule="low_rate"))
+    slow = read_tables(METADATA, [file], of(checkup_rule="low_rate"))
     np.testing.assert_allclose(slow.checkups["capacity_Ah"], np.array(mixed.capacities_Ah)[[0, 3]], rtol=1e-3)
     assert slow.checkups["cycle_count"].tolist() == [0, 3]
     assert slow.issues == []
@@ -254,16 +254,16 @@ def test_rates_that_differ_are_said_and_the_slow_rule_takes_the_slow_ones(synthe
 
 def test_a_cell_without_a_check_up_says_why(cell, tmp_path):
     file = write(tmp_path / "a.csv", cell.record)
-    missed = CellFacts("A1", 2.0, lower_cutoff_V=2.5, upper_cutoff_V=4.2)
-    for facts, how, why in (
+    missed = CellMetadata("A1", 2.0, lower_cutoff_V=2.5, upper_cutoff_V=4.2)
+    for metadata, how, why in (
         (missed, {}, r"5 discharge\(s\), none from 4.200 to 2.500 V \(seen: 4.20\d to 2.80\d V\)"),
         (
-            FACTS,
+            METADATA,
             {"checkup_rule": "low_rate"},
             "the slowest of 5 full discharges runs at 1 C: raise data.cycler.low_rate",
         ),
     ):
-        found = read_tables(facts, [file], of(**how))
+        found = read_tables(metadata, [file], of(**how))
         assert (len(found.cells), len(found.checkups), found.rows_read) == (0, 0, 0)
         with pytest.raises(DataError, match=why):
             raise DataError(found.issues[-1].reason)
@@ -271,7 +271,7 @@ def test_a_cell_without_a_check_up_says_why(cell, tmp_path):
 
 def test_cut_offs_that_are_not_stated_are_those_of_the_first_file(tables, cell, tmp_path):
     found = read_tables(
-        CellFacts("A1", 2.0, ambient_temperature_degC=25.0), [write(tmp_path / "a.csv", cell.record)], of()
+        CellMetadata("A1", 2.0, ambient_temperature_degC=25.0), [write(tmp_path / "a.csv", cell.record)], of()
     )
     assert [f.rule for f in found.issues] == ["window_from_data"]
     np.testing.assert_allclose(found.checkups["capacity_Ah"], tables.checkups["capacity_Ah"], rtol=5e-4)
@@ -291,8 +291,8 @@ def test_capacities_of_a_measured_cell_are_those_its_publisher_recorded(referenc
         if cycle["type"] == "discharge":
             recorded.append(float(cycle["data"]["Capacity"]))
     pd.concat(parts).to_csv(tmp_path / "B0047.csv", index=False)
-    facts = CellFacts("B0047", 2.0, lower_cutoff_V=2.7, upper_cutoff_V=4.2)
-    found = read_tables(facts, [tmp_path / "B0047.csv"], of())
+    metadata = CellMetadata("B0047", 2.0, lower_cutoff_V=2.7, upper_cutoff_V=4.2)
+    found = read_tables(metadata, [tmp_path / "B0047.csv"], of())
     ours = found.checkups.set_index("cycle_count")["capacity_Ah"]
     assert len(recorded) == 72
     assert len(ours) == 69  # three begin before the cell was full, or stop above 2.7 V
@@ -306,4 +306,4 @@ def test_charge_and_discharge_that_cannot_belong_together_are_refused(cell, tmp_
     with pytest.raises(
         DataError, match=r"column 'I \[A\]': expected as much charge in as out .* got 0.49 in for 1 out"
     ):
-        read_tables(FACTS, [write(tmp_path / "a.csv", lame)], of())
+        read_tables(METADATA, [write(tmp_path / "a.csv", lame)], of())
