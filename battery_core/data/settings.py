@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,9 +10,8 @@ from battery_core.base_settings import SectionSettings, setting
 from battery_core.data.cycler_settings import CyclerSettings
 from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.registries import SOURCES, SPLITS
+from battery_core.data.tables.roles import SohReference
 from battery_core.errors import unknown_name
-
-SohReference = Literal["nominal", "first_checkup"]
 
 
 class DataSettings(SectionSettings):

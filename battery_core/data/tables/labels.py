@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from battery_core.data.tables.roles import SohReference
 from battery_core.errors import DataError
-
-if TYPE_CHECKING:
-    from battery_core.data.settings import SohReference
 
 
 def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "nominal") -> pd.Series[float]:

@@ -1,12 +1,16 @@
-"""What a column of the check-up table tells about a cell, and so whether a model may see it."""
+"""The role of each column of the check-up table: whether a model may use it; and the reference of the label."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+SohReference = Literal["nominal", "first_checkup"]
+"""The capacity that counts as SOH 1.0."""
 
 
 class Role(StrEnum):
-    """What a column tells about a cell, and so whether a model may see it."""
+    """The role of a column: whether a model may use it."""
 
     USAGE = "usage"
     """How the cell was used: throughput, time, temperature, cycle number."""
