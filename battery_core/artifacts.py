@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -62,9 +63,9 @@ CellNumbers = dict[str, Number]
 
 
 class Value(BaseModel):
-    """A part of an artefact."""
+    """A part of an artefact. Keys that readers of the files rely on are aliases of fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Artifact(Value):
@@ -118,7 +119,7 @@ class Artifact(Value):
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the file."""
-        return {"schema_version": self.SCHEMA, **self.model_dump(mode="json")}
+        return {"schema_version": self.SCHEMA, **self.model_dump(mode="json", by_alias=True)}
 
     def write(self, path: Path) -> None:
         """Write the file in one step."""
@@ -189,7 +190,7 @@ class TrainingResult(Artifact):
     batch_size: int | None = None
     length_scale: Number = None
     noise: Number = None
-    ensemble_weights: dict[str, float] = {}
+    ensemble_weights: dict[str, float] = Field(default={}, validation_alias="parts", serialization_alias="parts")
     reused: bool = False
 
 
@@ -414,7 +415,7 @@ class FeatureDrift(Value):
 
     feature: str
     ks: Number
-    beyond_training: Number
+    beyond_training: Number = Field(validation_alias="outside", serialization_alias="outside")
 
 
 class CellChanges(Value):
@@ -475,8 +476,8 @@ class Evaluation(Artifact):
     models: tuple[EvaluatedModel, ...]
     baselines: dict[str, ModelScores]
     leak_probe: ModelScores
-    data_changes: DataChanges | None
-    data_drift: tuple[FeatureDrift, ...]
+    data_changes: DataChanges | None = Field(validation_alias="news", serialization_alias="news")
+    data_drift: tuple[FeatureDrift, ...] = Field(validation_alias="drift", serialization_alias="drift")
 
 
 class EvaluationReport(Evaluation):

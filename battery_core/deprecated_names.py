@@ -44,7 +44,7 @@ VALUES: Mapping[str, Mapping[str, str]] = {
 }
 """New name of a setting that is a list of names: its old values and their new names."""
 
-COMMANDS: Mapping[str, str] = {"keep": "snapshot", "checkout": "restore"}
+COMMANDS: Mapping[str, str] = {"keep": "snapshot", "checkout": "restore", "release": "promote"}
 """Old name of a command: new name."""
 
 

@@ -18,27 +18,28 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from battery_core import jobs
+from battery_core.artifacts import ReleaseResult
 from battery_core.errors import TrainingError
 from battery_core.release.locking import one_at_a_time
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
 from battery_core.stages.data.data_changes import DataChanges
 from battery_core.stages.registry import lock_file
-from battery_core.stages.release.promote import Outcome
 from battery_core.stages.training.job_specs import job_specs
 from flows.common import begin, ended, gather, run_name, start
 from tasks.common import tag_run
 from tasks.data import fetch, normalize, split
-from tasks.evaluation import evaluate
-from tasks.release import open_registry, release
+from tasks.evaluation import evaluate, report, select_challenger
+from tasks.release import compare, open_registry, promote
+from tasks.training import build_ensemble
 from tasks.versions import keep, news
 
 
 @flow(name="train", flow_run_name=run_name)
 def train(
     source: str | None = None, models: list[str] | None = None, settings: dict[str, Any] | None = None
-) -> Outcome | State[DataChanges]:
-    """Retrain every model on the newest data, judge them on the same test cells, and promote the better one.
+) -> ReleaseResult | State[DataChanges]:
+    """Retrain every model on the newest data, compare them on the same test cells, and promote the better one.
 
     Args:
         source: where the cells come from; empty: as in params.yaml.
@@ -66,12 +67,16 @@ def train(
         training = start(chosen, specs)
         results, failures = gather(training)
         known = ended(new).result(raise_on_failure=False)  # without MLflow nothing is known, and nothing is lost
-        report = evaluate(
-            chosen, tables, cells, results, report_folder(chosen, f"{name}-{runtime.flow_run.id[:4]}"), _if_any(known)
-        )
+        folder = report_folder(chosen, f"{name}-{runtime.flow_run.id[:4]}")
+        candidates = build_ensemble(chosen, tables, cells, results, folder)
+        evaluation = evaluate(chosen, tables, cells, candidates, _if_any(known))
+        selection = select_challenger(chosen, evaluation)
+        page = report.submit(chosen, tables, cells, selection)  # figures need no registry: meanwhile, compare
         ended(registry).result()
         ended(kept).result()
-        outcome = release(chosen, tables, cells, report, name)
+        comparison = compare(chosen, tables, cells, selection)
+        ended(page).result()
+        outcome = promote(chosen, tables, cells, comparison, name)
     if failures:
         count = f"{len(failures)} of {len(training)} training jobs failed, the rest is released"
         raise TrainingError(f"{count}: {'; '.join(failures)}")

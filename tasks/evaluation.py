@@ -1,9 +1,8 @@
-"""Tasks that judge: the report, and what the run page shows of it."""
+"""Tasks of evaluation: scores, choice of the challenger, and the report on the run page."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,15 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from battery_core.artifacts import StageResult
-from battery_core.files import read_json
+from battery_core.artifacts import EvaluationReport, StageResult
 from battery_core.reporting.html.page import PAGE_FILE
 from battery_core.reporting.tables.report import condition_table, model_table
 from battery_core.reporting.tables.run_page import evaluation_markdown
 from battery_core.settings import Settings
 from battery_core.stages.data.data_changes import DataChanges
-from battery_core.stages.evaluation import evaluate as stage
+from battery_core.stages.evaluation import evaluate as evaluating
+from battery_core.stages.evaluation import report as reporting
+from battery_core.stages.evaluation import select as selecting
 from battery_core.stages.evaluation.data_report import DATA_FIGURES
 from tasks.common import OPTIONS
 
@@ -39,15 +39,33 @@ def evaluate(
     settings: Settings,
     tables: StageResult,
     split: StageResult,
-    results: Sequence[dict[str, Any]],
-    folder: Path,
-    news: DataChanges | None = None,
+    candidates: StageResult,
+    data_changes: DataChanges | None = None,
 ) -> StageResult:
-    """Score models and baselines on the test cells and show them on the run page."""
-    report = stage.evaluate(settings, tables, split, results, folder, news.as_json() if news else None)
-    get_run_logger().info(report.message)
-    show(read_json(report.path), folder)
-    return report
+    """Score models and baselines on the test cells."""
+    changes = data_changes.as_json() if data_changes else None
+    return _logged(evaluating.evaluate(settings, tables, split, candidates, changes))
+
+
+@task(name="select-challenger", task_run_name="select {settings.data.source}", tags=["evaluation"], **OPTIONS)
+def select_challenger(settings: Settings, evaluation: StageResult) -> StageResult:
+    """Choose the challenger on the validation cells."""
+    return _logged(selecting.select(evaluation))
+
+
+@task(
+    name="report", task_run_name="report {settings.data.source}", tags=["evaluation"], timeout_seconds=1800, **OPTIONS
+)
+def report(settings: Settings, tables: StageResult, split: StageResult, selection: StageResult) -> StageResult:
+    """Draw the figures, write the page, and publish both on the run page."""
+    page = _logged(reporting.report(settings, tables, split, selection))
+    show(EvaluationReport.read(selection.path).to_json(), selection.path.parent)
+    return page
+
+
+def _logged(result: StageResult) -> StageResult:
+    get_run_logger().info(result.message)
+    return result
 
 
 def show(report: dict[str, Any], folder: Path) -> None:

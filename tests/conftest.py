@@ -163,6 +163,45 @@ def trained(prepared: Prepared) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def evaluate_run() -> Callable[..., StageResult]:
+    """Runs the stages from the results of training jobs to the challenger; gives report.json."""
+    from battery_core.stages.evaluation.evaluate import evaluate
+    from battery_core.stages.evaluation.report import report
+    from battery_core.stages.evaluation.select import select
+    from battery_core.stages.training.ensemble import ensemble
+
+    def run(
+        settings: Settings,
+        tables: StageResult,
+        split: StageResult,
+        results: list[dict[str, Any]],
+        folder: Path,
+        with_page: bool = False,
+    ) -> StageResult:
+        candidates = ensemble(settings, tables, split, results, folder)
+        selection = select(evaluate(settings, tables, split, candidates))
+        if with_page:
+            report(settings, tables, split, selection)
+        return selection
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def release_run() -> Callable[..., Any]:
+    """Draws the report, compares with the champion and promotes; gives what the run came to."""
+    from battery_core.stages.evaluation.report import report
+    from battery_core.stages.release.compare import compare
+    from battery_core.stages.release.promote import promote
+
+    def run(settings: Settings, tables: StageResult, split: StageResult, selection: StageResult, name: str) -> Any:
+        report(settings, tables, split, selection)
+        return promote(settings, tables, split, compare(settings, tables, split, selection), name)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One empty MLflow store for all tests: creating it takes seconds, copying it none."""
     from battery_core.tracking.mlflow_tracker import ensure_store

@@ -12,6 +12,15 @@ from battery_core.release.settings import ReleaseSettings
 
 RETRAIN_KEY_TAG = "night_key"
 """Tag of a model version."""
+_STAGES = (
+    "battery_core.stages.training.ensemble:ensemble",
+    "battery_core.stages.evaluation.evaluate:evaluate",
+    "battery_core.stages.evaluation.select:select",
+    "battery_core.stages.evaluation.report:report",
+    "battery_core.stages.release.compare:compare",
+    "battery_core.stages.release.promote:promote",
+)
+"""What shapes the outcome after training."""
 _NO_PART = {"retrain_only_if_new", "registered_model", "champion_timeout_s", "onnx"}
 
 
@@ -35,8 +44,6 @@ def retrain_key(
         False
     """
     rule = policy.model_dump(mode="json", exclude=_NO_PART)
-    code = code_version(
-        "battery_core.stages.evaluation.evaluate:evaluate", "battery_core.stages.release.promote:release"
-    )
+    code = code_version(*_STAGES)
     content = [data_version, sorted(job_keys), rule, blend.model_dump(mode="json"), dirty, code]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

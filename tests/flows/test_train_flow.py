@@ -74,7 +74,10 @@ def test_a_run_is_named_after_its_source_and_completes(first: FlowRun) -> None:
     assert first.state.is_completed(), first.state
     assert first.name.startswith("simulated-20")
     names = Counter(task.name.split()[0] for task in first.tasks)
-    once = ("open", "fetch", "normalize", "split", "keep", "news", "evaluate", "release")
+    once = (
+        "open", "fetch", "normalize", "split", "keep", "news", "ensemble", "evaluate", "select", "report", "compare",
+        "promote",
+    )  # fmt: skip
     assert names == {"train": 2, **dict.fromkeys(once, 1)}
     assert {task.state.type.value for task in first.tasks} == {"COMPLETED"}
 
@@ -149,7 +152,7 @@ def test_a_second_run_skips_what_stands_and_says_so(second: FlowRun, project: Pa
     assert second.said("split:", "unchanged, skipped")
     assert len([line for line in second.logs if "not trained again" in line]) == 2
     assert [int(version.version) for version in versions(project)][:2] == [1, 2]
-    assert len(second.tasks) == 10  # all of them, although nothing was left to do
+    assert len(second.tasks) == 14  # all of them, although nothing was left to do
 
 
 def test_its_data_can_be_restored_and_what_is_new_is_in_its_report(
@@ -178,5 +181,5 @@ def test_with_nothing_new_it_is_not_trained(run: Run, second: FlowRun, project: 
     assert idle.state.message.endswith("not trained")
     assert "nothing-new" in idle.tags
     assert "nothing new" in idle.artifacts["news-simulated"].data
-    assert not [task for task in idle.tasks if task.name.split()[0] in ("train", "evaluate", "release")]
+    assert not [task for task in idle.tasks if task.name.split()[0] in ("train", "ensemble", "evaluate", "promote")]
     assert len(versions(project)) == before

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from battery_core.artifacts import ReleaseResult
 from battery_core.data.sources.charge_statistics.reader import COLUMNS
 from battery_core.errors import DataError
 from battery_core.features.base import FeatureSet
@@ -27,18 +28,21 @@ from battery_core.stages import registry as run_registry
 from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.normalize import normalize
 from battery_core.stages.data.split import split
-from battery_core.stages.evaluation import evaluate as evaluation
+from battery_core.stages.evaluation.evaluate import evaluate
+from battery_core.stages.evaluation.select import select
 from battery_core.stages.release import compare as judging
 from battery_core.stages.release import promote as releasing
 from battery_core.stages.release import rollback
-from battery_core.stages.release.promote import Outcome
+from battery_core.stages.release.compare import compare
+from battery_core.stages.release.promote import promote
+from battery_core.stages.training.ensemble import ensemble
 from battery_core.stages.training.job_specs import job_specs
 from battery_core.stages.training.train import train
 
 GROUPS = ("2C", "3C", "R2.5")
 NEWCOMERS = (5, 6, 7, 9, 10, 11)
 """Numbers of the cells that come with night 3."""
-Night = Callable[..., Outcome]
+Night = Callable[..., ReleaseResult]
 
 
 def write_cell(root: Path, name: str, noise: float = 0.0, aged: float = 1.0) -> None:
@@ -103,14 +107,15 @@ def reference(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(reference: Path, tmp_path: Path, xjtu_settings, new_store, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(releasing, "code_state", lambda: CodeState("c0ffee", ()))
+    for module in (judging, releasing):
+        monkeypatch.setattr(module, "code_state", lambda: CodeState("c0ffee", ()))
     uri = new_store(tmp_path / "registry")
     return xjtu_settings(
         tmp_path / "project", reference, tracking__mlflow_uri=uri, models="lgbm", lgbm__n_estimators=60
     )
 
 
-def night(settings: Settings, name: str) -> Outcome:
+def night(settings: Settings, name: str) -> ReleaseResult:
     """What the flow does, without the orchestrator."""
     raw = fetch(settings)
     tables = normalize(settings, raw)
@@ -121,8 +126,11 @@ def night(settings: Settings, name: str) -> Outcome:
             write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
             result = finished(spec)
         results.append((result or {}) | {"reused": False})
-    report = evaluation.evaluate(settings, tables, cell_split, results, settings.folder("artifacts") / "reports" / name)
-    return releasing.release(settings, tables, cell_split, report, name)
+    folder = settings.folder("artifacts") / "reports" / name
+    candidates = ensemble(settings, tables, cell_split, results, folder)
+    selection = select(evaluate(settings, tables, cell_split, candidates))
+    comparison = compare(settings, tables, cell_split, selection)
+    return promote(settings, tables, cell_split, comparison, name)
 
 
 def told(settings: Settings) -> str:
@@ -226,7 +234,7 @@ def test_the_drill(settings: Settings, reference: Path, leaky_set: str, champion
 
 @pytest.mark.e2e
 def test_two_nights_at_once_move_the_alias_once(settings: Settings) -> None:
-    def one(name: str) -> Outcome:
+    def one(name: str) -> ReleaseResult:
         with one_at_a_time(run_registry.lock_file(settings), name, print):
             return night(settings, name)
 

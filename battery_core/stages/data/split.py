@@ -24,12 +24,8 @@ def split(settings: Settings, tables: StageResult | None = None) -> StageResult:
     """
     folder = tables.path if tables else settings.folder("data") / "normalized" / settings.data.source
     source = source_of(settings)
-    frozen = settings.folder("splits") / f"{settings.data.source}.json"
-    wanted = resolve_split(settings.split, source).model_dump(mode="json")
-    before, file = _read_split(frozen), frozen
-    if before is not None and before.settings != wanted:
-        file = frozen.with_name(f"{frozen.stem}-{stage_key(wanted)[:8]}.json")
-        before = _read_split(file)
+    frozen, file = _frozen(settings), split_file(settings)
+    before = _read_split(file)
     made = make_split(read_table(folder, "cells"), settings.split, source, before)
     unchanged = before == made
     if not unchanged:
@@ -39,6 +35,19 @@ def split(settings: Settings, tables: StageResult | None = None) -> StageResult:
     if file != frozen:
         said += f" in '{file.name}'; '{frozen}' has other settings and stays: delete it to replace it"
     return StageResult(file, file_sha256(file), unchanged, f"split: {made.strategy}: {sizes}, {said}")
+
+
+def split_file(settings: Settings) -> Path:
+    """Return where the split of these settings is: the frozen one of the source, or a file beside one with others."""
+    frozen, wanted = _frozen(settings), resolve_split(settings.split, source_of(settings)).model_dump(mode="json")
+    before = _read_split(frozen)
+    if before is None or before.settings == wanted:
+        return frozen
+    return frozen.with_name(f"{frozen.stem}-{stage_key(wanted)[:8]}.json")
+
+
+def _frozen(settings: Settings) -> Path:
+    return settings.folder("splits") / f"{settings.data.source}.json"
 
 
 def _read_split(file: Path) -> CellSplit | None:

@@ -26,10 +26,10 @@ from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
 from battery_core.reporting.formats import percent
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE, read_table, source_of
-from battery_core.stages.evaluation.evaluate import choose
+from battery_core.stages.evaluation.select import choose
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PREDICTIONS_FILE
-from battery_core.stages.training.ensemble import blend
+from battery_core.stages.training.ensemble import build_ensemble
 from battery_core.stages.training.job_specs import job_specs
 
 CROSS_VALIDATION_FILE = "validation.json"
@@ -149,7 +149,7 @@ def _put_forward(settings: Settings, rows: pd.DataFrame, jobs: Sequence[FoldJob]
     for seed in sorted({job.seed for job in jobs}):
         own = [job for job in jobs if job.seed == seed]
         results = [_result(job.spec) for job in own]
-        chosen = blend(settings.model_copy(update={"seed": seed}), rows, results) or choose(results)
+        chosen = build_ensemble(settings.model_copy(update={"seed": seed}), rows, results) or choose(results)
         said = pd.read_parquet(settings.folder("artifacts") / "runs" / chosen["run_id"] / PREDICTIONS_FILE)
         found = score_cells(drop_reference_checkup(said[said["subset"] == "test"], settings.data.soh_reference))
         lines.append(found.assign(model=ENSEMBLE, **_where(own[0])))

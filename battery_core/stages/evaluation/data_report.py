@@ -23,7 +23,7 @@ DATA_FIGURES = {
 """Names of the figures and what they show."""
 
 
-def draw_data(settings: Settings, tables: Path, rows: pd.DataFrame, label: str, folder: Path) -> pd.DataFrame:
+def draw_data(settings: Settings, tables: Path, rows: pd.DataFrame, label: str, folder: Path) -> None:
     """Fade of all cells, spacing of check-ups, features of training against test cells, findings.
 
     Args:
@@ -32,25 +32,21 @@ def draw_data(settings: Settings, tables: Path, rows: pd.DataFrame, label: str, 
         rows: labelled check-ups with the part of the split they are in.
         label: what the data are, such as "simulated LG M50T".
         folder: where the figures go.
-
-    Returns:
-        The distance of test from training cells, feature by feature, for the report.
     """
     files = [folder / f"{name}.png" for name in DATA_FIGURES]
     titles = [f"{label}: {what}" for what in DATA_FIGURES.values()]
-    compared = rows[rows["subset"].isin(["train", "test"])]
-    features, subset = _features(settings, compared), compared["subset"]
+    features, subset = compared_features(settings, rows)
     drift = measure_drift(features, subset)
     draw_fade_curves(rows, titles[0], files[0])
     draw_checkup_spacing(rows, titles[1], files[1])
     draw_drift(features, subset, drift, titles[2], files[2])
     draw_quality_issues(rows, pd.read_csv(tables / "issues.csv"), titles[3], files[3])
-    return drift
 
 
-def _features(settings: Settings, rows: pd.DataFrame) -> pd.DataFrame:
-    """What a model is given, before it is scaled."""
+def compared_features(settings: Settings, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series[str]]:
+    """Return the unscaled features of training and test rows, and the subset of each row."""
+    rows = rows[rows["subset"].isin(["train", "test"])]
     source = source_of(settings)
     chosen = settings.features.model_copy(update={"sets": feature_names(settings.features, source)})
     chosen = with_training_groups(chosen, rows.loc[rows["subset"] == "train", "group"])
-    return build_features(rows, chosen.sets, chosen, source.roles())
+    return build_features(rows, chosen.sets, chosen, source.roles()), rows["subset"]

@@ -1,97 +1,89 @@
-"""Every model of the run on the test cells, beside the baselines: report.json and its figures."""
+"""evaluate: every candidate on the test cells, beside the baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from battery_core.artifacts import StageResult
-from battery_core.cell_errors import as_worst
+from battery_core.artifacts import CandidateList, Evaluation, StageResult, TrainingResult
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.errors import TrainingError
+from battery_core.evaluation.data_drift import measure_drift
 from battery_core.evaluation.metrics.confidence import METHOD
 from battery_core.evaluation.metrics.coverage import evaluate_intervals
 from battery_core.evaluation.metrics.scores import (
-    PRIMARY_METRIC,
     evaluate_baselines,
     evaluate_predictions,
-    probe_verdict,
 )
-from battery_core.files import read_json, write_json
-from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
-from battery_core.reporting.figures.models import draw_calibration, draw_learning_curves
-from battery_core.reporting.figures.predictions import draw_fade, draw_parity, draw_residuals
-from battery_core.reporting.formats import percent
-from battery_core.reporting.html.page import write_page
+from battery_core.files import read_json
+from battery_core.jobs import RESULT_FILE
 from battery_core.reporting.model_card import scope
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE, stage_key
-from battery_core.stages.evaluation.data_report import draw_data
-from battery_core.stages.evaluation.explain import explain
+from battery_core.stages.evaluation.data_report import compared_features
 from battery_core.stages.labelled_rows import labelled_rows
-from battery_core.stages.training.candidate import HISTORY_FILE, PREDICTIONS_FILE
-from battery_core.stages.training.ensemble import blend
+from battery_core.stages.training.candidate import PREDICTIONS_FILE
 
-REPORT_FILE = "report.json"
+EVALUATION_FILE = "evaluation.json"
 
 
 def evaluate(
     settings: Settings,
     tables: StageResult,
     split: StageResult,
-    results: Sequence[Mapping[str, Any]],
-    folder: Path,
-    news: Mapping[str, Any] | None = None,
+    candidates: StageResult,
+    data_changes: Mapping[str, Any] | None = None,
 ) -> StageResult:
-    """Score every trained model and every baseline on the same test rows; validation cells choose the challenger.
+    """Score every candidate and every baseline on the same test rows; writes evaluation.json beside candidates.json.
 
-    The test cells judge the challenger once; they do not choose it. ``news`` says what is new in the data.
+    Args:
+        settings: of the run.
+        tables, split: what the models were trained on.
+        candidates: what the stage ensemble left.
+        data_changes: what is new in the data; None where it was not compared.
 
     Raises:
-        TrainingError: no training job left a result.
+        DataError: a candidate's result is not there, or of another release.
     """
-    if not results:
-        raise TrainingError("evaluate: no training job left a result - see the failed jobs above")
+    listed, folder = CandidateList.read(candidates.path), candidates.path.parent
     cells, reference = CellSplit.from_json(split.path.read_text()), settings.data.soh_reference
     rows = labelled_rows(tables.path, cells, reference)
     train, test = rows[rows["subset"] == "train"], rows[rows["subset"] == "test"].reset_index(drop=True)
     runs = settings.folder("artifacts") / "runs"
-    mix = blend(settings, rows, results)
-    models = [judged(result, runs, test, reference) for result in ([*results, mix] if mix else results)]
-    challenger = choose(models)
+    results = [
+        TrainingResult.read(runs / run / RESULT_FILE).model_copy(update={"reused": run in listed.reused})
+        for run in listed.run_ids
+    ]
     baselines, probe = evaluate_baselines(train, test, reference)
-    report = about_data(settings, tables, split, rows) | {
-        "models": models,
-        "challenger": challenger["run_id"],
+    content = describe_data(settings, tables, split, rows) | {
+        "models": [evaluate_candidate(result, runs, test, reference) for result in results],
         "baselines": baselines,
         "leak_probe": probe,
-        "probe_verdict": probe_verdict(challenger["test"], probe),
-        "news": dict(news) if news else None,
+        "news": data_changes,
+        "drift": measure_drift(*compared_features(settings, rows)).to_dict(orient="records"),
     }
-    report["drift"] = draw_data(settings, tables.path, rows, str(report["label"]), folder).to_dict(orient="records")
-    write_json(folder / REPORT_FILE, report)
-    draw(folder, test, challenger, report, runs)
-    explain(folder, report, runs, train, test)
-    write_page(folder)
-    error = percent(challenger["test"][PRIMARY_METRIC])
-    text = f"evaluate: {challenger['model']} is chosen on validation cells; {error} on test cells"
-    return StageResult(folder / REPORT_FILE, stage_key(tables.version, split.version), False, text)
+    file = folder / EVALUATION_FILE
+    Evaluation.model_validate(content).write(file)
+    message = f"evaluate: {len(results)} models and {len(baselines)} baselines on {len(cells.test)} test cells"
+    return StageResult(file, stage_key(tables.version, split.version, candidates.version), False, message)
 
 
-def judged(result: Mapping[str, Any], runs: Path, test: pd.DataFrame, reference: str) -> dict[str, Any]:
-    """The result of a finished job with its errors on the test rows, and how well its intervals hold there."""
-    run = runs / result["run_id"]
-    return dict(result) | {
+def evaluate_candidate(result: TrainingResult, runs: Path, test: pd.DataFrame, reference: str) -> dict[str, Any]:
+    """Return the result of a finished job with its scores and those of its intervals on the test rows."""
+    if result.conformal is None:
+        raise TrainingError(f"evaluate: '{result.run_id}' has no calibrated intervals - train it again")
+    run, fields = runs / result.run_id, result.model_dump(by_alias=True)
+    return fields | {
         "test": evaluate_predictions(test, predictions_for(run, test), reference),
-        "intervals": intervals_for(run, test, result["conformal"], reference),
+        "intervals": intervals_for(run, test, fields["conformal"], reference),
     }
 
 
-def about_data(settings: Settings, tables: StageResult, split: StageResult, rows: pd.DataFrame) -> dict[str, Any]:
-    """What a report says of its data: source, versions, split, how many rows, and what they span."""
+def describe_data(settings: Settings, tables: StageResult, split: StageResult, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the description of the data: source, versions, split, row counts and scope of each subset."""
     cells, quality = CellSplit.from_json(split.path.read_text()), read_json(tables.path / "quality.json") or {}
     counts = {key: quality.get(key) for key in ("rows_read", "rows_kept", "rows_quarantined")}
     return {
@@ -125,30 +117,3 @@ def _kept(run_folder: Path, test: pd.DataFrame) -> pd.DataFrame:
     kept = pd.read_parquet(run_folder / PREDICTIONS_FILE).set_index(["cell_id", "checkup_index"])
     wanted = pd.MultiIndex.from_frame(test[["cell_id", "checkup_index"]])
     return kept.reindex(wanted).set_index(test.index)
-
-
-def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The candidate that is put forward, by validation cells: their mean if it was made, else the lowest mean MAPE.
-
-    A mean is made only where no single model errs less by more than chance (``stages.training.ensemble``).
-    A model without a figure comes last.
-    """
-    return min(models, key=lambda m: (m.get("model") != ENSEMBLE, as_worst(m["val_mean_cell_mape"])))
-
-
-def draw(
-    folder: Path, test: pd.DataFrame, challenger: Mapping[str, Any], report: Mapping[str, Any], runs: Path
-) -> None:
-    """The challenger on the test cells, how each model learnt, and whether its intervals hold."""
-    rows = test.assign(prediction=predictions_for(runs / challenger["run_id"], test))
-    truth, label = "simulated" if report["simulated"] else "measured", report["label"]
-    title = f"{challenger['model']} on {label}: {percent(challenger['test'][PRIMARY_METRIC])} mean per-cell MAPE"
-    order = [cell["cell_id"] for cell in sorted(challenger["test"]["per_cell"], key=lambda cell: cell["mape"])]
-    draw_parity(rows, title, folder / "parity.png", truth)
-    draw_residuals(rows, title, folder / "residuals.png", truth)
-    draw_fade(rows, order, title, folder / "fade.png", truth)
-    models = report["models"]
-    levels = {model["model"]: model["intervals"]["calibration"] for model in models}
-    histories = {model["model"]: read_json(runs / model["run_id"] / HISTORY_FILE) or {} for model in models}
-    draw_calibration(levels, f"{label}: intervals", folder / "calibration.png")
-    draw_learning_curves(histories, f"{label}: training", folder / "learning.png")

@@ -31,11 +31,12 @@ from battery_core.stages.common import STAGE_FILE, read_table, source_of
 from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.normalize import normalize
 from battery_core.stages.data.split import split
-from battery_core.stages.evaluation.evaluate import choose, predictions_for
+from battery_core.stages.evaluation.evaluate import predictions_for
 from battery_core.stages.evaluation.published import leaking_errors
+from battery_core.stages.evaluation.select import choose
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.registry import lock_file
-from battery_core.stages.training.ensemble import blend
+from battery_core.stages.training.ensemble import build_ensemble
 from battery_core.stages.training.job_specs import job_specs
 
 _BASELINES = (*BASELINES, LEAK_PROBE)
@@ -184,7 +185,7 @@ def _errors(prepared: PreparedBenchmark, runs: Sequence[BenchmarkRun]) -> tuple[
     for run in done:
         seed, folder = run.settings.seed, run.settings.folder("artifacts") / "runs"
         results = run.results
-        ensemble = blend(run.settings, rows, results) or choose(results)  # a single model may be better
+        ensemble = build_ensemble(run.settings, rows, results) or choose(results)  # a single model may be better
         named = {**{str(result["model"]): result for result in results}, ENSEMBLE: ensemble}
         for name, result in named.items():
             tables.append(errors(name, seed, predictions_for(folder / result["run_id"], test)))

@@ -1,4 +1,4 @@
-"""The night's challenger against the model in service, on the test cells that neither was trained on."""
+"""compare: the challenger against the champion, on the test cells that neither was trained on."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from typing import Any
 
 import pandas as pd
 
+from battery_core.artifacts import Comparison, EvaluationReport, StageResult
+from battery_core.data.splits.cell_split import CellSplit
 from battery_core.predictors.weighted_ensemble import load_predictor
 from battery_core.release.champion_scoring import ChampionScoringError, PackagePredictions, ask
 from battery_core.release.comparison import build_comparison
 from battery_core.release.model_registry import CHAMPION, ROLLED_BACK_TAG, ModelRegistry
 from battery_core.release.promotion import Decision, decide
+from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
+from battery_core.stages.labelled_rows import labelled_rows
+from battery_core.stages.registry import open_registry, registered_name
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
+from battery_core.tracking.mlflow_tracker import store_answers
+
+COMPARISON_FILE = "comparison.json"
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,28 @@ def challenger_of(report: Mapping[str, Any]) -> dict[str, Any]:
     return next(dict(model) for model in report["models"] if model["run_id"] == report["challenger"])
 
 
+def compare(settings: Settings, tables: StageResult, split: StageResult, selection: StageResult) -> StageResult:
+    """Score challenger and champion on the same test rows, decide, and write comparison.json beside report.json.
+
+    Raises:
+        DataError: there is no report.json.
+        TrackingError: the registry does not answer.
+    """
+    uri, report = open_registry(settings), EvaluationReport.read(selection.path)
+    rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), settings.data.soh_reference)
+    with store_answers(uri):
+        registry = ModelRegistry(uri, registered_name(settings))
+        with asking(settings, registry, rows) as champion:
+            decision, inputs = compare_with_champion(
+                settings, report.to_json(), rows, registry, champion, code_state().dirty
+            )
+    made = Comparison(promote=decision.promote, reason=decision.reason, run_id=report.challenger, **inputs)
+    file = selection.path.parent / COMPARISON_FILE
+    made.write(file)
+    verdict = "better" if decision.promote else "not better"
+    return StageResult(file, selection.version, False, f"compare: {verdict}: {decision.reason}")
+
+
 @contextmanager
 def asking(settings: Settings, registry: ModelRegistry, rows: pd.DataFrame) -> Iterator[Champion]:
     """Have the champion predict the test rows while the block runs: to load it with its own code takes seconds."""
@@ -53,7 +83,7 @@ def asking(settings: Settings, registry: ModelRegistry, rows: pd.DataFrame) -> I
         yield Champion(name, told.result)
 
 
-def judge(
+def compare_with_champion(
     settings: Settings,
     report: Mapping[str, Any],
     rows: pd.DataFrame,

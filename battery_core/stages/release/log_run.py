@@ -1,4 +1,4 @@
-"""A night in MLflow: one run with report and figures, one below it for each model, and the challenger's package."""
+"""A retraining run in MLflow: report and figures, a run below it for each model, and the challenger's package."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from battery_core.tracking.mlflow_tracker import send_run
 ONNX_FOLDER = "onnx"
 
 
-def log_night(
+def log_run(
     settings: Settings, report: Mapping[str, Any], folder: Path, run_name: str, uri: str, tags: Mapping[str, Any]
 ) -> str:
-    """One MLflow run for the night with report and figures, and one below it for each model; returns its id.
+    """Log one MLflow run with report and figures, and one below it for each model; return its id.
 
-    All of it is whole in the local folders first; a model that was not trained again keeps its run and its night.
+    All of it is whole in the local folders first; a model that was not trained again keeps its run and its parent.
     """
-    if (read_json(folder / RUN_FILE) or {}).get("status") != "FINISHED":  # else an earlier try of this night wrote it
+    if (read_json(folder / RUN_FILE) or {}).get("status") != "FINISHED":  # else an earlier attempt of this run wrote it
         tracker = LocalTracker(folder.parent, use_tensorboard=False)
         tracker.start_run(run_name, settings, run_id=folder.name)
         tracker.set_tags(tags)
         tracker.log_metrics(_metrics(challenger_of(report)["test"]))
         tracker.end_run()
-    night = send_run(folder, uri, settings.tracking.experiment)
+    run_id = send_run(folder, uri, settings.tracking.experiment)
     client = mlflow_client(uri)
     for model in report["models"]:
         run = send_run(settings.folder("artifacts") / "runs" / model["run_id"], uri, settings.tracking.experiment)
-        client.set_tag(night, f"model.{model['model']}", run)
+        client.set_tag(run_id, f"model.{model['model']}", run)
         if not model["reused"] or "mlflow.parentRunId" not in client.get_run(run).data.tags:
-            client.set_tag(run, "mlflow.parentRunId", night)
+            client.set_tag(run, "mlflow.parentRunId", run_id)
             for name, value in {**tags, "model": model["model"]}.items():
                 client.set_tag(run, name, str(value))
         for name, value in _metrics(model["test"]).items():
             client.log_metric(run, f"test_{name}", value)
-    return night
+    return run_id
 
 
 def log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run: str, uri: str) -> str:
-    """Pack the challenger into the night's MLflow run; returns the URI of the logged model."""
+    """Pack the challenger into the MLflow run; returns the URI of the logged model."""
     import mlflow
 
     folder = settings.folder("artifacts") / "runs" / challenger["run_id"] / PIPELINE_FOLDER
@@ -61,7 +61,7 @@ def log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run
 
 
 def log_onnx(settings: Settings, report: Mapping[str, Any], rows: pd.DataFrame, mlflow_run: str, uri: str) -> None:
-    """Write the challenger's perceptrons and LSTM into the folder ``onnx`` of the night's MLflow run, checked first.
+    """Write the challenger's perceptrons and LSTM into the folder ``onnx`` of the MLflow run, checked first.
 
     Raises:
         TrainingError: a graph says something else than its model.

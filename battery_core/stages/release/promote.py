@@ -1,16 +1,13 @@
-"""Write the run down in MLflow, register the challenger, and decide whether it serves: the only writer of a night."""
+"""promote: log the run in MLflow, register the challenger and move the alias; the only writer of the registry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from battery_core.artifacts import StageResult
+from battery_core.artifacts import Comparison, EvaluationReport, ReleaseResult, StageResult
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
-from battery_core.files import read_json, write_json
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
 from battery_core.release.model_registry import (
     CHAMPION,
@@ -26,56 +23,43 @@ from battery_core.release.retrain_key import RETRAIN_KEY_TAG, retrain_key
 from battery_core.reporting.html.page import write_page
 from battery_core.settings import Settings
 from battery_core.stages.data.snapshot import data_version
+from battery_core.stages.evaluation.select import REPORT_FILE
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.registry import open_registry, registered_name
-from battery_core.stages.release.compare import asking, challenger_of, judge
-from battery_core.stages.release.log_run import log_challenger, log_night, log_onnx
+from battery_core.stages.release.compare import challenger_of
+from battery_core.stages.release.log_run import log_challenger, log_onnx, log_run
 from battery_core.tracking.mlflow_tracker import store_answers
 
 OUTCOME_FILE = "outcome.json"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a night came to.
+def promote(
+    settings: Settings, tables: StageResult, split: StageResult, comparison: StageResult, run_name: str
+) -> ReleaseResult:
+    """Log the run in MLflow, register the challenger, and promote it if the comparison says so; writes outcome.json.
 
-    Args:
-        version: number of the new model version.
-        name: the registered model.
-        promoted: whether it serves now.
-        reason: why, in words.
-        champion: number of the version that serves after this run, or None.
-        mlflow_run: id of the MLflow run that holds report and figures.
-        report: folder of the report.
-    """
-
-    version: int
-    name: str
-    promoted: bool
-    reason: str
-    champion: int | None
-    mlflow_run: str
-    report: Path
-
-
-def release(settings: Settings, tables: StageResult, split: StageResult, report: StageResult, run_name: str) -> Outcome:
-    """Register the challenger and promote it if it wins on the same rows, scored at the same moment.
-
-    May be called again for the same night: it has one model version, whatever went wrong in between.
+    May be called again for the same run: it has one model version, whatever went wrong in between.
 
     Raises:
+        DataError: there is no comparison.json.
         TrackingError: the registry does not answer.
-        TrainingError: with ``release.onnx`` a graph says something else than its model.
+        TrainingError: with ``release.onnx`` a graph predicts something else than its model.
     """
     uri = open_registry(settings)
     with store_answers(uri):
-        return _release(settings, tables, split, report, run_name, uri)
+        return _promote(settings, tables, split, comparison, run_name, uri)
 
 
-def _release(
-    settings: Settings, tables: StageResult, split: StageResult, report: StageResult, run_name: str, uri: str
-) -> Outcome:
-    content, folder = read_json(report.path), report.path.parent
+def _promote(
+    settings: Settings,
+    tables: StageResult,
+    split: StageResult,
+    comparison: StageResult,
+    run_name: str,
+    uri: str,
+) -> ReleaseResult:
+    folder = comparison.path.parent
+    content, compared = EvaluationReport.read(folder / REPORT_FILE).to_json(), Comparison.read(comparison.path)
     registry = ModelRegistry(uri, registered_name(settings))
     code = code_state()
     restore = data_version(settings, content["data_version"], tables, split)
@@ -94,25 +78,35 @@ def _release(
         "split_file": restore.split_file,
         RETRAIN_KEY_TAG: retrain_key(content["data_version"], jobs, settings.release, settings.ensemble, code.dirty),
     }
-    rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), settings.data.soh_reference)
-    with asking(settings, registry, rows) as champion:
-        mlflow_run = log_night(settings, content, folder, run_name, uri, tags)
-        version = registry.of_run(mlflow_run)
-        if version is None:
-            decision, scores = judge(settings, content, rows, registry, champion, code.dirty)
-            if settings.release.onnx:
-                log_onnx(settings, content, rows, mlflow_run, uri)
-            version = _register(settings, registry, content, decision, tags, mlflow_run, uri)
-        else:  # an earlier try of this night came as far as this
-            decision, scores = Decision(version.tags["promoted"] == "True", version.tags["reason"]), {}
+    mlflow_run = log_run(settings, content, folder, run_name, uri, tags)
+    version = registry.of_run(mlflow_run)
+    figures: Comparison | None = compared
+    if version is None:
+        decision = Decision(compared.promote, compared.reason)
+        if settings.release.onnx:
+            cells = CellSplit.from_json(split.path.read_text())
+            rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
+            log_onnx(settings, content, rows, mlflow_run, uri)
+        version = _register(settings, registry, content, decision, tags, mlflow_run, uri)
+    else:  # an earlier attempt of this run came as far as this
+        decision, figures = Decision(version.tags["promoted"] == "True", version.tags["reason"]), None
     if decision.promote:
         registry.promote(version, decision.reason)
-    serving = registry.version_by_alias(CHAMPION)
-    number = serving.number if serving else None
-    outcome = Outcome(version.number, registry.name, decision.promote, decision.reason, number, mlflow_run, folder)
-    write_json(folder / OUTCOME_FILE, asdict(outcome) | {"contest": scores, "tags": tags})
-    mlflow_client(uri).log_artifact(mlflow_run, str(write_page(folder, asdict(outcome))))  # now with the decision
-    return outcome
+    champion = registry.version_by_alias(CHAMPION)
+    result = ReleaseResult(
+        version=version.number,
+        name=registry.name,
+        promoted=decision.promote,
+        reason=decision.reason,
+        champion=champion.number if champion else None,
+        mlflow_run=mlflow_run,
+        report=folder,
+        comparison=figures,
+        tags={name: str(value) for name, value in tags.items()},
+    )
+    result.write(folder / OUTCOME_FILE)
+    mlflow_client(uri).log_artifact(mlflow_run, str(write_page(folder, result.to_json())))  # now with the decision
+    return result
 
 
 def _register(
@@ -124,9 +118,9 @@ def _register(
     mlflow_run: str,
     uri: str,
 ) -> Version:
-    """The challenger as the next version, with all that is known of it."""
+    """Register the challenger as the next version, with its tags."""
     challenger = challenger_of(report)
-    facts = {
+    metadata = {
         "model": challenger["model"],
         ERROR_TAG: challenger["test"][PRIMARY_METRIC],
         JOB_TAG: challenger["key"],
@@ -134,4 +128,4 @@ def _register(
         "promoted": decision.promote,
     }
     model_uri = log_challenger(settings, challenger, mlflow_run, uri)
-    return registry.add(model_uri, mlflow_run, {**tags, **facts}, decision.reason)
+    return registry.add(model_uri, mlflow_run, {**tags, **metadata}, decision.reason)

@@ -1,4 +1,4 @@
-"""One more candidate of the night: the mean of the models that were trained, weighted by validation cells."""
+"""ensemble: one more candidate, the weighted mean of the trained models, and the list of candidates to evaluate."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from battery_core.artifacts import CandidateList, StageResult, TrainingResult
 from battery_core.code_version import code_version
+from battery_core.data.splits.cell_split import CellSplit
+from battery_core.errors import TrainingError
 from battery_core.evaluation.metrics.bootstrap import paired_gain
 from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per_cell_errors
-from battery_core.files import read_json, write_json
+from battery_core.files import read_json
 from battery_core.jobs import RESULT_FILE
 from battery_core.predictors.calibration_correction import calibration_correction, out_of_fold_scores
 from battery_core.predictors.ensemble_weights import leave_cell_out_mean, weights_by_error
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import NAME, WeightedEnsemble
 from battery_core.stages.common import stage_key
+from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import (
     PIPELINE_FOLDER,
     PREDICTIONS_FILE,
@@ -32,11 +36,51 @@ from battery_core.stages.training.candidate import (
 if TYPE_CHECKING:
     from battery_core.settings import Settings
 
+CANDIDATES_FILE = "candidates.json"
 KERNEL = "kernel_ridge"  # quick to fit anew: it has a closed form
 
 
-def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Mix the night's models; a mix that stands already is not made again.
+def ensemble(
+    settings: Settings,
+    tables: StageResult,
+    split: StageResult,
+    results: Sequence[Mapping[str, Any]],
+    folder: Path,
+) -> StageResult:
+    """Build the weighted ensemble where it errs no more than the best model, and list the candidates of the run.
+
+    Args:
+        settings: of the run.
+        tables, split: what the models were trained on.
+        results: of the training jobs.
+        folder: of the run's reports; candidates.json is written there.
+
+    Raises:
+        TrainingError: no training job left a result.
+    """
+    if not results:
+        raise TrainingError("ensemble: no training job left a result - see the failed jobs above")
+    cells = CellSplit.from_json(split.path.read_text())
+    rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
+    weighted = build_ensemble(settings, rows, results)
+    candidates = [*results, weighted] if weighted else list(results)
+    reason = "built" if weighted else "not built: switched off, one model alone, or a single model is surely better"
+    made = CandidateList(
+        run_ids=tuple(result["run_id"] for result in candidates),
+        reused=tuple(result["run_id"] for result in candidates if result["reused"]),
+        ensemble=reason,
+    )
+    file = folder / CANDIDATES_FILE
+    made.write(file)
+    version = stage_key(sorted(result["key"] for result in candidates))
+    text = f"ensemble: {reason}; {len(candidates)} candidates"
+    return StageResult(file, version, bool(weighted and weighted["reused"]), text)
+
+
+def build_ensemble(
+    settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """Build the weighted ensemble of trained models; one that is there for exactly these models is not built again.
 
     Args:
         settings: of the run.
@@ -62,7 +106,7 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
         sorted(keys.values()),  # those left out need not be where another cell is left out, and so are in the intervals
         given.model_dump(mode="json"),
         settings.uncertainty.model_dump(mode="json"),
-        code_version(blend),
+        code_version(build_ensemble),
     )
     folder = runs / f"{settings.data.source}-{NAME}-{key[:10]}"
     standing: dict[str, Any] | None = read_json(folder / RESULT_FILE)
@@ -73,8 +117,9 @@ def blend(settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str,
     result = _make(settings, rows, shares, unseen, folder, kernel if given.compare_cells else None)
     names = {result["run_id"]: result["model"] for result in results}
     result |= {"parts": {names[run]: share for run, share in shares.items()}, "key": key, "run_id": folder.name}
-    write_json(folder / RESULT_FILE, result)
-    return result | {"reused": False}
+    made = TrainingResult.model_validate(result)
+    made.write(folder / RESULT_FILE)
+    return made.to_json()
 
 
 def _one_is_better(

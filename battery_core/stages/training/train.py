@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from battery_core.artifacts import TrainingResult
 from battery_core.data.registries import SOURCES
 from battery_core.data.samples.from_rows import make_samples
 from battery_core.data.samples.sample import Samples
@@ -43,16 +44,19 @@ def train(spec: JobSpec) -> dict[str, Any]:
         pipeline, fitted = _fit(spec, rows, split, tracker)
     reference = spec.settings["data"]["soh_reference"]
     pipeline = calibrated(pipeline, rows, reference, UncertaintySettings(**spec.settings["uncertainty"]))
-    told = write_candidate(pipeline, rows, spec.folder, reference, fitted.history)
-    return {
-        **told,
+    scores = write_candidate(pipeline, rows, spec.folder, reference, fitted.history)
+    fields = {
+        **scores,
+        "key": spec.key,
+        "run_id": spec.run_id,
         "data_hash": spec.data_hash,
-        "features": list(pipeline.feature_names),
+        "features": pipeline.feature_names,
         "seconds": round(time.perf_counter() - started, 3),
         "device": fitted.device,
         "precision": fitted.precision,
         **fitted.summary,
     }
+    return TrainingResult.model_validate(fields).to_json()
 
 
 def _fit(spec: JobSpec, rows: pd.DataFrame, split: CellSplit, tracker: LocalTracker) -> tuple[Pipeline, FitResult]:

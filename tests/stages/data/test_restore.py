@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from battery_core.artifacts import StageResult
+from battery_core.artifacts import ReleaseResult, StageResult
 from battery_core.data.versioning.content import content_version
 from battery_core.data.versioning.store import VersionStore
 from battery_core.errors import DataError
@@ -24,8 +24,11 @@ from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.normalize import normalize
 from battery_core.stages.data.restore import checkout
 from battery_core.stages.data.split import split
-from battery_core.stages.evaluation import evaluate as evaluation
-from battery_core.stages.release import promote as releasing
+from battery_core.stages.evaluation.evaluate import evaluate
+from battery_core.stages.evaluation.select import select
+from battery_core.stages.release.compare import compare
+from battery_core.stages.release.promote import promote
+from battery_core.stages.training.ensemble import ensemble
 from battery_core.stages.training.job_specs import job_specs
 from battery_core.stages.training.train import train
 
@@ -39,7 +42,7 @@ class Night:
     split: StageResult
     news: DataChanges
     results: list[dict[str, Any]]
-    outcome: releasing.Outcome
+    outcome: ReleaseResult
 
 
 def one_night(settings: Settings, name: str) -> Night:
@@ -52,8 +55,11 @@ def one_night(settings: Settings, name: str) -> Night:
     for spec in (spec for spec in specs if finished(spec) is None):
         write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
     results = [(finished(spec) or {}) | {"reused": False} for spec in specs]
-    report = evaluation.evaluate(settings, tables, cell_split, results, settings.folder("artifacts") / "reports" / name)
-    return Night(raw, tables, cell_split, found, results, releasing.release(settings, tables, cell_split, report, name))
+    folder = settings.folder("artifacts") / "reports" / name
+    candidates = ensemble(settings, tables, cell_split, results, folder)
+    selection = select(evaluate(settings, tables, cell_split, candidates))
+    comparison = compare(settings, tables, cell_split, selection)
+    return Night(raw, tables, cell_split, found, results, promote(settings, tables, cell_split, comparison, name))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from battery_core.__main__ import main
 from battery_core.cli.options import run_and_exit
+from battery_core.stages import run_stage
 
 
 @pytest.fixture
@@ -44,7 +46,10 @@ def test_by_hand_the_stages_follow_each_other(by_hand, project: Path) -> None:
         (("split",), 1, "table 'cells': no "),
         (("fetch", "--paths.data", "/proc/nowhere"), 1, "'/proc/nowhere' - check that the folder exists and is writ"),
         (("fetch", "--paths.data", "params.yaml"), 1, "Not a directory: '"),
-        (("train",), 1, "normalize: no raw data of 'xjtu'"),
+        (("train",), 1, "train: no tables of 'xjtu' in "),
+        (("ensemble",), 1, "run the stage normalize first"),
+        (("select",), 1, "xjtu-by-hand/evaluation.json' - run the stage evaluate first"),
+        (("promote",), 1, "run the stage normalize first"),
     ],
 )
 def test_by_hand_what_goes_wrong_is_one_line(by_hand, argv: tuple[str, ...], code: int, message: str) -> None:
@@ -67,8 +72,38 @@ def test_a_folder_that_cannot_be_written_is_one_line(by_hand, stage: str, option
     assert "check that the folder exists and is writable" in err
 
 
-def test_without_a_trained_model_there_is_nothing_to_evaluate(by_hand) -> None:
+@pytest.mark.parametrize(
+    ("stage", "needed"),
+    [
+        ("ensemble", "train"),
+        ("evaluate", "ensemble"),
+        ("report", "select"),
+        ("compare", "select"),
+        ("promote", "compare"),
+    ],
+)
+def test_a_stage_names_the_stage_that_has_to_run_before_it(by_hand, stage: str, needed: str) -> None:
     for before in ("fetch", "normalize", "split"):
         by_hand(before)
-    code, _, err = by_hand("evaluate")
-    assert (code, err) == (1, "error: evaluate: no training job left a result - see the failed jobs above\n")
+    code, out, err = by_hand(stage)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {stage}: no ")
+    assert err.endswith(f" - run the stage {needed} first\n")
+
+
+def test_a_stage_uses_what_is_there_and_runs_no_earlier_one(
+    prepared, trained: list[dict[str, Any]], tmp_path: Path, new_store: Callable[[Path], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    tracking = prepared.settings.tracking.model_copy(update={"mlflow_uri": new_store(tmp_path)})
+    settings = prepared.settings.model_copy(update={"tracking": tracking})
+    monkeypatch.setenv("BATTERY_ROOT", str(tmp_path))
+    ran: list[str] = []
+    for name in ("fetch", "normalize", "split", "run_job", "ensemble", "evaluate", "select", "report", "compare"):
+        stage = getattr(run_stage, name)
+        monkeypatch.setattr(
+            run_stage, name, lambda *given, name=name, stage=stage: (ran.append(name), stage(*given))[1]
+        )
+    for name in ("ensemble", "evaluate", "select", "report", "compare", "promote"):
+        assert list(run_stage.run_stage(name, settings))[-1].startswith(f"{name}: ")
+    assert ran == ["ensemble", "evaluate", "select", "report", "compare"]

@@ -10,24 +10,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from battery_core.artifacts import StageResult
+from battery_core.artifacts import CandidateList, Evaluation, EvaluationReport, StageResult
+from battery_core.cell_errors import as_worst
 from battery_core.errors import TrainingError
 from battery_core.evaluation.metrics.scores import evaluate_predictions
 from battery_core.files import read_json
 from battery_core.jobs import JobSpec
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.stages.evaluation import evaluate as evaluation
+from battery_core.stages.evaluation import select as selection
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
+from battery_core.stages.training.ensemble import ensemble
 from battery_core.uncertainty.conformal import Conformal
 
 MODELS = ("lgbm", "mlp")
 
 
 @pytest.fixture(scope="module")
-def evaluated(prepared, trained: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> StageResult:
+def evaluated(
+    prepared, trained: list[dict[str, Any]], evaluate_run: Any, tmp_path_factory: pytest.TempPathFactory
+) -> StageResult:
     """The two trained models, evaluated once."""
     folder = tmp_path_factory.mktemp("evaluated")
-    done = evaluation.evaluate(prepared.settings, prepared.tables, prepared.split, trained, folder)
+    done: StageResult = evaluate_run(
+        prepared.settings, prepared.tables, prepared.split, trained, folder, with_page=True
+    )
     assert done.path == folder / "report.json"
     return done
 
@@ -85,31 +92,33 @@ def test_intervals_come_from_validation_cells_and_stand_in_the_report(
         assert entry["intervals"]["guaranteed"] == pytest.approx(0.9 * 2 / 3)
 
 
-def test_the_challenger_is_chosen_on_validation_cells_not_on_test_cells(
-    report: dict[str, Any], prepared, trained: list[dict[str, Any]], specs: dict[str, JobSpec], tmp_path: Path
-) -> None:
-    errors = {model["model"]: model["test"]["mean_cell_mape"] for model in report["models"]}
-    best_on_test, other = sorted(errors, key=lambda model: errors[model])
-    on_validation = {best_on_test: 5.0, other: 4.0}
-    changed = [result | {"val_mean_cell_mape": on_validation[result["model"]]} for result in trained]
-    done = evaluation.evaluate(prepared.settings, prepared.tables, prepared.split, changed, tmp_path)
-    assert read_json(done.path)["challenger"] == specs[other].run_id
-    assert done.message.startswith(f"evaluate: {other} is chosen on validation cells; {errors[other]:.2f} %")
+def test_the_challenger_is_chosen_on_validation_cells_not_on_test_cells(evaluated: StageResult, tmp_path: Path) -> None:
+    measured = Evaluation.read(evaluated.path.with_name("evaluation.json"))
+    best_on_test, other = sorted(measured.models, key=lambda model: as_worst(model.test.mean_cell_mape))
+    changed = [
+        model.model_copy(update={"val_mean_cell_mape": 4.0 if model is other else 5.0}) for model in measured.models
+    ]
+    measured.model_copy(update={"models": tuple(changed)}).write(tmp_path / "evaluation.json")
+    done = selection.select(StageResult(tmp_path / "evaluation.json", "", False, ""))
+    assert best_on_test.run_id != other.run_id
+    assert EvaluationReport.read(done.path).chosen.run_id == other.run_id
+    assert done.message.startswith(f"select: {other.model} is chosen on validation cells; ")
+    assert f"{other.test.mean_cell_mape:.2f} %" in done.message
 
 
 @pytest.mark.parametrize(("errors", "best"), [((4.0, 5.0), 0), ((5.0, 4.0), 1), ((None, 5.0), 1), ((math.nan, 5.0), 1)])
 def test_a_model_without_an_error_on_validation_cells_comes_last(errors: tuple[float | None, ...], best: int) -> None:
     models = [{"run_id": run_id, "val_mean_cell_mape": error} for run_id, error in enumerate(errors)]
-    assert evaluation.choose(models)["run_id"] == best
+    assert selection.choose(models)["run_id"] == best
 
 
 def test_the_mean_of_the_models_is_put_forward_where_it_was_made() -> None:
     models = [{"model": name, "val_mean_cell_mape": error} for name, error in (("mlp", 0.40), ("ensemble", 0.42))]
-    assert evaluation.choose(models)["model"] == "ensemble"  # .02 less is what stopping on these cells makes of an mlp
+    assert selection.choose(models)["model"] == "ensemble"  # .02 less is what stopping on these cells makes of an mlp
 
 
 def test_a_row_without_a_prediction_makes_the_headline_null(
-    prepared, trained: list[dict[str, Any]], specs: dict[str, JobSpec], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    prepared, trained: list[dict[str, Any]], evaluate_run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     read = evaluation.predictions_for
 
@@ -117,7 +126,7 @@ def test_a_row_without_a_prediction_makes_the_headline_null(
         return np.where(np.arange(len(test)) == 7, np.nan, read(folder, test))
 
     monkeypatch.setattr(evaluation, "predictions_for", one_missing)
-    done = evaluation.evaluate(prepared.settings, prepared.tables, prepared.split, trained, tmp_path)
+    done = evaluate_run(prepared.settings, prepared.tables, prepared.split, trained, tmp_path)
     assert done.message.endswith("not finite on test cells")
     content = read_json(done.path)
     assert [m["test"]["mean_cell_mape"] for m in content["models"]] == [None, None]
@@ -133,6 +142,16 @@ def test_predictions_are_matched_by_cell_and_checkup(specs: dict[str, JobSpec], 
     assert np.isnan(stranger).tolist() == [True, False]
 
 
-def test_without_a_result_there_is_no_report(prepared, tmp_path: Path) -> None:
+def test_without_a_result_there_are_no_candidates(prepared, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no training job left a result"):
-        evaluation.evaluate(prepared.settings, prepared.tables, prepared.split, [], tmp_path)
+        ensemble(prepared.settings, prepared.tables, prepared.split, [], tmp_path)
+
+
+def test_each_stage_leaves_its_artefact(evaluated: StageResult) -> None:
+    folder = evaluated.path.parent
+    candidates, measured = CandidateList.read(folder / "candidates.json"), Evaluation.read(folder / "evaluation.json")
+    report = EvaluationReport.read(evaluated.path)
+    assert candidates.run_ids == tuple(model.run_id for model in measured.models)
+    assert report.models == measured.models
+    assert report.chosen.run_id == report.challenger
+    assert [line.ks for line in report.data_drift] == sorted((line.ks or 0 for line in report.data_drift), reverse=True)

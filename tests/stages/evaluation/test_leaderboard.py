@@ -70,7 +70,7 @@ def test_the_blend_is_the_mix_or_the_model_that_validation_cells_choose(
 ) -> None:
     worse, better = sorted(trained, key=lambda result: -result["val_mean_cell_mape"])
     mix = {**worse, "parts": {worse["model"]: 1.0}} if mixed else None
-    monkeypatch.setattr(stage, "blend", lambda *_: mix)
+    monkeypatch.setattr(stage, "build_ensemble", lambda *_: mix)
     (benchmark,) = stage.leaderboard(asked(prepared.settings, seeds=1, train=False), [BENCHMARKS["xjtu"]])["benchmarks"]
     lines = {line["model"]: line["mape"] for line in benchmark["models"]}
     assert lines["ensemble"] == lines[(worse if mixed else better)["model"]]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from battery_core.artifacts import Comparison
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.evaluation.metrics.scores import evaluate_baselines, evaluate_predictions
 from battery_core.features.sets.charge import ChargeFeatures
@@ -22,11 +23,11 @@ from battery_core.release.package.mlflow_model import log_pipeline
 from battery_core.release.provenance import CodeState
 from battery_core.settings import Settings
 from battery_core.stages import registry as run_registry
-from battery_core.stages.evaluation import evaluate as evaluation
 from battery_core.stages.labelled_rows import labelled_rows
+from battery_core.stages.release import compare as comparing
 from battery_core.stages.release import promote as releasing
 from battery_core.stages.release.compare import NONE_SERVES, Champion, asking
-from battery_core.stages.release.compare import judge as judge_contest
+from battery_core.stages.release.compare import compare_with_champion as judge_contest
 from battery_core.stages.release.log_run import log_onnx
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
 
@@ -35,30 +36,32 @@ GIVEN = "rows[usable(rows, self.uses)]"
 
 
 @pytest.fixture(scope="module")
-def night(prepared, trained: list[dict[str, Any]], new_store, tmp_path_factory: pytest.TempPathFactory):
+def night(prepared, trained: list[dict[str, Any]], evaluate_run, new_store, tmp_path_factory: pytest.TempPathFactory):
     """Settings with a fresh registry, and a report to release."""
     uri = new_store(tmp_path_factory.mktemp("night"))
     settings: Settings = prepared.settings.model_copy(
         update={"tracking": prepared.settings.tracking.model_copy(update={"mlflow_uri": uri})}
     )
     folder = settings.folder("artifacts") / "reports" / "night-1"
-    return settings, evaluation.evaluate(settings, prepared.tables, prepared.split, trained, folder)
+    return settings, evaluate_run(settings, prepared.tables, prepared.split, trained, folder)
 
 
 def test_the_first_wins_the_second_is_no_better(
-    night, prepared, trained: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    night, prepared, trained: list[dict[str, Any]], evaluate_run, release_run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, report = night
     settings = settings.model_copy(update={"release": settings.release.model_copy(update={"required_baselines": ()})})
-    monkeypatch.setattr(releasing, "code_state", lambda: CodeState("c0ffee", ()))
-    first = releasing.release(settings, prepared.tables, prepared.split, report, "night-1")
+    for module in (comparing, releasing):
+        monkeypatch.setattr(module, "code_state", lambda: CodeState("c0ffee", ()))
+    first = release_run(settings, prepared.tables, prepared.split, report, "night-1")
     assert (first.version, first.champion, first.promoted) == (1, 1, True)
     assert first.reason.startswith("first champion: ")
     kept = read_json(report.path.parent / releasing.OUTCOME_FILE)
     assert kept["tags"]["data_version"] == prepared.raw.version
-    assert kept["contest"]["champion"] is None
-    again = evaluation.evaluate(settings, prepared.tables, prepared.split, trained, report.path.parents[1] / "night-2")
-    second = releasing.release(settings, prepared.tables, prepared.split, again, "night-2")
+    assert kept["comparison"]["champion"] is None
+    assert Comparison.read(report.path.with_name("comparison.json")).promote
+    again = evaluate_run(settings, prepared.tables, prepared.split, trained, report.path.parents[1] / "night-2")
+    second = release_run(settings, prepared.tables, prepared.split, again, "night-2")
     assert (second.version, second.champion, second.promoted) == (2, 1, False)
     assert "is equal to version 1" in second.reason
     client = releasing.mlflow_client(run_registry.tracking_uri(settings))
