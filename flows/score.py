@@ -19,7 +19,7 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from battery_core.release.locking import one_at_a_time
+from battery_core.release.locking import hold_lock
 from battery_core.settings import Settings
 from battery_core.stages.registry import lock_file
 from battery_core.stages.scoring.score import ScoringResult
@@ -39,7 +39,7 @@ def score(source: str | None = None, settings: dict[str, Any] | None = None) -> 
     """
     chosen, name = begin(settings, source)
     waiting = get_run_logger().warning
-    with one_at_a_time(lock_file(chosen), f"score {name}", waiting):  # no night changes data or champion meanwhile
+    with hold_lock(lock_file(chosen), f"score {name}", waiting):  # no night changes data or champion meanwhile
         raw = fetch(chosen)
         tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)

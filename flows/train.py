@@ -20,7 +20,7 @@ from prefect.states import Completed
 from battery_core import jobs
 from battery_core.artifacts import ReleaseResult
 from battery_core.errors import TrainingError
-from battery_core.release.locking import one_at_a_time
+from battery_core.release.locking import hold_lock
 from battery_core.release.provenance import code_state
 from battery_core.settings import Settings
 from battery_core.stages.data.data_changes import DataChanges
@@ -51,7 +51,7 @@ def train(
     """
     chosen, name = begin(settings, source, models)
     _say_what_runs(chosen)
-    with one_at_a_time(lock_file(chosen), name, get_run_logger().warning), jobs.none_left_behind():
+    with hold_lock(lock_file(chosen), name, get_run_logger().warning), jobs.none_left_behind():
         raw = fetch(chosen)
         tag_run(f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)
@@ -94,8 +94,8 @@ def _if_any(found: Any) -> DataChanges | None:
 
 def _say_what_runs(settings: Settings) -> None:
     code = code_state()
-    tag_run(f"source:{settings.data.source}", f"commit:{code.commit[:10]}{'-dirty' if code.dirty else ''}")
-    changed = f", with uncommitted changes in {', '.join(code.changed[:3])}" if code.dirty else ""
+    tag_run(f"source:{settings.data.source}", f"commit:{code.commit[:10]}{'-dirty' if code.is_dirty else ''}")
+    changed = f", with uncommitted changes in {', '.join(code.changed[:3])}" if code.is_dirty else ""
     get_run_logger().info(
         "train: source %s, models %s, seed %d, code %s%s",
         settings.data.source, ", ".join(settings.models), settings.seed, code.commit[:10], changed,

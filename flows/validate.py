@@ -21,7 +21,7 @@ from prefect.logging import get_run_logger
 from battery_core import jobs
 from battery_core.artifacts import StageResult
 from battery_core.errors import TrainingError
-from battery_core.release.locking import one_at_a_time
+from battery_core.release.locking import hold_lock
 from battery_core.settings import Settings
 from battery_core.stages.evaluation.cross_validate import fold_jobs
 from battery_core.stages.registry import lock_file
@@ -44,7 +44,7 @@ def validate(source: str | None = None, settings: dict[str, Any] | None = None) 
     """
     chosen, name = begin(settings, source)
     log = get_run_logger()
-    with one_at_a_time(lock_file(chosen), f"validate {name}", log.warning), jobs.none_left_behind():
+    with hold_lock(lock_file(chosen), f"validate {name}", log.warning), jobs.none_left_behind():
         raw = fetch(chosen)
         tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)

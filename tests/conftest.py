@@ -226,16 +226,16 @@ def new_store(_template: Path) -> Callable[[Path], str]:
 
 
 @pytest.fixture(scope="session")
-def ask_in_process() -> Callable[..., Any]:
-    """Stands for ``in_service.ask``: the packed weights with the code of this checkout, in this process."""
+def predict_in_process() -> Callable[..., Any]:
+    """Stands for ``predict_isolated``: the packed weights with the code of this checkout, in this process."""
     from battery_core.predictors.weighted_ensemble import load_predictor
     from battery_core.release.champion_scoring import PackagePredictions
 
-    def ask(package: Path, rows: pd.DataFrame, who: str, timeout_s: float) -> PackagePredictions:
+    def predict(package: Path, rows: pd.DataFrame, label: str, timeout_s: float) -> PackagePredictions:
         model = load_predictor(package / "artifacts" / "pipeline")
         return PackagePredictions(model.model_name, model.metadata, model.predict_interval(rows, details=True))
 
-    return ask
+    return predict
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
-"""Newcomer and champion scored at the same moment on the same cells, ready to be decided on."""
+"""Score challenger and champion on the same cells at the same moment: the input of the promotion rule."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from battery_core.errors import DataError
 from battery_core.evaluation.baselines import BASELINES
@@ -15,9 +15,7 @@ from battery_core.evaluation.metrics.per_cell import drop_reference_checkup, per
 from battery_core.predictors.base import SohPredictor
 from battery_core.release.champion_scoring import PackagePredictions
 from battery_core.release.promotion import ComparisonInputs, mean
-
-if TYPE_CHECKING:
-    import pandas as pd
+from battery_core.release.wire_format import SEEN_CELLS, SOH_REFERENCE
 
 
 def build_comparison(
@@ -28,23 +26,23 @@ def build_comparison(
     reference: str,
     dirty: bool,
 ) -> ComparisonInputs:
-    """Score both on the test cells that the champion was not trained on, and look for leaks.
+    """Score both on the test cells that the champion was not trained on, and check the challenger for leaks.
 
     Args:
-        newcomer: the fitted pipeline of the challenger.
-        champion: what the one that serves said of the test rows, or None.
-        champion_name: how to call it, such as "version 3".
-        rows: labelled rows with the part of the split they are in.
+        challenger_model: the fitted predictor of the challenger.
+        champion: predictions of the champion for the test rows, or None.
+        champion_name: its name in reasons, such as "version 3".
+        rows: labelled rows with their subset of the split.
         reference: what SOH is relative to.
         dirty: whether the code differs from its commit.
     """
     test = rows[rows["subset"] == "test"]
-    seen = set(champion.facts.get("seen_cells", ())) if champion else set()
+    seen = set(champion.metadata.get(SEEN_CELLS, ())) if champion else set()
     unseen = test[~test["cell_id"].isin(seen)]
     common = unseen if len(unseen) else test
     train = rows[rows["subset"] == "train"]
     errors = cell_errors(challenger_model, common, reference)
-    predicts = all(map(math.isfinite, errors.values()))
+    is_finite = all(map(math.isfinite, errors.values()))
     return ComparisonInputs(
         challenger=errors,
         champion=None if champion is None else cell_errors(champion, unseen, reference),
@@ -54,41 +52,41 @@ def build_comparison(
         },
         unseen_cells=int(drop_reference_checkup(unseen, reference)["cell_id"].nunique()),
         test_cells=int(test["cell_id"].nunique()),
-        slices=conditions(drop_reference_checkup(common, reference)),
-        blocking_reason=blocking_reason(challenger_model, champion, champion_name, common, reference)
-        if predicts
-        else "",
+        slices=cells_by_condition(drop_reference_checkup(common, reference)),
+        blocking_reason=(
+            blocking_reason(challenger_model, champion, champion_name, common, reference) if is_finite else ""
+        ),
         dirty=dirty,
     )
 
 
-def cell_errors(pipeline: SohPredictor | PackagePredictions, rows: pd.DataFrame, reference: str) -> dict[str, float]:
-    """Mean absolute percentage error of each cell, %; NaN throughout where the pipeline cannot predict these rows."""
+def cell_errors(model: SohPredictor | PackagePredictions, rows: pd.DataFrame, reference: str) -> dict[str, float]:
+    """Return the mean absolute percentage error of each cell, %; all NaN if the model cannot predict these rows."""
     if rows.empty:
         return {}
     try:
-        prediction = pipeline.predict(rows)
+        prediction = model.predict(rows)
     except DataError:
         prediction = np.full(len(rows), np.nan)
     return _errors(prediction, rows, reference)
 
 
 def _errors(prediction: npt.NDArray[np.float64], rows: pd.DataFrame, reference: str) -> dict[str, float]:
-    """Errors of the cells with a check-up that counts."""
+    """Return the errors of the cells that have a check-up other than the reference."""
     counted = drop_reference_checkup(rows.assign(prediction=prediction), reference)
     errors = per_cell_errors(counted["cell_id"], counted["soh"], counted["prediction"])
     return dict(zip(map(str, errors.cell_ids), errors.mape.tolist(), strict=True))
 
 
-def conditions(rows: pd.DataFrame) -> dict[str, dict[str, tuple[str, ...]]]:
-    """The cells of each temperature and of each group; what there is only one of guards nothing."""
+def cells_by_condition(rows: pd.DataFrame) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the cells of each temperature and each group; a kind with a single condition is left out."""
     cells = rows.drop_duplicates("cell_id")
     temperature = cells["ambient_temperature_degC"].map(lambda t: f"{t:g} degC", na_action="ignore")
     slices = {}
     for name, labels in {"temperature": temperature, "group": cells["group"]}.items():
-        parts = {str(label): tuple(map(str, part)) for label, part in cells["cell_id"].groupby(labels)}
-        if len(parts) > 1:
-            slices[name] = parts
+        members = {str(label): tuple(map(str, ids)) for label, ids in cells["cell_id"].groupby(labels)}
+        if len(members) > 1:
+            slices[name] = members
     return slices
 
 
@@ -99,18 +97,18 @@ def blocking_reason(
     rows: pd.DataFrame,
     reference: str,
 ) -> str:
-    """Why there must be no contest: the newcomer knows the future, or the two predict different things."""
-    theirs = reference if champion is None else champion.facts.get("soh_reference")
-    if theirs != reference:
+    """Return why the two cannot be compared, or "": a leak in the challenger, or another SOH reference."""
+    champion_reference = reference if champion is None else champion.metadata.get(SOH_REFERENCE)
+    if champion_reference != reference:
         return (
-            f"{champion_name} predicts SOH relative to '{theirs}', this run to '{reference}': not comparable - start a "
-            "new line with release.registered_model"
+            f"{champion_name} predicts SOH relative to '{champion_reference}', this run to '{reference}': not "
+            "comparable - register under another name with release.registered_model"
         )
-    if found := check_causality(challenger_model.predict, rows):
-        return f"{found}; mend the feature set that looks ahead"
-    if revealed := life_fraction_columns(challenger_model.features(rows), rows):
+    if leak := check_causality(challenger_model.predict, rows):
+        return f"{leak}; repair the feature set that uses later check-ups"
+    if leaking := life_fraction_columns(challenger_model.features(rows), rows):
         return (
-            f"feature '{revealed[0]}' is the fraction of life, known only after a cell's end: a leak; scale it on "
-            "training cells or take it out"
+            f"feature '{leaking[0]}' is the fraction of life, which is defined only after a cell's end: a leak; scale "
+            "it on training cells or remove it"
         )
     return ""

@@ -1,10 +1,10 @@
-"""The model registry in MLflow: versions, the aliases ``challenger`` and ``champion``, and why they moved."""
+"""Model versions in the MLflow registry, their aliases ``champion`` and ``challenger``, and their promotions."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,20 @@ from typing import Any
 from battery_core.errors import DataError
 from battery_core.release.champion_scoring import ChampionScoringError
 from battery_core.release.package.mlflow_model import package_folder
+from battery_core.release.wire_format import (
+    BY_ROLLBACK,
+    BY_RUN,
+    CHALLENGER,
+    CHAMPION,
+    DATA_VERSION_TAG,
+    ERROR_TAG,
+    JOB_TAG,
+    MODEL_TAG,
+    PREVIOUS,
+    PROMOTION_TAG_PREFIX,
+    ROLLED_BACK_TAG,
+)
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-PREVIOUS = "previous"
-ROLLBACK = "rollback"
-ERROR_TAG = "test_mean_cell_mape"
-JOB_TAG = "job"
-ROLLED_BACK_TAG = "withdrawn"
-_PROMOTION_EVENT = "champion."
 _LONGEST_REASON = 3000  # MLflow keeps 5000 characters of a tag
 
 
@@ -29,24 +34,42 @@ class PromotionEvent:
     """One change of champion.
 
     Args:
-        version: who came into service.
-        before: who served until then, or None.
-        how: ``night`` or ``rollback``.
-        when: UTC, ISO 8601.
+        version: the new champion.
+        previous: the champion until then, or None.
+        trigger: ``BY_RUN`` or ``BY_ROLLBACK``.
+        promoted_at: UTC, ISO 8601.
         reason: in words.
         model: name of the model.
         data_version: of its training data.
-        error: mean per-cell MAPE on the test cells of its own night, %.
+        error: mean per-cell MAPE on the test cells of its retraining run, %.
     """
 
     version: int
-    before: int | None
-    how: str
-    when: str
+    previous: int | None
+    trigger: str
+    promoted_at: str
     reason: str
     model: str = ""
     data_version: str = ""
     error: str = ""
+
+    def to_json(self) -> str:
+        """Return the value of the tag; its keys are part of the wire format."""
+        return json.dumps({_json_key(name): value for name, value in asdict(self).items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> PromotionEvent:
+        """Return the event in the value of a tag."""
+        content = json.loads(text)
+        return cls(**{field.name: content[key] for field in fields(cls) if (key := _json_key(field.name)) in content})
+
+
+_JSON_KEYS = {"previous": "before", "trigger": "how", "promoted_at": "when"}
+"""Fields of a promotion event that have another name in the registry."""
+
+
+def _json_key(field: str) -> str:
+    return _JSON_KEYS.get(field, field)
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,7 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """How MLflow finds it."""
+        """Address of the version in MLflow."""
         return f"models:/{self.name}/{self.number}"
 
 
@@ -81,16 +104,16 @@ class ModelRegistry:
         self._client = mlflow_client(tracking_uri)
 
     def version_by_alias(self, alias: str) -> Version | None:
-        """The version an alias points at, or None."""
+        """Return the version an alias points at, or None."""
         from mlflow.exceptions import MlflowException
 
         try:
-            found = self._client.get_model_version_by_alias(self.name, alias)
+            entry = self._client.get_model_version_by_alias(self.name, alias)
         except MlflowException as err:
             if err.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 return None
             raise
-        return self._version(found)
+        return _version(entry)
 
     def add(self, model_uri: str, run_id: str, tags: dict[str, Any], description: str) -> Version:
         """Register a logged model as the next version and point ``challenger`` at it."""
@@ -102,51 +125,56 @@ class ModelRegistry:
             if err.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         texts = {key: str(value) for key, value in tags.items()}
-        made = self._client.create_model_version(self.name, model_uri, run_id, tags=texts, description=description)
-        self._client.set_registered_model_alias(self.name, CHALLENGER, made.version)
-        return Version(self.name, int(made.version), texts, run_id)
+        entry = self._client.create_model_version(self.name, model_uri, run_id, tags=texts, description=description)
+        self._client.set_registered_model_alias(self.name, CHALLENGER, entry.version)
+        return Version(self.name, int(entry.version), texts, run_id)
 
-    def of_run(self, run_id: str) -> Version | None:
-        """The version that a night's MLflow run has made already, or None: however often it tries, it makes one."""
-        found = self._client.search_model_versions(f"name='{self.name}' and run_id='{run_id}'")
-        return self._version(found[0]) if found else None
+    def version_of_run(self, run_id: str) -> Version | None:
+        """Return the version that a retraining run has registered already, or None; a repeated run reuses it."""
+        entries = self._client.search_model_versions(f"name='{self.name}' and run_id='{run_id}'")
+        return _version(entries[0]) if entries else None
 
     def version(self, number: int) -> Version:
-        """A version by its number.
+        """Return a version by its number.
 
         Raises:
             DataError: there is none.
         """
-        versions = {int(v.version): v for v in self._client.search_model_versions(f"name='{self.name}'")}
+        versions = {int(entry.version): entry for entry in self._all_versions()}
         if number not in versions:
-            known = ", ".join(map(str, sorted(versions))) or "none"
-            raise DataError(f"model '{self.name}': no version {number}; there are: {known} - name one of them")
-        return self._version(versions[number])
+            numbers = ", ".join(map(str, sorted(versions))) or "none"
+            raise DataError(f"model '{self.name}': no version {number}; there are: {numbers} - name one of them")
+        return _version(versions[number])
 
-    def promote(self, version: Version, reason: str, how: str = "night") -> None:
-        """Point ``champion`` at this version, ``previous`` at the one that served before it, and write it down.
+    def promote(self, version: Version, reason: str, trigger: str = BY_RUN) -> None:
+        """Point ``champion`` at this version and ``previous`` at the champion before it, and record the event.
 
-        Called under the lock of the registry; whoever serves at any moment is one alias, moved in one step.
+        Call it under the lock of the registry. The champion is one alias, moved in one step.
         """
-        before = self.version_by_alias(CHAMPION)
-        if before is not None and before.number == version.number:
+        replaced = self.version_by_alias(CHAMPION)
+        if replaced is not None and replaced.number == version.number:
             return
-        earlier = self.before(version) if how == ROLLBACK else before
-        if earlier is not None:
-            self._client.set_registered_model_alias(self.name, PREVIOUS, str(earlier.number))
+        previous = self.previous_champion(version) if trigger == BY_ROLLBACK else replaced
+        if previous is not None:
+            self._client.set_registered_model_alias(self.name, PREVIOUS, str(previous.number))
         elif self.version_by_alias(PREVIOUS) is not None:
             self._client.delete_registered_model_alias(self.name, PREVIOUS)
         self._client.set_registered_model_alias(self.name, CHAMPION, str(version.number))
-        promotion_events = self.promotion_events()
-        entry = PromotionEvent(
-            version.number, before.number if before else None, how, _now(), reason[:_LONGEST_REASON],
-            version.tags.get("model", ""), version.tags.get("data_version", ""), version.tags.get(ERROR_TAG, ""),
-        )  # fmt: skip
-        key = f"{_PROMOTION_EVENT}{len(promotion_events) + 1:05d}"
-        self._client.set_registered_model_tag(self.name, key, json.dumps(asdict(entry)))
+        event = PromotionEvent(
+            version=version.number,
+            previous=replaced.number if replaced else None,
+            trigger=trigger,
+            promoted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            reason=reason[:_LONGEST_REASON],
+            model=version.tags.get(MODEL_TAG, ""),
+            data_version=version.tags.get(DATA_VERSION_TAG, ""),
+            error=version.tags.get(ERROR_TAG, ""),
+        )
+        key = f"{PROMOTION_TAG_PREFIX}{len(self.promotion_events()) + 1:05d}"
+        self._client.set_registered_model_tag(self.name, key, event.to_json())
 
     def promotion_events(self) -> list[PromotionEvent]:
-        """Who has served, the oldest first."""
+        """Return the changes of champion, the oldest first."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -155,32 +183,32 @@ class ModelRegistry:
             if err.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return []
             raise
-        return [PromotionEvent(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_PROMOTION_EVENT)]
+        return [PromotionEvent.from_json(tags[key]) for key in sorted(tags) if key.startswith(PROMOTION_TAG_PREFIX)]
 
-    def before(self, version: Version) -> Version | None:
-        """Who served before this version came into service for the first time."""
-        first = next((reign for reign in self.promotion_events() if reign.version == version.number), None)
-        return self.version(first.before) if first is not None and first.before is not None else None
+    def previous_champion(self, version: Version) -> Version | None:
+        """Return the champion that this version replaced when it was promoted for the first time, or None."""
+        first = next((event for event in self.promotion_events() if event.version == version.number), None)
+        return self.version(first.previous) if first is not None and first.previous is not None else None
 
     def tag(self, version: Version, name: str, value: str) -> None:
-        """Write a word to a version."""
+        """Set a tag of a version."""
         self._client.set_model_version_tag(self.name, str(version.number), name, value)
 
     def rolled_back_version(self, job: str) -> Version | None:
-        """The version that was made by this very training job and taken out of service by hand, or None."""
-        for found in self._client.search_model_versions(f"name='{self.name}'"):
-            if job and found.tags.get(JOB_TAG) == job and ROLLED_BACK_TAG in found.tags:
-                return self._version(found)
+        """Return the version of this very training job that was rolled back by hand, or None."""
+        for entry in self._all_versions():
+            if job and entry.tags.get(JOB_TAG) == job and ROLLED_BACK_TAG in entry.tags:
+                return _version(entry)
         return None
 
-    def _version(self, found: Any) -> Version:
-        return Version(self.name, int(found.version), dict(found.tags), str(found.run_id))
+    def _all_versions(self) -> list[Any]:
+        return list(self._client.search_model_versions(f"name='{self.name}'"))
 
     def package(self, version: Version) -> Path:
-        """The folder of a version's package.
+        """Return the folder of a version's package.
 
         Raises:
-            NotServedError: its files are not there any more.
+            ChampionScoringError: its files are gone.
         """
         from mlflow.exceptions import MlflowException
 
@@ -195,19 +223,19 @@ class ModelRegistry:
             ) from err
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _version(entry: Any) -> Version:
+    return Version(entry.name, int(entry.version), dict(entry.tags), str(entry.run_id))
 
 
 def mlflow_client(uri: str) -> Any:
-    """A client of the store that holds runs and models."""
+    """Return a client of the store that holds runs and models."""
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(uri, uri)
 
 
 def local_database(tracking_uri: str) -> Path | None:
-    """The file behind a ``sqlite:`` URI; None for a server.
+    """Return the file behind a ``sqlite:`` URI; None for a server.
 
     Example:
         >>> local_database("sqlite:////data/mlflow.db")

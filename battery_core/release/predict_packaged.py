@@ -1,6 +1,6 @@
-"""Run by its path in a process of its own: a package is loaded as whoever serves it loads it, and asked for rows.
+"""Load a package and predict rows with it: run by its path in a separate process.
 
-Nothing of ours is imported here: the only code of this house in that process is what travelled with the model.
+It imports nothing of this project, and so the only project code in that process is the code packed with the model.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ import json
 import sys
 from pathlib import Path
 
+import mlflow.pyfunc
+import pandas as pd
 
-def main(package: str, rows_file: str, answers_file: str) -> None:
-    """Write what the package says of the rows as parquet, and what is known of its model as JSON beside it."""
-    import mlflow.pyfunc
-    import pandas as pd
 
+def main(package: str, rows_file: str, predictions_file: str) -> None:
+    """Write the predictions of the rows as parquet, and the metadata of the model as JSON beside it."""
     model = mlflow.pyfunc.load_model(package)
     schema = model.metadata.get_input_schema()
     rows = pd.read_parquet(rows_file)
-    given = rows[[name for name in schema.input_names() if name in rows]]
+    inputs = rows[[name for name in schema.input_names() if name in rows]]
     doubles = [column.name for column in schema.inputs if column.type.name == "double" and column.name in rows]
-    said = pd.DataFrame(model.predict(given.astype(dict.fromkeys(doubles, "float64")), params={"details": True}))
-    said.reset_index(drop=True).to_parquet(answers_file)
-    served = model.unwrap_python_model().pipeline
-    metadata = served.metadata if hasattr(served, "metadata") else served.facts  # packages of version 0.1 have facts
-    about = {"model_name": served.model_name, "facts": dict(metadata)}
-    Path(answers_file).with_suffix(".json").write_text(json.dumps(about))
+    inputs = inputs.astype(dict.fromkeys(doubles, "float64"))
+    predictions = pd.DataFrame(model.predict(inputs, params={"details": True}))
+    predictions.reset_index(drop=True).to_parquet(predictions_file)
+    predictor = model.unwrap_python_model().pipeline
+    metadata = predictor.metadata if hasattr(predictor, "metadata") else predictor.facts  # ``facts`` until 0.1
+    content = {"model_name": predictor.model_name, "metadata": dict(metadata)}
+    Path(predictions_file).with_suffix(".json").write_text(json.dumps(content))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CODE = ("battery_core", "tasks", "flows", "deployments", "pyproject.toml", "constraints.txt")
-CHECKOUT = Path(__file__).resolve().parents[2]
-"""Where this very code lies, whatever project folder it works on."""
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""Folder of the running code, which may differ from the project folder."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class CodeState:
     changed: tuple[str, ...]
 
     @property
-    def dirty(self) -> bool:
-        """Whether someone with the commit alone could not rebuild what this code makes."""
+    def is_dirty(self) -> bool:
+        """Whether the code differs from its commit, so that the commit alone cannot rebuild its models."""
         return bool(self.changed)
 
 
 def code_state(root: Path | None = None) -> CodeState:
-    """State of the checkout that the running code is from. Settings and data do not count: the run records them."""
-    root = root or CHECKOUT
+    """Return the state of the running code. Settings and data do not count: the run records them."""
+    root = root or REPOSITORY
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return CodeState("unknown", ())

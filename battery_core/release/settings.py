@@ -1,4 +1,4 @@
-"""Settings of the release: what a newcomer has to show before it serves."""
+"""Settings of the promotion rule and of the packages."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ SLICE_CHECKS = ("temperature", "group", WORST_CELL)
 
 
 class ReleaseSettings(SectionSettings):
-    """When the newcomer becomes champion."""
+    """When a challenger becomes the champion."""
 
     registered_model: str = setting("", "name in the model registry; empty: soh-<source>")
     min_improvement: float = setting(
         0.02, "a challenger must lower the champion's error by this share", unit="fraction", ge=0
     )
     confidence: float = setting(
-        0.95, "how sure that must be, over test cells, before it serves", unit="fraction", ge=0.5, lt=1.0
+        0.95, "confidence over test cells that the improvement is real", unit="fraction", ge=0.5, lt=1.0
     )
     slice_checks: tuple[str, ...] = setting(
-        ("temperature", "group", WORST_CELL), "where it must not be worse: temperature, group, worst_cell"
+        ("temperature", "group", WORST_CELL), "slices in which it must not be worse: temperature, group, worst_cell"
     )
     max_slice_regression: float = setting(
-        0.25, "error there may grow by this share, not more; few cells stand behind each", unit="fraction", ge=0.0
+        0.25, "largest allowed growth of the error in a slice, a share; a slice has few cells", unit="fraction", ge=0.0
     )
     required_baselines: tuple[str, ...] = setting(
-        ("train_mean", "linear_throughput"), "baselines that no champion may be worse than"
+        ("train_mean", "linear_throughput"), "baselines that a challenger must beat"
     )
     retrain_only_if_new: bool = setting(
         False, "stop after split when data, split, settings and code are those of the champion or the last candidate"
     )
     allow_dirty: bool = setting(False, "promote although code in the working tree is not committed")
     champion_timeout_s: float = setting(
-        600.0, "how long the model in service may take to answer, loaded with its own code", unit="s", gt=0
+        600.0, "time limit for loading the champion with its packed code and predicting", unit="s", gt=0
     )
 
     onnx: bool = setting(False, "also write the candidate's perceptrons and LSTM as ONNX; needs the extra onnx")
@@ -66,5 +66,5 @@ class ReleaseSettings(SectionSettings):
     def _are_known_guards(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in SLICE_CHECKS:
-                raise ValueError(str(unknown_name("guard", name, SLICE_CHECKS)))
+                raise ValueError(str(unknown_name("slice check", name, SLICE_CHECKS)))
         return names

@@ -11,7 +11,7 @@ from battery_core.data.versioning.content import content_version, file_sha256
 from battery_core.errors import DataError, TrainingError
 from battery_core.files import read_json
 from battery_core.jobs import finished, run_job
-from battery_core.release.locking import one_at_a_time
+from battery_core.release.locking import hold_lock
 from battery_core.reporting.formats import percent
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE
@@ -147,7 +147,7 @@ def _promote(settings: Settings) -> Iterator[str]:
     name = f"{settings.data.source}-{time.strftime('%Y%m%d-%H%M%S')}-by-hand"
     recorded = keeping.keep(settings, raw_on_disk(settings, "promote"), tables, cells, print)
     yield from (recorded.message, *([f"warning: {recorded.problem}"] if recorded.problem else []))
-    with one_at_a_time(lock_file(settings), name, print):
+    with hold_lock(lock_file(settings), name, print):
         result = promote(settings, tables, cells, comparison, name)
     yield f"promote: {result.name} version {result.version}: {result.reason}"
 

@@ -22,8 +22,9 @@ import pytest
 
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.predictors.pipeline import Pipeline
-from battery_core.release.model_registry import CHALLENGER, CHAMPION, ModelRegistry
+from battery_core.release.model_registry import ModelRegistry
 from battery_core.release.package.mlflow_model import log_pipeline, requirements
+from battery_core.release.wire_format import CHALLENGER, CHAMPION
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
 

@@ -48,7 +48,7 @@ def uncommitted(project: Path) -> Iterator[None]:
     git("commit", "--quiet", "-m", "state")
     code.write_text("# changed since\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provenance, "CHECKOUT", project)
+        patch.setattr(provenance, "REPOSITORY", project)
         yield
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from battery_core.release import champion_scoring as in_service
-from battery_core.release.champion_scoring import ChampionScoringError, ask
+from battery_core.release import champion_scoring
+from battery_core.release.champion_scoring import ChampionScoringError, predict_isolated
 
 ROWS = pd.DataFrame({"cell_id": ["A", "A"], "checkup_index": [0, 1]})
 
@@ -22,25 +22,28 @@ def package(tmp_path: Path) -> Path:
 
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """What runs in the process of its own instead of MLflow, which takes seconds to import."""
-    (tmp_path / "asks.py").write_text(code)
-    monkeypatch.setattr(in_service, "_ASKS", tmp_path / "asks.py")
+    (tmp_path / "script.py").write_text(code)
+    monkeypatch.setattr(champion_scoring, "_SCRIPT", tmp_path / "script.py")
 
 
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("import worn_out", "gives no answer: ModuleNotFoundError: No module named 'worn_out'$"),
-        ("raise RuntimeError('first line\\nlast line')", "gives no answer: last line$"),
-        ("import sys; sys.exit('mlflow.exceptions.MlflowException: no column x_V')", "gives no answer: no column x_V$"),
-        ("import os; os._exit(9)", "gives no answer: exit code 9$"),
+        ("import worn_out", "predictions with the code packed in it: ModuleNotFoundError: No module named 'worn_out'$"),
+        ("raise RuntimeError('first line\\nlast line')", "predictions with the code packed in it: last line$"),
+        (
+            "import sys; sys.exit('mlflow.exceptions.MlflowException: no column x_V')",
+            "predictions with the code packed in it: no column x_V$",
+        ),
+        ("import os; os._exit(9)", "predictions with the code packed in it: exit code 9$"),
     ],
 )
 def test_what_went_wrong_is_said_in_one_line(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, why: str
 ) -> None:
     process(tmp_path, monkeypatch, code)
-    with pytest.raises(ChampionScoringError, match=f"^version 3: its package with the code packed in it {why}"):
-        ask(package, ROWS, "version 3", 60)
+    with pytest.raises(ChampionScoringError, match=f"^version 3: its package gives no {why}"):
+        predict_isolated(package, ROWS, "version 3", 60)
 
 
 def test_a_package_that_takes_too_long_is_stopped(
@@ -48,16 +51,17 @@ def test_a_package_that_takes_too_long_is_stopped(
 ) -> None:
     process(tmp_path, monkeypatch, "import time; time.sleep(60)")
     with pytest.raises(
-        ChampionScoringError, match=r"^version 3: no answer .* within 0.3 s - raise release.champion_timeout"
+        ChampionScoringError,
+        match=r"^version 3: its package gave no predictions within 0.3 s - raise release.champion_timeout",
     ):
-        ask(package, ROWS, "version 3", 0.3)
+        predict_isolated(package, ROWS, "version 3", 0.3)
 
 
 def test_without_its_own_code_a_package_is_not_asked_with_ours(tmp_path: Path) -> None:
     with pytest.raises(
         ChampionScoringError, match=r"^version 3: no code was packed with it \(expected '.*code'\) - train"
     ):
-        ask(tmp_path, ROWS, "version 3", 60)
+        predict_isolated(tmp_path, ROWS, "version 3", 60)
 
 
 def test_its_code_is_first_on_the_path_and_pickle_is_off(
@@ -70,5 +74,5 @@ def test_its_code_is_first_on_the_path_and_pickle_is_off(
         "import os, sys; sys.exit(repr((sys.path[:2], os.environ['MLFLOW_ALLOW_PICKLE_DESERIALIZATION'])))",
     )
     with pytest.raises(ChampionScoringError) as caught:
-        ask(package, ROWS, "version 3", 60)
+        predict_isolated(package, ROWS, "version 3", 60)
     assert str(caught.value).endswith(repr(([str(package / "code"), "/elsewhere"], "false")))

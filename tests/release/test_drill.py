@@ -20,9 +20,10 @@ from battery_core.features.base import FeatureSet
 from battery_core.features.registry import FEATURES
 from battery_core.files import write_json
 from battery_core.jobs import RESULT_FILE, finished
-from battery_core.release.locking import one_at_a_time
-from battery_core.release.model_registry import CHAMPION, PREVIOUS, ModelRegistry
+from battery_core.release.locking import hold_lock
+from battery_core.release.model_registry import ModelRegistry
 from battery_core.release.provenance import CodeState
+from battery_core.release.wire_format import CHAMPION, PREVIOUS
 from battery_core.settings import Settings
 from battery_core.stages import registry as run_registry
 from battery_core.stages.data.fetch import fetch
@@ -90,11 +91,11 @@ def leaky_set() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def champion_in_this_process(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ask_in_process: Any
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, predict_in_process: Any
 ) -> None:
     """Its packed code is that of this checkout; the end-to-end tests load it as it serves, seconds a night."""
     if not request.node.get_closest_marker("e2e"):
-        monkeypatch.setattr(judging, "ask", ask_in_process)
+        monkeypatch.setattr(judging, "predict_isolated", predict_in_process)
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def night_1_promotes_over_baselines(settings: Settings) -> None:
     first = night(settings, "night-1")
     assert (first.version, first.promoted, first.champion) == (1, True, 1)
     assert "first champion" in first.reason
-    with pytest.raises(DataError, match="version 1 is the first champion of 'soh-xjtu', none served before it"):
+    with pytest.raises(DataError, match="version 1 is the first champion of 'soh-xjtu'"):
         rollback.rollback(settings, "?")
 
 
@@ -193,12 +194,14 @@ def night_5_with_a_leaky_feature_set_is_refused(settings: Settings, leaky_set: s
 
 def rollback_holds_also_when_the_same_model_comes_again(settings: Settings, registry: ModelRegistry) -> None:
     said = rollback.rollback(settings, "customers complain")
-    assert said == ("rollback: 'soh-xjtu' version 1 serves again, version 3 is withdrawn: customers complain")
+    assert said == (
+        "rollback: 'soh-xjtu' version 1 is in production again, version 3 is rolled back: customers complain"
+    )
     assert registry.version_by_alias(CHAMPION).number == 1  # type: ignore[union-attr]
     assert registry.version_by_alias(PREVIOUS) is None  # nobody served before the first
     again = night(settings, "night-6")
     assert (again.promoted, again.champion) == (False, 1)
-    assert "the same model as version 3, withdrawn 20" in again.reason
+    assert "the same model as version 3, rolled back 20" in again.reason
     assert "customers complain" in again.reason
 
 
@@ -206,13 +209,13 @@ def history_prints_it_all(settings: Settings, registry: ModelRegistry) -> None:
     line = told(settings)
     for words in ("first champion", "below version 1", "customers complain", "rollback", "1 *"):
         assert words in line
-    assert [reign.version for reign in registry.promotion_events()] == [1, 3, 1]
+    assert [event.version for event in registry.promotion_events()] == [1, 3, 1]
 
 
 def a_version_of_choice_comes_back(settings: Settings, registry: ModelRegistry) -> None:
-    assert "version 3 serves again" in rollback.rollback(settings, "it was the charger", to=3)
+    assert "version 3 is in production again" in rollback.rollback(settings, "it was the charger", to=3)
     assert registry.version_by_alias(PREVIOUS).number == 1  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="version 3 of 'soh-xjtu' serves already"):
+    with pytest.raises(DataError, match="version 3 of 'soh-xjtu' is the champion already"):
         rollback.rollback(settings, "?", to=3)
     with pytest.raises(DataError, match="no version 99; there are: 1, 2, 3, 4, 5"):
         rollback.rollback(settings, "?", to=99)
@@ -235,7 +238,7 @@ def test_the_drill(settings: Settings, reference: Path, leaky_set: str, champion
 @pytest.mark.e2e
 def test_two_nights_at_once_move_the_alias_once(settings: Settings) -> None:
     def one(name: str) -> ReleaseResult:
-        with one_at_a_time(run_registry.lock_file(settings), name, print):
+        with hold_lock(run_registry.lock_file(settings), name, print):
             return night(settings, name)
 
     with ThreadPoolExecutor(2) as pool:

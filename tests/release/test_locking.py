@@ -14,11 +14,11 @@ import pytest
 
 from battery_core.files import read_json
 from battery_core.release import locking
-from battery_core.release.locking import one_at_a_time
+from battery_core.release.locking import hold_lock
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from battery_core.release.locking import one_at_a_time\n"
-    "with one_at_a_time(Path(sys.argv[1]), 'nightly-1', print):\n"
+    "import sys, time; from pathlib import Path; from battery_core.release.locking import hold_lock\n"
+    "with hold_lock(Path(sys.argv[1]), 'nightly-1', print):\n"
     "    print('held', flush=True); time.sleep(float(sys.argv[2]))\n"
 )
 
@@ -45,7 +45,7 @@ def wait_for_the_lock(file: Path, say: Callable[[str], None]) -> tuple[threading
     got: list[float] = []
 
     def work() -> None:
-        with one_at_a_time(file, "nightly-2", say):
+        with hold_lock(file, "nightly-2", say):
             got.append(time.monotonic())
 
     thread = threading.Thread(target=work, daemon=True)
@@ -79,20 +79,20 @@ def test_a_killed_holder_frees_the_lock_at_once(tmp_path: Path, holder) -> None:
 
 def test_the_note_names_the_holder_and_goes_with_the_lock(tmp_path: Path) -> None:
     note = tmp_path / "deep" / "train.holder.json"
-    with one_at_a_time(tmp_path / "deep" / "train.lock", "by hand", print):
-        assert read_json(note)["who"] == "by hand"
+    with hold_lock(tmp_path / "deep" / "train.lock", "by hand", print):
+        assert read_json(note)["run_name"] == "by hand"
     assert not note.exists()
 
 
 def test_an_error_inside_gives_the_lock_back(tmp_path: Path) -> None:
     def fail() -> None:
-        with one_at_a_time(tmp_path / "train.lock", "one", print):
+        with hold_lock(tmp_path / "train.lock", "one", print):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     said: list[str] = []
-    with one_at_a_time(tmp_path / "train.lock", "two", said.append):
+    with hold_lock(tmp_path / "train.lock", "two", said.append):
         pass
     assert said == []
 
@@ -105,6 +105,6 @@ def test_a_holder_without_a_note_is_another_run(
     holder(0.5)
     (tmp_path / "train.holder.json").write_text(note)
     said: list[str] = []
-    with one_at_a_time(tmp_path / "train.lock", "two", said.append):
+    with hold_lock(tmp_path / "train.lock", "two", said.append):
         pass
     assert said[0].startswith("waiting for 'another run' (process ?, since ?)")

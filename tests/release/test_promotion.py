@@ -73,8 +73,8 @@ USUAL = ComparisonInputs(errors(1.0), errors(1.25), "version 3", BASELINES, unse
         ({"champion": mixed(0.95, 0.95, 0.95, 0.95, 1.6, 1.6)}, {"confidence": 0.5}, True, "18.8 % below version 3"),
         # surely better, but not surely by the margin
         ({"champion": mixed(1.06, 1.05, 1.03, 1.01, 1.01, 1.01)}, {}, False,
-         "1.00 % is 2.3 % below version 3 (1.02 %) on 6 test cells, but only 1.4 % is sure at 95 %, "
-         "chance alone does as well with probability 0.02; 2.0 % needed"),
+         "1.00 % is 2.3 % below version 3 (1.02 %) on 6 test cells, but only 1.4 % with 95 % confidence, "
+         "equal models reach this with probability 0.02; 2.0 % needed"),
         # two cells hardly better: sure of the margin by the bootstrap, and not by chance
         ({"champion": mixed(1.3, 1.3, 1.3, 1.3, 1.005, 1.005)}, {}, True, "14.7 % below version 3 (1.17 %)"),
         # better on easy cells, worse on the whole
@@ -83,11 +83,11 @@ USUAL = ComparisonInputs(errors(1.0), errors(1.25), "version 3", BASELINES, unse
         # four of five cells better: the bootstrap is sure of it, but two of 32 coins fall so well
         ({"challenger": dict(zip("abcde", (1, 1, 1, 1, 1.05), strict=True)),
           "champion": dict(zip("abcde", (1.3, 1.3, 1.3, 1.3, 1), strict=True)), "unseen_cells": 5, "slices": {}},
-         {}, False, "is sure at 95 %, chance alone does as well with probability 0.06; 2.0 % needed"),
+         {}, False, "with 95 % confidence, equal models reach this with probability 0.06; 2.0 % needed"),
         # too few cells to show anything at this confidence
         ({"challenger": {"a": 1.0, "b": 1.0}, "champion": {"a": 2.0, "b": 2.0}, "unseen_cells": 2, "slices": {}},
          {}, False,
-         "chance alone does as well with probability 0.25; 2.0 % needed; so few cells can never show it"),
+         "equal models reach this with probability 0.25; 2.0 % needed; more test cells are needed to show it"),
         # guarded conditions
         ({"champion": mixed(0.5, 0.5, 2, 2, 2, 2)}, {"confidence": 0.5}, False,
          "but temperature 10 degC: 0.70 % against 0.35 %; at most 25 % more is allowed"),
@@ -106,7 +106,7 @@ USUAL = ComparisonInputs(errors(1.0), errors(1.25), "version 3", BASELINES, unse
         ({"champion": errors(NAN), "challenger": errors(3.0)}, {}, False,
          "does not beat the baseline linear_throughput"),
         # uncommitted code
-        ({"dirty": True}, {}, False, "the working tree has code that is not committed: nobody could rebuild"),
+        ({"dirty": True}, {}, False, "code that is not committed: this model could not be rebuilt"),
         ({"dirty": True, "champion": None}, {}, False, "the working tree has code that is not committed"),
         ({"dirty": True}, {"allow_dirty": True}, True, "1.00 % is 20.0 % below version 3"),
         ({"dirty": True, "challenger": errors(NAN)}, {"allow_dirty": True}, False, "the challenger's error is nan"),

@@ -33,16 +33,16 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_clean_checkout_is_its_commit(checkout: Path) -> None:
     state = code_state(checkout)
     assert state == CodeState(git(checkout, "rev-parse", "HEAD"), ())
-    assert not state.dirty
+    assert not state.is_dirty
 
 
 def test_changed_code_is_named(checkout: Path) -> None:
     (checkout / "battery_core/models/mlp.py").write_text("second\n")
     assert code_state(checkout).changed == ("battery_core/models/mlp.py",)
     git(checkout, "add", ".")
-    assert code_state(checkout).dirty  # staged is not committed
+    assert code_state(checkout).is_dirty  # staged is not committed
     git(checkout, "commit", "-qm", "second", "--no-verify")
-    assert not code_state(checkout).dirty
+    assert not code_state(checkout).is_dirty
 
 
 def test_new_and_removed_code_counts_too(checkout: Path) -> None:
@@ -54,7 +54,7 @@ def test_new_and_removed_code_counts_too(checkout: Path) -> None:
 def test_settings_data_and_papers_do_not_count(checkout: Path) -> None:
     for file in ("params.yaml", "README.md", "data.csv", "splits.json"):
         (checkout / file).write_text("changed\n")
-    assert not code_state(checkout).dirty
+    assert not code_state(checkout).is_dirty
 
 
 def test_outside_version_control_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,10 @@ from battery_core.artifacts import StageResult
 from battery_core.data.ingest.changes import changes_between, describe_changes
 from battery_core.data.versioning.store import VersionStore
 from battery_core.jobs import JobSpec
-from battery_core.release.model_registry import CHALLENGER, CHAMPION, ModelRegistry, Version
+from battery_core.release.model_registry import ModelRegistry, Version
 from battery_core.release.provenance import code_state
-from battery_core.release.retrain_key import RETRAIN_KEY_TAG, retrain_key
+from battery_core.release.retrain_key import retrain_key
+from battery_core.release.wire_format import CHALLENGER, CHAMPION, RETRAIN_KEY_TAG
 from battery_core.settings import Settings, project_root
 from battery_core.stages.common import read_table
 from battery_core.stages.data.snapshot import SHORT
@@ -47,7 +48,7 @@ def news(settings: Settings, raw: StageResult, tables: StageResult, specs: Seque
     registry = ModelRegistry(open_registry(settings), registered_name(settings))
     champion, last = registry.version_by_alias(CHAMPION), registry.version_by_alias(CHALLENGER)
     key = retrain_key(
-        raw.version, [spec.key for spec in specs], settings.release, settings.ensemble, code_state().dirty
+        raw.version, [spec.key for spec in specs], settings.release, settings.ensemble, code_state().is_dirty
     )
     for version in (champion, last):
         if version is not None and version.tags.get(RETRAIN_KEY_TAG) == key:

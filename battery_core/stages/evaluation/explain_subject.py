@@ -14,7 +14,8 @@ from battery_core.errors import DataError, nearest
 from battery_core.files import read_json
 from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import WeightedEnsemble, load_predictor
-from battery_core.release.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry
+from battery_core.release.model_registry import ModelRegistry
+from battery_core.release.wire_format import CHALLENGER, CHAMPION, PREVIOUS
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE, read_table
 from battery_core.stages.data.restore import find

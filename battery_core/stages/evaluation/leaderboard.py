@@ -23,7 +23,7 @@ from battery_core.evaluation.metrics.per_cell import drop_reference_checkup
 from battery_core.files import read_json, write_json, write_text
 from battery_core.jobs import JobKilled, JobSpec, finished, none_left_behind, run_job
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
-from battery_core.release.locking import one_at_a_time
+from battery_core.release.locking import hold_lock
 from battery_core.reporting.formats import percent
 from battery_core.reporting.tables.leaderboard import leaderboard_page, print_leaderboard
 from battery_core.settings import Settings
@@ -149,7 +149,7 @@ def _train(run: BenchmarkRun, log: Callable[[str], None]) -> list[str]:
     name = f"leaderboard: {run.benchmark.name}, seed {run.settings.seed}"
     jobs, failures = run.settings.jobs, []
     with (
-        one_at_a_time(lock_file(run.settings), name, log),
+        hold_lock(lock_file(run.settings), name, log),
         ThreadPoolExecutor(jobs.concurrent) as pool,
         none_left_behind(),
     ):

@@ -13,11 +13,12 @@ import pandas as pd
 from battery_core.artifacts import Comparison, EvaluationReport, StageResult
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.predictors.weighted_ensemble import load_predictor
-from battery_core.release.champion_scoring import ChampionScoringError, PackagePredictions, ask
+from battery_core.release.champion_scoring import ChampionScoringError, PackagePredictions, predict_isolated
 from battery_core.release.comparison import build_comparison
-from battery_core.release.model_registry import CHAMPION, ROLLED_BACK_TAG, ModelRegistry
+from battery_core.release.model_registry import ModelRegistry
 from battery_core.release.promotion import Decision, decide
 from battery_core.release.provenance import code_state
+from battery_core.release.wire_format import CHAMPION, ROLLED_BACK_TAG
 from battery_core.settings import Settings
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.registry import open_registry, registered_name
@@ -33,7 +34,7 @@ class Champion:
 
     Args:
         name: how to call it, such as "version 3"; empty when nothing serves yet.
-        answers: waits for what it says of the test rows; it raises ``NotServedError``.
+        answers: waits for what it says of the test rows; it raises ``ChampionScoringError``.
     """
 
     name: str
@@ -61,7 +62,7 @@ def compare(settings: Settings, tables: StageResult, split: StageResult, selecti
         registry = ModelRegistry(uri, registered_name(settings))
         with asking(settings, registry, rows) as champion:
             decision, inputs = compare_with_champion(
-                settings, report.to_json(), rows, registry, champion, code_state().dirty
+                settings, report.to_json(), rows, registry, champion, code_state().is_dirty
             )
     made = Comparison(promote=decision.promote, reason=decision.reason, run_id=report.challenger, **inputs)
     file = selection.path.parent / COMPARISON_FILE
@@ -79,7 +80,9 @@ def asking(settings: Settings, registry: ModelRegistry, rows: pd.DataFrame) -> I
         return
     test, name = rows[rows["subset"] == "test"], f"version {serving.number}"
     with ThreadPoolExecutor(1) as beside:
-        told = beside.submit(lambda: ask(registry.package(serving), test, name, settings.release.champion_timeout_s))
+        told = beside.submit(
+            lambda: predict_isolated(registry.package(serving), test, name, settings.release.champion_timeout_s)
+        )
         yield Champion(name, told.result)
 
 
@@ -105,13 +108,11 @@ def compare_with_champion(
     try:
         said, silent = champion.answers(), ""
     except ChampionScoringError as err:
-        said, silent = None, f"{err}; nothing is promoted over a model that cannot be compared: mend that, or take"
+        said, silent = None, f"{err}; nothing is promoted over a champion that cannot be compared: repair it, or remove"
     contest = build_comparison(challenger_model, said, champion.name, rows, settings.data.soh_reference, dirty)
     if silent:
-        contest = replace(contest, champion={}, blocking_reason=f"{silent} the alias '{CHAMPION}' away in MLflow")
+        contest = replace(contest, champion={}, blocking_reason=f"{silent} the alias '{CHAMPION}' in MLflow")
     if gone := registry.rolled_back_version(challenger_of(report)["key"]):
-        again = f"the same model as version {gone.number}, withdrawn {gone.tags[ROLLED_BACK_TAG]}"
-        contest = replace(
-            contest, blocking_reason=f"{again}; take its tag '{ROLLED_BACK_TAG}' away in MLflow to allow it"
-        )
+        again = f"the same model as version {gone.number}, rolled back {gone.tags[ROLLED_BACK_TAG]}"
+        contest = replace(contest, blocking_reason=f"{again}; remove its tag '{ROLLED_BACK_TAG}' in MLflow to allow it")
     return decide(contest, settings.release), asdict(contest)

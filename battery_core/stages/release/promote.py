@@ -9,17 +9,11 @@ from battery_core.artifacts import Comparison, EvaluationReport, ReleaseResult, 
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.evaluation.metrics.scores import PRIMARY_METRIC
 from battery_core.predictors.weighted_ensemble import NAME as ENSEMBLE
-from battery_core.release.model_registry import (
-    CHAMPION,
-    ERROR_TAG,
-    JOB_TAG,
-    ModelRegistry,
-    Version,
-    mlflow_client,
-)
+from battery_core.release.model_registry import ModelRegistry, Version, mlflow_client
 from battery_core.release.promotion import Decision
 from battery_core.release.provenance import code_state
-from battery_core.release.retrain_key import RETRAIN_KEY_TAG, retrain_key
+from battery_core.release.retrain_key import retrain_key
+from battery_core.release.wire_format import CHAMPION, ERROR_TAG, JOB_TAG, RETRAIN_KEY_TAG
 from battery_core.reporting.html.page import write_page
 from battery_core.settings import Settings
 from battery_core.stages.data.snapshot import data_version
@@ -71,15 +65,15 @@ def _promote(
         "data_version": content["data_version"],
         "split_version": split.version,
         "git_commit": code.commit,
-        "git_dirty": code.dirty,
+        "git_dirty": code.is_dirty,
         "flow_run": run_name,
         "tables_md5": restore.tables,
         "split_md5": restore.split,
         "split_file": restore.split_file,
-        RETRAIN_KEY_TAG: retrain_key(content["data_version"], jobs, settings.release, settings.ensemble, code.dirty),
+        RETRAIN_KEY_TAG: retrain_key(content["data_version"], jobs, settings.release, settings.ensemble, code.is_dirty),
     }
     mlflow_run = log_run(settings, content, folder, run_name, uri, tags)
-    version = registry.of_run(mlflow_run)
+    version = registry.version_of_run(mlflow_run)
     figures: Comparison | None = compared
     if version is None:
         decision = Decision(compared.promote, compared.reason)

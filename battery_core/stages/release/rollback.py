@@ -1,4 +1,4 @@
-"""Back to an earlier champion, and the line of champions: what people do to the registry by hand."""
+"""Roll back to an earlier champion, and list the champions."""
 
 from __future__ import annotations
 
@@ -7,74 +7,77 @@ from datetime import UTC, datetime
 from typing import Any
 
 from battery_core.errors import DataError
-from battery_core.release.locking import one_at_a_time
-from battery_core.release.model_registry import CHAMPION, ROLLBACK, ROLLED_BACK_TAG, ModelRegistry
+from battery_core.release.locking import hold_lock
+from battery_core.release.model_registry import ModelRegistry
+from battery_core.release.wire_format import BY_ROLLBACK, CHAMPION, ROLLED_BACK_TAG
 from battery_core.settings import Settings
 from battery_core.stages.registry import lock_file, open_registry, registered_name
 
 
-def rollback(settings: Settings, reason: str, to: int | None = None, say: Callable[[str], None] = print) -> str:
-    """Put the champion before this one back into service, or a version of choice; says what was done.
+def rollback(settings: Settings, reason: str, to: int | None = None, notify: Callable[[str], None] = print) -> str:
+    """Promote the champion before this one again, or another version; return what was done.
 
-    The version that leaves is marked as withdrawn: a night that trains the very same model again does not promote it.
+    The replaced version is marked as rolled back: a run that trains the very same model again does not promote it.
 
     Raises:
-        DataError: nothing serves, there is no earlier champion, or the version asked for does not exist or serves.
+        DataError: there is no champion or no earlier one, or the version does not exist or is the champion already.
     """
-    with one_at_a_time(lock_file(settings), "rollback", say):
+    with hold_lock(lock_file(settings), "rollback", notify):
         registry = ModelRegistry(open_registry(settings), registered_name(settings))
         serving = registry.version_by_alias(CHAMPION)
         if serving is None:
             raise DataError(
                 f"rollback: model '{registry.name}' has no champion - train first, there is nothing to undo"
             )
-        target = registry.version(to) if to is not None else registry.before(serving)
+        target = registry.version(to) if to is not None else registry.previous_champion(serving)
         if target is None:
             raise DataError(
-                f"rollback: version {serving.number} is the first champion of '{registry.name}', none served before it "
-                "- name another version with --to"
+                f"rollback: version {serving.number} is the first champion of '{registry.name}': there is "
+                "no earlier one - name another version with --to"
             )
         if target.number == serving.number:
-            raise DataError(f"rollback: version {target.number} of '{registry.name}' serves already - nothing to do")
+            raise DataError(
+                f"rollback: version {target.number} of '{registry.name}' is the champion already - nothing to do"
+            )
         if ROLLED_BACK_TAG in target.tags:
-            say(f"version {target.number} was withdrawn itself: {target.tags[ROLLED_BACK_TAG]}")
-        registry.promote(target, reason, ROLLBACK)
+            notify(f"version {target.number} was rolled back itself: {target.tags[ROLLED_BACK_TAG]}")
+        registry.promote(target, reason, BY_ROLLBACK)
         when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         registry.tag(serving, ROLLED_BACK_TAG, f"{when}: {reason}"[:3000])
-    done = f"version {target.number} serves again, version {serving.number} is withdrawn: {reason}"
+    done = f"version {target.number} is in production again, version {serving.number} is rolled back: {reason}"
     return f"rollback: '{registry.name}' {done}"
 
 
 def history(settings: Settings) -> Any:
-    """The line of champions as a table for people, the newest last.
+    """Return the promotions as a table, the newest last.
 
     Raises:
-        DataError: nothing has served yet.
+        DataError: there was no champion yet.
     """
     from rich.table import Table
 
     registry = ModelRegistry(open_registry(settings), registered_name(settings))
-    promotion_events = registry.promotion_events()
-    if not promotion_events:
+    events = registry.promotion_events()
+    if not events:
         raise DataError(f"history: model '{registry.name}' has had no champion yet - train first")
     serving = registry.version_by_alias(CHAMPION)
     table = Table(title=f"champions of {registry.name}", title_justify="left")
     for name, justify in (
-        ("in service since", "left"), ("version", "right"), ("model", "left"), ("error %", "right"),
+        ("promoted", "left"), ("version", "right"), ("model", "left"), ("error %", "right"),
         ("data", "left"), ("by", "left"), ("reason", "left"),
     ):  # fmt: skip
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for index, reign in enumerate(promotion_events):
-        now = serving is not None and index == len(promotion_events) - 1 and reign.version == serving.number
+    for index, event in enumerate(events):
+        is_champion = serving is not None and index == len(events) - 1 and event.version == serving.number
         table.add_row(
-            reign.when[:16].replace("T", " "),
-            f"{reign.version}{' *' if now else ''}",
-            reign.model,
-            f"{float(reign.error):.2f}" if reign.error else "",
-            reign.data_version[:12],
-            reign.how,
-            reign.reason,
-            style="bold" if now else "",
+            event.promoted_at[:16].replace("T", " "),
+            f"{event.version}{' *' if is_champion else ''}",
+            event.model,
+            f"{float(event.error):.2f}" if event.error else "",
+            event.data_version[:12],
+            event.trigger,
+            event.reason,
+            style="bold" if is_champion else "",
         )
-    table.caption = "* serves now; error: mean per-cell MAPE on the test cells of its own night"
+    table.caption = "* in production; error: mean per-cell MAPE on the test cells of its own retraining run"
     return table

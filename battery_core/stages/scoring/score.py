@@ -16,8 +16,9 @@ from battery_core.data.tables.labels import soh
 from battery_core.data.tables.schema import join_rows
 from battery_core.errors import DataError
 from battery_core.files import read_json, whole_folder, write_json
-from battery_core.release.champion_scoring import PackagePredictions, ask
-from battery_core.release.model_registry import CHAMPION, ModelRegistry, Version
+from battery_core.release.champion_scoring import PackagePredictions, predict_isolated
+from battery_core.release.model_registry import ModelRegistry, Version
+from battery_core.release.wire_format import CHAMPION, SEEN_CELLS
 from battery_core.reporting.figures.scoring import draw_scores
 from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE, read_table
@@ -54,7 +55,7 @@ def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[
 
     Raises:
         DataError: no model serves yet.
-        NotServedError: it gives no answer: a measured column it needs is missing, its package cannot be loaded.
+        ChampionScoringError: it gives no answer: a measured column it needs is missing, its package cannot be loaded.
         TrackingError: the registry does not answer.
     """
     uri = tracking_uri(settings)
@@ -70,7 +71,7 @@ def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[
     cells, checkups = read_table(tables.path, "cells"), read_table(tables.path, "checkups")
     rows, unit = with_usage(join_rows(cells, checkups))
     rows["soh"] = soh(rows, cells, settings.data.soh_reference)
-    answers = ask(package, rows, f"score: version {champion.number}", settings.release.champion_timeout_s)
+    answers = predict_isolated(package, rows, f"score: version {champion.number}", settings.release.champion_timeout_s)
     rows = rows.join(_with_intervals(answers.estimates, say))
     stage = read_json(tables.path / STAGE_FILE) or {}
     stamp = {
@@ -112,7 +113,7 @@ def _newest(rows: pd.DataFrame, answers: PackagePredictions, given: ScoreSetting
         in_distribution=newest["in_distribution"].astype("boolean"),
         outside=newest["outside"],
         soh_measured=newest["soh"],
-        seen_in_training=newest["cell_id"].isin(set(answers.facts.get("seen_cells", ()))),
+        seen_in_training=newest["cell_id"].isin(set(answers.metadata.get(SEEN_CELLS, ()))),
     )
     least = np.fmin(table["soh"] - given.near, table["soh_lower"])  # fmin: a missing interval plays no part
     table["at_end_of_life"] = table["soh"] <= given.end_of_life

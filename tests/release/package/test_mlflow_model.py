@@ -17,8 +17,9 @@ import pytest
 
 from battery_core.data.splits.cell_split import CellSplit
 from battery_core.predictors.pipeline import Pipeline
-from battery_core.release.model_registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry, Version
+from battery_core.release.model_registry import ModelRegistry, Version
 from battery_core.release.package.mlflow_model import log_pipeline, requirements, signature_of
+from battery_core.release.wire_format import CHALLENGER, CHAMPION, PREVIOUS
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
 from battery_core.stages.training.job_specs import job_specs

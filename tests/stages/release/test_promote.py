@@ -158,16 +158,14 @@ def test_another_reference_capacity_is_not_comparable(judged, challenger: Pipeli
 
 def test_a_champion_that_gives_no_answer_is_not_replaced_in_silence(judged) -> None:
     def silent() -> PackagePredictions:
-        raise ChampionScoringError(
-            "version 3: its package with the code packed in it gives no answer: No module named 'x'"
-        )
+        raise ChampionScoringError("version 3: its package gives no predictions: No module named 'x'")
 
     decision, contest, _ = judged(Champion("version 3", silent))
     assert not decision.promote
     assert contest["champion"] == {}
     assert decision.reason == (
-        "version 3: its package with the code packed in it gives no answer: No module named 'x'; nothing is promoted "
-        "over a model that cannot be compared: mend that, or take the alias 'champion' away in MLflow"
+        "version 3: its package gives no predictions: No module named 'x'; nothing is promoted "
+        "over a champion that cannot be compared: repair it, or remove the alias 'champion' in MLflow"
     )
 
 
@@ -199,7 +197,7 @@ def test_the_champion_is_scored_by_the_code_it_was_packed_with(
     night, prepared, packed: tuple[ModelRegistry, Version, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (settings, report), (registry, version, home) = night, packed
-    charge = registry.package(version) / "code" / "battery_core" / "features" / "charge.py"
+    charge = registry.package(version) / "code" / "battery_core" / "features" / "sets" / "charge.py"
     as_packed = charge.read_text()
     assert as_packed.count(GIVEN) == 1
     charge.write_text(as_packed.replace(GIVEN, f"{GIVEN}.multiply(1.1)"))

@@ -53,12 +53,14 @@ def scored(settings: Any, prepared: Any, folder: Any, **given: Any) -> tuple[sta
 
 
 @pytest.fixture(autouse=True)
-def no_plot_no_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, ask_in_process: Any) -> None:
+def no_plot_no_process(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, predict_in_process: Any
+) -> None:
     """Plots and processes take most of the time; the one test that is about each has it."""
     if "people" not in request.node.name:
         monkeypatch.setattr(stage, "draw_scores", lambda *_: [])
     if "newest_checkup_of_every_cell" not in request.node.name:
-        monkeypatch.setattr(stage, "ask", ask_in_process)
+        monkeypatch.setattr(stage, "predict_isolated", predict_in_process)
 
 
 def test_without_a_champion_it_says_what_to_do(prepared, new_store, tmp_path) -> None:
@@ -135,7 +137,7 @@ def test_a_model_without_intervals_is_used_and_said(
             "lgbm", champion.metadata, pd.DataFrame({"soh": champion.predict(rows)}, index=rows.index)
         )
 
-    monkeypatch.setattr(stage, "ask", older)
+    monkeypatch.setattr(stage, "predict_isolated", older)
     said: list[str] = []
     found = stage.score(settings, prepared.tables, tmp_path / "scores", said.append)
     table = pd.read_parquet(tmp_path / "scores" / stage.SCORES_FILE)
