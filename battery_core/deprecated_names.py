@@ -25,6 +25,8 @@ SETTINGS: Mapping[str, str] = {
     "features.n_first_checkups": "features.n_initial_checkups",
     "features.trend_checkups": "features.recent_change_checkups",
     "features.drift_checkups": "features.early_deviation_checkups",
+    "trainer.direct_gradients": "trainer.backend",
+    "trainer.compile": "trainer.backend",
 }
 """Old name of a section or setting: new name. A setting without a row of its own moves with its section."""
 
@@ -43,6 +45,12 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     "features.history_sets": _FEATURE_SETS,
 }
 """New name of a setting that is a list of names: its old values and their new names."""
+
+_SWITCHES: Mapping[str, Mapping[bool, str]] = {
+    "trainer.direct_gradients": {True: "auto", False: "eager"},
+    "trainer.compile": {True: "compiled", False: "auto"},
+}
+"""Old name of an on-off setting: the value of the new setting for on and for off."""
 
 COMMANDS: Mapping[str, str] = {"keep": "snapshot", "checkout": "restore", "release": "promote"}
 """Old name of a command: new name."""
@@ -86,6 +94,18 @@ def rename_values(settings: Mapping[str, Any], spell: Callable[[str], str]) -> d
     """Return settings, by their dotted current names, with current names in lists of models and feature sets."""
     return {name: _current_value(value, VALUES[name], spell(name)) if name in VALUES else value
             for name, value in settings.items()}  # fmt: skip
+
+
+def current_switch(name: str, value: Any) -> Any:
+    """Return the new value of a setting that was on or off under its old name; other values come back unchanged.
+
+    Example:
+        >>> current_switch("trainer.compile", "true"), current_switch("trainer.compile", False)
+        ('compiled', 'auto')
+    """
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    is_on = words.get(str(value).strip().lower())
+    return value if is_on is None or name not in _SWITCHES else _SWITCHES[name][is_on]
 
 
 def current_command(name: str) -> str:

@@ -218,7 +218,8 @@ def _nested_settings(values: Mapping[str, Any], spell: Callable[[str], str]) -> 
     for name, text in texts.items():
         single = {**flat({name: _json_object(text, name)}), **single}  # one setting by its name wins
     current = deprecated_names.rename_names(single, spell)
-    return nested(deprecated_names.rename_values({current[name]: value for name, value in single.items()}, spell))
+    renamed = {current[name]: deprecated_names.current_switch(name, value) for name, value in single.items()}
+    return nested(deprecated_names.rename_values(renamed, spell))
 
 
 def _is_section(name: str) -> bool:

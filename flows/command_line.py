@@ -40,7 +40,7 @@ _SHOWN = {
         ("data.source", "data.reference_root", "score.newest", "score.end_of_life", "score.near"),
         ("data", "score", "release", "tracking", "paths"),
     ),
-    "flows/validate.py": SettingsHelp(
+    "flows/cross_validate.py": SettingsHelp(
         ("models", "seed", "data.source", "data.reference_root", "cross_validation.folds", "cross_validation.seeds",
          "cross_validation.with_test_cells", "trainer.epochs", "jobs.concurrent"),
         (*_FITTING, "ensemble", "cross_validation", "paths"),

@@ -43,9 +43,9 @@ def score(source: str | None = None, settings: dict[str, Any] | None = None) -> 
         raw = fetch(chosen)
         tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)
-        scored = scoring.score(chosen, tables, scores_folder(chosen, name))
-    tag_run(f"model:{scored.summary['model'].removeprefix('models:/')}")
-    return scored
+        result = scoring.score(chosen, tables, scores_folder(chosen, name))
+    tag_run(f"model:{result.summary['model'].removeprefix('models:/')}")
+    return result
 
 
 def scores_folder(settings: Settings, name: str) -> Path:
@@ -53,7 +53,7 @@ def scores_folder(settings: Settings, name: str) -> Path:
     return settings.folder("artifacts") / "scores" / name
 
 
-def say(scored: ScoringResult, _settings: Settings, seconds: float) -> None:
+def print_result(result: ScoringResult, _settings: Settings, seconds: float) -> None:
     """What a person at the terminal reads last."""
     import pandas as pd
 
@@ -61,13 +61,13 @@ def say(scored: ScoringResult, _settings: Settings, seconds: float) -> None:
     from battery_core.reporting.tables.scoring import score_flags, score_table
     from battery_core.stages.scoring.score import FIGURE_FILE, SCORES_FILE
 
-    rows = score_table(pd.read_parquet(scored.folder / SCORES_FILE), most=12)
+    rows = score_table(pd.read_parquet(result.folder / SCORES_FILE), most=12)
     print_table("Cells by urgency", rows)
-    print("\n".join(score_flags(scored.summary)))
-    print(f"\ntable: {scored.folder / SCORES_FILE}\nplot:  {scored.folder / FIGURE_FILE}\n{seconds:.0f} s")
+    print("\n".join(score_flags(result.summary)))
+    print(f"\ntable: {result.folder / SCORES_FILE}\nplot:  {result.folder / FIGURE_FILE}\n{seconds:.0f} s")
 
 
 if __name__ == "__main__":
     from flows.command_line import run_here
 
-    run_here(score, OVERRIDES, say)
+    run_here(score, OVERRIDES, print_result)

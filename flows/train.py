@@ -1,4 +1,4 @@
-"""Flow ``train``: new data in, models retrained, the better one in service.
+"""Flow ``train``: fetch new data, retrain the models and promote the better one.
 
 ``python flows/train.py`` runs it here and now; ``prefect deployment run train/nightly`` on a worker.
 """
@@ -32,7 +32,7 @@ from tasks.data import fetch, normalize, split
 from tasks.evaluation import evaluate, report, select_challenger
 from tasks.release import compare, open_registry, promote
 from tasks.training import build_ensemble
-from tasks.versions import keep, news
+from tasks.versions import find_data_changes, snapshot
 
 
 @flow(name="train", flow_run_name=run_name)
@@ -50,7 +50,7 @@ def train(
         What the run came to; with ``release.retrain_only_if_new`` and nothing new, that it was not trained.
     """
     chosen, name = begin(settings, source, models)
-    _say_what_runs(chosen)
+    _log_run_settings(chosen)
     with hold_lock(lock_file(chosen), name, get_run_logger().warning), jobs.none_left_behind():
         raw = fetch(chosen)
         tag_run(f"data:{raw.version[:12]}")
@@ -58,22 +58,22 @@ def train(
         cells = split(chosen, tables)
         specs = job_specs(chosen, tables, cells)
         registry = open_registry.submit(chosen)
-        kept = keep.submit(chosen, raw, tables, cells)
-        new = news.submit(chosen, raw, tables, specs, wait_for=[registry], return_state=False)
-        if chosen.release.retrain_only_if_new and (found := ended(new).result()).no_new_data:
-            ended(kept).result()
-            tag_run("nothing-new")
-            return Completed(name="NothingNew", message=f"{found.message}: not trained", data=found)
+        recorded = snapshot.submit(chosen, raw, tables, cells)
+        changes = find_data_changes.submit(chosen, raw, tables, specs, wait_for=[registry], return_state=False)
+        if chosen.release.retrain_only_if_new and (data_changes := ended(changes).result()).no_new_data:
+            ended(recorded).result()
+            tag_run("no-new-data")
+            return Completed(name="NoNewData", message=f"{data_changes.message}: not trained", data=data_changes)
         training = start(chosen, specs)
         results, failures = gather(training)
-        known = ended(new).result(raise_on_failure=False)  # without MLflow nothing is known, and nothing is lost
+        data_changes = ended(changes).result(raise_on_failure=False)  # None without MLflow: the run goes on
         folder = report_folder(chosen, f"{name}-{runtime.flow_run.id[:4]}")
         candidates = build_ensemble(chosen, tables, cells, results, folder)
-        evaluation = evaluate(chosen, tables, cells, candidates, _if_any(known))
+        evaluation = evaluate(chosen, tables, cells, candidates, _if_any(data_changes))
         selection = select_challenger(chosen, evaluation)
         page = report.submit(chosen, tables, cells, selection)  # figures need no registry: meanwhile, compare
         ended(registry).result()
-        ended(kept).result()
+        ended(recorded).result()
         comparison = compare(chosen, tables, cells, selection)
         ended(page).result()
         outcome = promote(chosen, tables, cells, comparison, name)
@@ -88,11 +88,11 @@ def report_folder(settings: Settings, name: str) -> Path:
     return settings.folder("artifacts") / "reports" / name
 
 
-def _if_any(found: Any) -> DataChanges | None:
-    return found if isinstance(found, DataChanges) else None
+def _if_any(result: Any) -> DataChanges | None:
+    return result if isinstance(result, DataChanges) else None
 
 
-def _say_what_runs(settings: Settings) -> None:
+def _log_run_settings(settings: Settings) -> None:
     code = code_state()
     tag_run(f"source:{settings.data.source}", f"commit:{code.commit[:10]}{'-dirty' if code.is_dirty else ''}")
     changed = f", with uncommitted changes in {', '.join(code.changed[:3])}" if code.is_dirty else ""

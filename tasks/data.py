@@ -17,15 +17,15 @@ from battery_core.stages.data import split as splitting
 from tasks.common import OPTIONS
 
 
-def _told(staged: StageResult) -> StageResult:
-    get_run_logger().info("%s [%s]", staged.message, staged.version[:12])
-    return staged
+def _log_result(result: StageResult) -> StageResult:
+    get_run_logger().info("%s [%s]", result.message, result.version[:12])
+    return result
 
 
 @task(name="fetch", task_run_name="fetch {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS)
 def fetch(settings: Settings) -> StageResult:
     """Bring the raw files of the source."""
-    return _told(fetching.fetch(settings))
+    return _log_result(fetching.fetch(settings))
 
 
 @task(
@@ -33,9 +33,9 @@ def fetch(settings: Settings) -> StageResult:
 )
 def normalize(settings: Settings, raw: StageResult) -> StageResult:
     """Raw files to checked tables; what was taken out is shown on the run page."""
-    tables = normalizing.normalize(settings, raw, say=get_run_logger().info)
+    tables = normalizing.normalize(settings, raw, log=get_run_logger().info)
     show_quarantine(settings.data.source, tables.path)
-    return _told(tables)
+    return _log_result(tables)
 
 
 def show_quarantine(source: str, tables: Path) -> None:
@@ -51,4 +51,4 @@ def show_quarantine(source: str, tables: Path) -> None:
 @task(name="split", task_run_name="split {settings.data.source}", tags=["data"], timeout_seconds=600, **OPTIONS)
 def split(settings: Settings, tables: StageResult) -> StageResult:
     """Cells into training, validation and test."""
-    return _told(splitting.split(settings, tables))
+    return _log_result(splitting.split(settings, tables))

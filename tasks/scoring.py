@@ -22,18 +22,18 @@ from tasks.common import OPTIONS
 def score(settings: Settings, tables: StageResult, folder: Path) -> ScoringResult:
     """Ask the champion for the newest check-ups of every cell; the table, the plot and the flags go to the run page."""
     log = get_run_logger()
-    scored = stage.score(settings, tables, folder, log.warning)
-    log.info(scored.message)
-    show(scored, settings.data.source.replace("_", "-"))
-    return scored
+    result = stage.score(settings, tables, folder, log.warning)
+    log.info(result.message)
+    show(result, settings.data.source.replace("_", "-"))
+    return result
 
 
-def show(scored: ScoringResult, key: str) -> None:
+def show(result: ScoringResult, key: str) -> None:
     """What a person looks at first."""
-    scores = pd.read_parquet(scored.folder / stage.SCORES_FILE)
-    create_table_artifact(table=score_table(scores), key=f"scores-{key}", description=scored.message)
-    picture = base64.b64encode((scored.folder / stage.FIGURE_FILE).read_bytes()).decode()
+    scores = pd.read_parquet(result.folder / stage.SCORES_FILE)
+    create_table_artifact(table=score_table(scores), key=f"scores-{key}", description=result.message)
+    picture = base64.b64encode((result.folder / stage.FIGURE_FILE).read_bytes()).decode()
     create_image_artifact(
         image_url=f"data:image/png;base64,{picture}", key=f"scores-fade-{key}", description="the cells to look at first"
     )
-    create_markdown_artifact(markdown="\n".join(score_flags(scored.summary)), key=f"scores-flags-{key}")
+    create_markdown_artifact(markdown="\n".join(score_flags(result.summary)), key=f"scores-flags-{key}")

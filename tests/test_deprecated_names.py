@@ -30,7 +30,7 @@ def test_every_new_name_is_a_setting_and_no_old_one_is() -> None:
     assert set(VALUES) <= names
 
 
-@pytest.mark.parametrize("name", [name for name in SETTINGS if "." in name])
+@pytest.mark.parametrize("name", [name for name, new in SETTINGS.items() if "." in name and new != "trainer.backend"])
 def test_an_old_setting_works_in_every_source(
     name: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,3 +144,22 @@ def test_help_shows_only_new_names(project: Path, capsys: pytest.CaptureFixture[
         main(["train", "--help"])
     shown = capsys.readouterr().out
     assert not [name for name in SETTINGS if f"--{name}" in shown.split()]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "backend"),
+    [
+        ("trainer.direct_gradients", "true", "auto"),
+        ("trainer.direct_gradients", "false", "eager"),
+        ("trainer.compile", "True", "compiled"),
+        ("trainer.compile", "false", "auto"),
+    ],
+)
+def test_an_old_switch_takes_its_old_values(name: str, value: str, backend: str, project: Path) -> None:
+    assert resolve({name: value}).trainer.backend == backend
+    assert resolve({name: value == "True" or value == "true"}).trainer.backend == backend
+    assert resolve(parse_overrides([f"--{name}", value], "p", "d")).trainer.backend == backend
+    assert resolve(parse_overrides([f"--{name}={value}"], "p", "d")).trainer.backend == backend
+    key = name.split(".")[1]
+    (project / "params.yaml").write_text(f"trainer:\n  {key}: {value.lower()}\n")
+    assert resolve().trainer.backend == backend

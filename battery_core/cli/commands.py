@@ -124,9 +124,9 @@ def _roll_back(invocation: Invocation) -> int:
 
 def _restore(invocation: Invocation) -> int:
     settings, arguments = invocation.settings(), invocation.arguments
-    from battery_core.stages.data.restore import checkout
+    from battery_core.stages.data.restore import restore
 
-    return _print_lines(checkout(settings, arguments.model_version, arguments.to))
+    return _print_lines(restore(settings, arguments.model_version, arguments.to))
 
 
 def _show_leaderboard(invocation: Invocation) -> int:

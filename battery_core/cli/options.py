@@ -172,10 +172,16 @@ def current_options(argv: Sequence[str]) -> list[str]:
     options = [word.partition("=") for word in argv]
     names = [name.removeprefix("--") for name, _, _ in options if name.startswith("--")]
     current = deprecated_names.rename_names(names, "--{}".format)
-    return [
-        f"--{current[name[2:]]}{equals}{value}" if name.startswith("--") else word
-        for word, (name, equals, value) in zip(argv, options, strict=True)
-    ]
+    words: list[str] = []
+    setting = ""  # the one that waits for its value
+    for word, (name, equals, value) in zip(argv, options, strict=True):
+        if name.startswith("--"):
+            setting = name[2:]
+            words.append(f"--{current[setting]}{equals}{deprecated_names.current_switch(setting, value)}")
+        else:
+            words.append(deprecated_names.current_switch(setting, word))
+            setting = ""
+    return words
 
 
 def _describe(name: str, field: FieldInfo, in_force: dict[str, Any]) -> str:

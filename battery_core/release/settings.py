@@ -63,7 +63,7 @@ class ReleaseSettings(SectionSettings):
 
     @field_validator("slice_checks")
     @classmethod
-    def _are_known_guards(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_slice_checks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in SLICE_CHECKS:
                 raise ValueError(str(unknown_name("slice check", name, SLICE_CHECKS)))

@@ -26,9 +26,9 @@ def source_of(settings: Settings) -> Source:
     return source
 
 
-def stage_key(*parts: Any) -> str:
+def stage_key(*contents: Any) -> str:
     """Hash of what a stage depends on."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(contents, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:

@@ -100,7 +100,7 @@ def _snapshot(settings: Settings) -> Iterator[str]:
     tables = normalize(settings, raw)
     cells = split(settings, tables)
     yield from (tables.message, cells.message)
-    recorded = keeping.keep(settings, raw, tables, cells, print)
+    recorded = keeping.snapshot(settings, raw, tables, cells, print)
     yield recorded.message
     if recorded.problem:
         raise DataError(f"snapshot: {recorded.problem}")
@@ -145,7 +145,7 @@ def _promote(settings: Settings) -> Iterator[str]:
     tables, cells = _inputs(settings, "promote")
     comparison = _on_disk(settings, "promote", COMPARISON_FILE, "compare")
     name = f"{settings.data.source}-{time.strftime('%Y%m%d-%H%M%S')}-by-hand"
-    recorded = keeping.keep(settings, raw_on_disk(settings, "promote"), tables, cells, print)
+    recorded = keeping.snapshot(settings, raw_on_disk(settings, "promote"), tables, cells, print)
     yield from (recorded.message, *([f"warning: {recorded.problem}"] if recorded.problem else []))
     with hold_lock(lock_file(settings), name, print):
         result = promote(settings, tables, cells, comparison, name)

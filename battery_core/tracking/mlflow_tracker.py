@@ -93,7 +93,7 @@ def ensure_store(uri: str) -> None:
 
 
 @contextmanager
-def store_answers(uri: str) -> Iterator[None]:
+def is_store_reachable(uri: str) -> Iterator[None]:
     """Raise any error of the store as one line.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The flows ``score`` and ``validate`` on small cells: their tasks, their tags, and what is on the run page."""
+"""The flows ``score`` and ``cross_validate`` on small cells: their tasks, their tags, and what is on the run page."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_validation_trains_each_fold_once_and_goes_on_where_it_stopped(
     tell: Callable[[Any], Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from battery_core.stages.training.train import train
-    from flows.validate import validate
+    from flows.cross_validate import cross_validate
     from tasks import training
 
     trained_now: list[str] = []
@@ -74,11 +74,11 @@ def test_validation_trains_each_fold_once_and_goes_on_where_it_stopped(
         return result | {"reused": False}
 
     monkeypatch.setattr(training, "run_job", run_job)
-    asked = given(settings, models=["lgbm"], validation__folds=2)
-    state = validate(settings=asked, return_state=True)
+    asked = given(settings, models=["lgbm"], cross_validation__folds=2)
+    state = cross_validate(settings=asked, return_state=True)
     content = read_json(state.result().path)
     assert len(trained_now) == len(set(trained_now)) == content["folds"] == 2
     assert [line["model"] for line in content["models"]].count("lgbm") == 1
-    assert "validation-xjtu" in tell(state).artifacts
-    validate(settings=asked)
+    assert "cross-validation-xjtu" in tell(state).artifacts
+    cross_validate(settings=asked)
     assert len(trained_now) == 2

@@ -75,8 +75,8 @@ def test_a_run_is_named_after_its_source_and_completes(first: FlowRun) -> None:
     assert first.name.startswith("simulated-20")
     names = Counter(task.name.split()[0] for task in first.tasks)
     once = (
-        "open", "fetch", "normalize", "split", "keep", "news", "ensemble", "evaluate", "select", "report", "compare",
-        "promote",
+        "open", "fetch", "normalize", "split", "snapshot", "data",
+        "ensemble", "evaluate", "select", "report", "compare", "promote",
     )  # fmt: skip
     assert names == {"train": 2, **dict.fromkeys(once, 1)}
     assert {task.state.type.value for task in first.tasks} == {"COMPLETED"}
@@ -118,7 +118,7 @@ def test_its_run_page_shows_tables_pictures_and_the_decision(first: FlowRun) -> 
         "data-simulated": "markdown",
         **{f"data-{name}-simulated": "image" for name in ("fade", "spacing", "drift", "quarantine")},
         "decision-simulated": "markdown",
-        "news-simulated": "markdown",
+        "data-changes-simulated": "markdown",
         "report-simulated": "markdown",
         "quarantine-simulated": "markdown",
     }
@@ -176,10 +176,10 @@ def test_with_nothing_new_it_is_not_trained(run: Run, second: FlowRun, project: 
     before = len(versions(project))
     idle = run(**{"release.allow_dirty": True, "release.retrain_only_if_new": True})
     assert idle.state.is_completed(), idle.state
-    assert idle.state.name == "NothingNew"
+    assert idle.state.name == "NoNewData"
     assert "nothing new since soh-simulated version 2" in idle.state.message
     assert idle.state.message.endswith("not trained")
-    assert "nothing-new" in idle.tags
-    assert "nothing new" in idle.artifacts["news-simulated"].data
+    assert "no-new-data" in idle.tags
+    assert "nothing new" in idle.artifacts["data-changes-simulated"].data
     assert not [task for task in idle.tasks if task.name.split()[0] in ("train", "ensemble", "evaluate", "promote")]
     assert len(versions(project)) == before

@@ -19,7 +19,7 @@ from battery_core.tracking.__main__ import main
 from battery_core.tracking.base import TrackingError
 from battery_core.tracking.dual_tracker import DualTracker
 from battery_core.tracking.local_tracker import LocalTracker, read_metrics
-from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri, send_run, store_answers
+from battery_core.tracking.mlflow_tracker import ensure_store, is_store_reachable, resolve_uri, send_run
 
 NewStore = Callable[[Path], str]
 
@@ -187,9 +187,9 @@ def test_a_store_that_stops_answering_is_said_in_one_line_and_a_file_speaks_for_
     from mlflow.exceptions import MlflowException
 
     said = r"^MLflow at 'http://host' did not answer: gone away - look at the server"
-    with pytest.raises(TrackingError, match=said), store_answers("http://host"):
+    with pytest.raises(TrackingError, match=said), is_store_reachable("http://host"):
         raise MlflowException("gone\naway")
-    with pytest.raises(FileNotFoundError, match=r"^best.pt$"), store_answers("http://host"):
+    with pytest.raises(FileNotFoundError, match=r"^best.pt$"), is_store_reachable("http://host"):
         raise FileNotFoundError("best.pt")
 
 

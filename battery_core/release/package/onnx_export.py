@@ -63,44 +63,48 @@ def inputs_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, npt.NDArray[A
 
 def _export(pipeline: Pipeline, rows: pd.DataFrame, folder: Path, weight: float) -> None:
     folder.mkdir(parents=True)
-    given = inputs_of(pipeline, rows)
+    feature_names = inputs_of(pipeline, rows)
     axes = {
         name: {0: "checkups", 1: "history"} if pipeline.feature_pipeline.takes_sequences else {0: "checkups"}
-        for name in given
+        for name in feature_names
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, on shapes that are checked below
         torch.onnx.register_custom_op_symbolic("aten::argsort", _stable_argsort, OPSET)  # type: ignore[attr-defined]
         torch.onnx.export(
             _AsServed(pipeline).eval(),
-            tuple(torch.as_tensor(values[:2]) for values in given.values()),
+            tuple(torch.as_tensor(values[:2]) for values in feature_names.values()),
             str(folder / GRAPH_FILE),
-            input_names=list(given),
+            input_names=list(feature_names),
             output_names=["soh"],
             dynamic_axes=axes | {"soh": {0: "checkups"}},
             opset_version=OPSET,
             dynamo=False,  # the newer exporter takes ten times as long and cannot do the LSTM's sort
         )
-    worst = _largest_difference(folder / GRAPH_FILE, given, pipeline.predict(rows))
+    worst = _largest_difference(folder / GRAPH_FILE, feature_names, pipeline.predict(rows))
     if not worst <= _TOLERANCE:
         raise TrainingError(
             f"ONNX of '{pipeline.model_name}': expected the SOH of the model on all {len(rows)} test rows to "
             f"{_TOLERANCE:g}, found a difference of {worst:.2g} - leave release.onnx off until that is mended"
         )
-    contract = _contract(pipeline, given, weight) | {"checked": {"rows": len(rows), "largest_difference": worst}}
+    contract = _contract(pipeline, feature_names, weight) | {
+        "checked": {"rows": len(rows), "largest_difference": worst}
+    }
     (folder / CONTRACT_FILE).write_text(json.dumps(contract, indent=2) + "\n")
 
 
-def _largest_difference(file: Path, given: dict[str, npt.NDArray[Any]], expected: npt.NDArray[np.float64]) -> float:
+def _largest_difference(
+    file: Path, feature_names: dict[str, npt.NDArray[Any]], expected: npt.NDArray[np.float64]
+) -> float:
     """Between what the ONNX runtime says and what the model said, SOH; NaN where either is."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (said,) = session.run(None, given)
+    (said,) = session.run(None, feature_names)
     return float(np.abs(said - expected).max())
 
 
-def _contract(pipeline: Pipeline, given: dict[str, npt.NDArray[Any]], weight: float) -> dict[str, Any]:
+def _contract(pipeline: Pipeline, feature_names: dict[str, npt.NDArray[Any]], weight: float) -> dict[str, Any]:
     shape = ["checkups", "history"] if pipeline.feature_pipeline.takes_sequences else ["checkups"]
     inputs: dict[str, Any] = {
         "features": {
@@ -119,7 +123,7 @@ def _contract(pipeline: Pipeline, given: dict[str, npt.NDArray[Any]], weight: fl
     return {
         "model": pipeline.model_name,
         "opset": OPSET,
-        "inputs": {name: inputs[name] for name in given},
+        "inputs": {name: inputs[name] for name in feature_names},
         "output": {"soh": {"type": "float64", "shape": ["checkups"], "meaning": "State of Health, 1.0 is fresh"}},
         "soh_reference": pipeline.metadata.get("soh_reference"),
         "data_version": pipeline.metadata.get("data_version"),

@@ -28,7 +28,7 @@ class DataChanges:
 
     Args:
         message: in words, for people.
-        nothing_new: data, split, settings and code are those of a version that stands.
+        no_new_data: data, split, settings and code are those of a version that stands.
         since: the registered version that is compared with, or "".
         changes: cells that came, went, grew or were corrected; None where that cannot be told.
     """
@@ -43,7 +43,9 @@ class DataChanges:
         return asdict(self)
 
 
-def news(settings: Settings, raw: StageResult, tables: StageResult, specs: Sequence[JobSpec]) -> DataChanges:
+def find_data_changes(
+    settings: Settings, raw: StageResult, tables: StageResult, specs: Sequence[JobSpec]
+) -> DataChanges:
     """Compare what would be trained now with the champion and the last candidate."""
     registry = ModelRegistry(open_registry(settings), registered_name(settings))
     champion, last = registry.version_by_alias(CHAMPION), registry.version_by_alias(CHALLENGER)
@@ -62,7 +64,7 @@ def news(settings: Settings, raw: StageResult, tables: StageResult, specs: Seque
     if known is None:
         return DataChanges("the first model of this source: every cell is new", changes=_first(tables))
     changes = _changes(known, tables)
-    return DataChanges(f"since {_named(known)}: {_said(changes)}", since=known.uri, changes=changes)
+    return DataChanges(f"since {_named(known)}: {_describe_change(changes)}", since=known.uri, changes=changes)
 
 
 def _named(version: Version) -> str:
@@ -71,7 +73,7 @@ def _named(version: Version) -> str:
     return f"{version.name} version {version.number} ({facts}, code {tags.get('git_commit', '?')[:10]})"
 
 
-def _said(changes: dict[str, Any] | None) -> str:
+def _describe_change(changes: dict[str, Any] | None) -> str:
     if changes is None:
         return "what is new in the data cannot be told, its tables are not in the version store"
     return describe_changes(changes) or "the check-ups are the same"

@@ -55,36 +55,40 @@ def inspect(settings: Settings) -> Inspection:
     return Inspection(views, refused, issues, figure)
 
 
-def _view(found: CellAnalysis, part: SourceTables, settings: DataSettings) -> CellSummary:
-    nominal = found.metadata.nominal_capacity_Ah
-    values = soh(part.checkups, part.cells, settings.soh_reference) if len(part.checkups) else pd.Series(dtype=float)
-    first = found.exports[0].columns
-    window = f"{found.window.lower_V:.2f}-{found.window.upper_V:.2f}{' (seen)' if found.window.measured else ''}"
+def _view(analysis: CellAnalysis, tables: SourceTables, settings: DataSettings) -> CellSummary:
+    nominal = analysis.metadata.nominal_capacity_Ah
+    values = (
+        soh(tables.checkups, tables.cells, settings.soh_reference) if len(tables.checkups) else pd.Series(dtype=float)
+    )
+    first = analysis.exports[0].columns
+    window = (
+        f"{analysis.window.lower_V:.2f}-{analysis.window.upper_V:.2f}{' (seen)' if analysis.window.measured else ''}"
+    )
     return CellSummary(
-        cell=found.metadata.cell_id,
-        formats=", ".join(dict.fromkeys(export.kind for export in found.exports)),
+        cell=analysis.metadata.cell_id,
+        formats=", ".join(dict.fromkeys(export.kind for export in analysis.exports)),
         columns={
             name: f"{first[name].header}, read as {first[name].unit}" for name in INSPECTED_COLUMNS if name in first
         },
-        sign="; ".join(found.signs),
-        files=len(found.exports),
-        rows=len(found.record),
-        steps=steps(found.record.current_A, settings.cycler.rest_current * nominal),
-        cycles=sum(half.kind == "discharge" for half in found.halves),
-        checkups=len(part.checkups),
-        days=float(found.record.time_s[-1]) / _SECONDS_PER_DAY,
+        sign="; ".join(analysis.signs),
+        files=len(analysis.exports),
+        rows=len(analysis.record),
+        steps=steps(analysis.record.current_A, settings.cycler.rest_current * nominal),
+        cycles=sum(half.kind == "discharge" for half in analysis.halves),
+        checkups=len(tables.checkups),
+        days=float(analysis.record.time_s[-1]) / _SECONDS_PER_DAY,
         soh=tuple(float(value) for value in values),
         window=window,
     )
 
 
-def _picture(found: CellAnalysis, part: SourceTables, view: CellSummary) -> CellCurves:
-    last = next(c for c, broken in zip(found.checkups[::-1], found.broken[::-1], strict=True) if not broken)
+def _picture(analysis: CellAnalysis, tables: SourceTables, view: CellSummary) -> CellCurves:
+    last = next(c for c, broken in zip(analysis.checkups[::-1], analysis.broken[::-1], strict=True) if not broken)
     cut = slice(last.begins, last.discharge.stop + 1)
-    time_h = (found.record.time_s[cut] - found.record.time_s[last.begins]) / _SECONDS_PER_HOUR
-    cycles = part.checkups["cycle_count"].to_numpy(dtype=float)
+    time_h = (analysis.record.time_s[cut] - analysis.record.time_s[last.begins]) / _SECONDS_PER_HOUR
+    cycles = tables.checkups["cycle_count"].to_numpy(dtype=float)
     return CellCurves(
-        view.cell, cycles, np.array(view.soh), time_h, found.record.voltage_V[cut], found.record.current_A[cut]
+        view.cell, cycles, np.array(view.soh), time_h, analysis.record.voltage_V[cut], analysis.record.current_A[cut]
     )
 
 

@@ -65,7 +65,7 @@ class _Outcome:
 
 
 def normalize(
-    settings: Settings, raw: StageResult | None = None, say: Callable[[str], None] = _LOG.info
+    settings: Settings, raw: StageResult | None = None, log: Callable[[str], None] = _LOG.info
 ) -> StageResult:
     """Raw files to the canonical tables, units converted once, every unusable row quarantined and counted.
 
@@ -86,7 +86,7 @@ def normalize(
     key = stage_key(raw_version, said, given.max_quarantine_share, code_version(normalize, reader))
     folder = settings.folder("data") / "normalized" / name
     standing = read_json(folder / STAGE_FILE)
-    if standing is not None and standing["key"] == key and _whole(folder, standing["files"]):
+    if standing is not None and standing["key"] == key and _are_files_whole(folder, standing["files"]):
         return StageResult(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
     place = settings.folder("data") / "cells" / name
     cache, cell_recipe = CellCache(place), stage_key(name, said, code_version(IncrementalLoader, reader))
@@ -94,15 +94,15 @@ def normalize(
     workers = given.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
     loader = IncrementalLoader(source, raw_folder, given, cache, cell_recipe, workers)
     with whole_folder(folder) as part:
-        with Progress(len(cells), f"normalize: {source.label}: cells", say) as progress:
+        with Progress(len(cells), f"normalize: {source.label}: cells", log) as progress:
             outcome = _write_tables(part, source, loader, cells, progress)
-        _write_findings(part, source, outcome, given)
+        _write_issues(part, source, outcome, given)
         files = {file.name: outcome.files.get(file.name) or file_sha256(file) for file in sorted(part.iterdir())}
         version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
         write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
     changes = _changes(place / _MANIFEST, folder, version, outcome, cache)
     cache.prune(given.keep_cells_days, outcome.keys)
-    return StageResult(folder, version, False, f"normalize: {source.label}: {_in_words(outcome, changes)}")
+    return StageResult(folder, version, False, f"normalize: {source.label}: {_describe_outcome(outcome, changes)}")
 
 
 def changes_file(tables: Path) -> Path:
@@ -110,7 +110,7 @@ def changes_file(tables: Path) -> Path:
     return tables.with_name(f"{tables.name}.changes.json")
 
 
-def _whole(folder: Path, files: dict[str, str]) -> bool:
+def _are_files_whole(folder: Path, files: dict[str, str]) -> bool:
     return all((folder / name).is_file() and file_sha256(folder / name) == sha for name, sha in files.items())
 
 
@@ -156,14 +156,14 @@ def _count(outcome: _Outcome, cell: LoadedCell) -> None:
         outcome.across.add(tables.summary)
 
 
-def _write_findings(folder: Path, source: Source, outcome: _Outcome, settings: DataSettings) -> None:
+def _write_issues(folder: Path, source: Source, outcome: _Outcome, settings: DataSettings) -> None:
     """quality.json and issues.csv; stops when there is too much in them.
 
     Raises:
         DataError: more rows are quarantined than can be trusted, no cell is left, or rows were lost.
     """
     issues = outcome.issues + outcome.across.issues()
-    about = quality.summary(outcome.rows_read, outcome.rows_kept, outcome.rows_quarantined, issues)
+    summary = quality.summary(outcome.rows_read, outcome.rows_kept, outcome.rows_quarantined, issues)
     quality.check_share(outcome.rows_read, outcome.rows_quarantined, issues, settings.max_quarantine_share)
     if not outcome.cells:
         raise DataError(
@@ -173,16 +173,16 @@ def _write_findings(folder: Path, source: Source, outcome: _Outcome, settings: D
     with (folder / "issues.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([column.name for column in fields(Issue)])
-        table.writerows(vars(finding).values() for finding in issues)
-    about |= {"source": source.name, "label": source.label, "simulated": source.simulated}
-    about["roles"] = {column: str(role) for column, role in source.columns.items()}
-    write_text(folder / "quality.json", _a_line_a_finding(about))
+        table.writerows(vars(issue).values() for issue in issues)
+    summary |= {"source": source.name, "label": source.label, "simulated": source.simulated}
+    summary["roles"] = {column: str(role) for column, role in source.columns.items()}
+    write_text(folder / "quality.json", _one_line_an_issue(summary))
 
 
-def _a_line_a_finding(about: dict[str, Any]) -> str:
+def _one_line_an_issue(summary: dict[str, Any]) -> str:
     """JSON for people; they may be many, and Python takes thirty times as long where each word has a line."""
-    lines = ",\n".join(f"    {json.dumps(finding)}" for finding in about["findings"])
-    text = json.dumps({**about, "findings": []}, indent=2) + "\n"
+    lines = ",\n".join(f"    {json.dumps(issue)}" for issue in summary["findings"])
+    text = json.dumps({**summary, "findings": []}, indent=2) + "\n"
     return text.replace('"findings": []', f'"findings": [\n{lines}\n  ]', 1) if lines else text
 
 
@@ -196,7 +196,7 @@ def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, cache: C
     return changes
 
 
-def _in_words(outcome: _Outcome, changes: Changes) -> str:
+def _describe_outcome(outcome: _Outcome, changes: Changes) -> str:
     taken_out = f", {outcome.rows_quarantined} quarantined" if outcome.rows_quarantined else ""
     before = changes["previous_version"]
     new = (

@@ -28,14 +28,14 @@ class Place:
     options: tuple[str, ...] = ()
 
 
-def checkout(settings: Settings, which: str, to: Path | None = None, say: Callable[[str], None] = print) -> list[str]:
+def restore(settings: Settings, which: str, to: Path | None = None, log: Callable[[str], None] = print) -> list[str]:
     """Restore raw files, tables and split of a model version, from the version store or else from the remote.
 
     Args:
         settings: which registry, which folders, which remote.
         which: number or alias of a version, or ``name/number``.
         to: restore below this folder instead; nothing of the project is touched.
-        say: told about copies that are tried again.
+        log: told about copies that are tried again.
 
     Returns:
         What was restored, line by line, and the command that trains on it again.
@@ -49,7 +49,7 @@ def checkout(settings: Settings, which: str, to: Path | None = None, say: Callab
     place = _place(settings, wanted, to)
     store = VersionStore(project_root())
     _refuse_to_lose(settings, store, wanted, place)
-    _bring(settings, store, wanted, say)
+    _bring(settings, store, wanted, log)
     lines = [f"checkout: {version.name} version {version.number}, data version {wanted.raw}"]
     for name, path in (("raw", place.raw), ("tables", place.tables), ("split", place.split)):
         if part := getattr(wanted, name):
@@ -139,15 +139,15 @@ def _committed(file: Path) -> bool:
     return True
 
 
-def _bring(settings: Settings, store: VersionStore, wanted: DataVersion, say: Callable[[str], None]) -> None:
+def _bring(settings: Settings, store: VersionStore, wanted: DataVersion, log: Callable[[str], None]) -> None:
     """Everything into the store; what is not there, or damaged, comes from the remote.
 
     Raises:
         DataError: neither has it.
     """
-    gone = [part for part in wanted.parts if store.drop_damaged(part)]
+    gone = [part for part in wanted.contents if store.drop_damaged(part)]
     if gone and settings.data.remote:
-        remote_of(settings).pull(gone, say)
+        remote_of(settings).pull(gone, log)
         gone = [part for part in gone if store.drop_damaged(part)]
     if gone:
         where = f"nor at '{remote_of(settings).label}'" if settings.data.remote else "and no data.remote is set"

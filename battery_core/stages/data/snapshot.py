@@ -41,7 +41,7 @@ class DataVersion:
     split_file: str
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def contents(self) -> tuple[str, ...]:
         """The versions that have to be there."""
         return tuple(part for part in (self.raw, self.tables, self.split) if part)
 
@@ -60,12 +60,12 @@ def data_version(settings: Settings, raw_version: str, tables: StageResult, spli
     return DataVersion(settings.data.source, raw_version, *parts, split.path.name)
 
 
-def keep(
+def snapshot(
     settings: Settings,
     raw: StageResult,
     tables: StageResult,
     split: StageResult,
-    say: Callable[[str], None] = _LOG.info,
+    log: Callable[[str], None] = _LOG.info,
 ) -> SnapshotResult:
     """Keep raw files, tables and split in the version store; send to the remote what it does not have yet.
 
@@ -76,7 +76,7 @@ def keep(
     """
     store = VersionStore(project_root())
     version = data_version(settings, raw.version, tables, split)
-    stood = not any(store.missing(part) for part in version.parts)
+    stood = not any(store.missing(part) for part in version.contents)
     for path, part in ((raw.path, version.raw), (tables.path, version.tables), (split.path, version.split)):
         store.save(path, part)
     _write_down(settings, version)
@@ -85,7 +85,7 @@ def keep(
     if not settings.data.remote:
         return SnapshotResult(message)
     try:
-        sent = send(settings, store, say)
+        sent = send(settings, store, log)
     except RemoteError as err:
         waiting = len(unsent(settings))
         return SnapshotResult(
@@ -99,17 +99,17 @@ def keep(
 COMMAND = "python -m battery_core snapshot"
 
 
-def send(settings: Settings, store: VersionStore, say: Callable[[str], None]) -> int:
+def send(settings: Settings, store: VersionStore, log: Callable[[str], None]) -> int:
     """Send every version the remote does not have yet; returns how many.
 
     Raises:
         RemoteError: it did not take them.
     """
-    waiting = [version for version in unsent(settings) if not any(store.missing(part) for part in version.parts)]
+    waiting = [version for version in unsent(settings) if not any(store.missing(part) for part in version.contents)]
     if not waiting:
         return 0
     remote = remote_of(settings)
-    remote.push(list(dict.fromkeys(part for version in waiting for part in version.parts)), say)
+    remote.push(list(dict.fromkeys(part for version in waiting for part in version.contents)), log)
     for version in waiting:
         _write_down(settings, version, remote.label)
     return len(waiting)

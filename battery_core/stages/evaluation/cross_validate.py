@@ -83,14 +83,14 @@ def folds(settings: Settings, tables: StageResult, split: StageResult) -> list[S
         )
         one = make_split(cells, asked, source_of(settings))
         name = f"{settings.data.source}-{split.version[:8]}-{strategy}-{count}-{len(cells)}-{fold}.json"
-        file = settings.folder("artifacts") / "validation" / name
+        file = settings.folder("artifacts") / "cross_validation" / name
         write_text(file, one.to_json())
         made.append(StageResult(file, file_sha256(file), False, f"fold {fold}: {len(one.test)} test cells"))
     return made
 
 
-def validate(
-    settings: Settings, tables: StageResult, jobs: Sequence[FoldJob], folder: Path, say: Callable[[str], None] = print
+def cross_validate(
+    settings: Settings, tables: StageResult, jobs: Sequence[FoldJob], folder: Path, log: Callable[[str], None] = print
 ) -> StageResult:
     """Errors and intervals of all models, and of what a night would put forward, on the cells that each fold held out.
 
@@ -99,7 +99,7 @@ def validate(
         tables: normalized tables of all cells.
         jobs: those of all folds and seeds, finished.
         folder: where the comparison is written.
-        say: told of each fold; to mix its models takes seconds.
+        log: told of each fold; to mix its models takes seconds.
 
     Raises:
         TrainingError: a job left no result.
@@ -116,7 +116,7 @@ def validate(
         if settings.ensemble.enabled and len(settings.models) > 1:
             mixed = _put_forward(settings, rows, own)
             lines += mixed
-            say(f"validate: fold {fold}: {ENSEMBLE} {percent(fmean(found['mape'].mean() for found in mixed))}")
+            log(f"cross_validate: fold {fold}: {ENSEMBLE} {percent(fmean(found['mape'].mean() for found in mixed))}")
     errors = pd.concat(lines, ignore_index=True)
     found = compare_models(errors)
     ours = {job.spec.model for job in jobs} | {ENSEMBLE}
@@ -137,9 +137,8 @@ def validate(
     errors.to_parquet(folder / "errors.parquet", index=False)
     told = [line for line in found if line["model"] in ours]
     best = told[0]
-    message = (
-        f"validate: {best['model']} is the best of {len(told)} on {content['cells']} cells: {percent(best['mean'])}"
-    )
+    ranked = f"{best['model']} is the best of {len(told)} on {content['cells']} cells"
+    message = f"cross_validate: {ranked}: {percent(best['mean'])}"
     return StageResult(folder / CROSS_VALIDATION_FILE, file_sha256(folder / CROSS_VALIDATION_FILE), False, message)
 
 
@@ -163,14 +162,14 @@ def _where(job: FoldJob) -> dict[str, int]:
 def _result(spec: JobSpec) -> dict[str, Any]:
     result = finished(spec)
     if result is None:
-        raise TrainingError(f"validate: job '{spec.run_id}' left no result in '{spec.folder}' - run it again")
+        raise TrainingError(f"cross_validate: job '{spec.run_id}' left no result in '{spec.folder}' - run it again")
     return result
 
 
 def _predicted(spec: JobSpec) -> pd.DataFrame:
     file = spec.folder / PREDICTIONS_FILE
     if not file.is_file():
-        raise TrainingError(f"validate: job '{spec.run_id}' left no predictions in '{file}' - run it again")
+        raise TrainingError(f"cross_validate: job '{spec.run_id}' left no predictions in '{file}' - run it again")
     rows = pd.read_parquet(file)
     return rows[rows["subset"] == "test"]
 

@@ -102,17 +102,17 @@ def describe_data(settings: Settings, tables: StageResult, split: StageResult, r
 
 def predictions_for(run_folder: Path, test: pd.DataFrame) -> Any:
     """Predictions of a finished job for exactly these test rows, in their order."""
-    return _kept(run_folder, test)["prediction"].to_numpy(dtype=float)
+    return _predictions(run_folder, test)["prediction"].to_numpy(dtype=float)
 
 
 def intervals_for(run_folder: Path, test: pd.DataFrame, conformal: Mapping[str, Any], reference: str) -> dict[str, Any]:
     """How well the intervals of a finished job hold on these test rows."""
-    kept = _kept(run_folder, test)[["prediction", "in_distribution", "outside", "soh_spread"]]
+    kept = _predictions(run_folder, test)[["prediction", "in_distribution", "outside", "soh_spread"]]
     known = kept["in_distribution"].fillna(False).astype(bool)  # a row without a prediction is not known
     return evaluate_intervals(test.join(kept.assign(in_distribution=known)), conformal, reference)
 
 
-def _kept(run_folder: Path, test: pd.DataFrame) -> pd.DataFrame:
+def _predictions(run_folder: Path, test: pd.DataFrame) -> pd.DataFrame:
     """What a finished job said of these test rows, with their index."""
     kept = pd.read_parquet(run_folder / PREDICTIONS_FILE).set_index(["cell_id", "checkup_index"])
     wanted = pd.MultiIndex.from_frame(test[["cell_id", "checkup_index"]])

@@ -46,18 +46,20 @@ def explain(folder: Path, report: Mapping[str, Any], runs: Path, train: pd.DataF
     explained, why = speaks_for(chosen, report["models"], of_vectors)
     swapped: dict[str, dict[str, float]] = {}
     for name, pipeline in of_vectors.items():
-        told = FeatureRows.from_rows(pipeline, test)
-        swapped[name] = permutation_importance(pipeline, told)
+        features = FeatureRows.from_rows(pipeline, test)
+        swapped[name] = permutation_importance(pipeline, features)
         if is_exact(pipeline):
-            _of_trees(folder, pipeline, told, cells, why if name == explained else name, label)
+            _explain_trees(folder, pipeline, features, cells, why if name == explained else name, label)
         elif name == explained:
-            _of_candidate(folder, pipeline, told, FeatureRows.from_rows(pipeline, train), cells, f"{why} on {label}")
+            _explain_candidate(
+                folder, pipeline, features, FeatureRows.from_rows(pipeline, train), cells, f"{why} on {label}"
+            )
     if swapped:
         unit = "error grows by, SOH points"
         draw_importance(swapped, f"{label}: without knowing a feature", unit, folder / "importance.png")
     for model in report["models"]:
         if model["model"] in loaded.keys() - of_vectors.keys():
-            _of_histories(folder, model, loaded[model["model"]], test, label)
+            _explain_sequences(folder, model, loaded[model["model"]], test, label)
 
 
 def load(run: Path) -> Pipeline | None:
@@ -97,29 +99,29 @@ def last_checkups(rows: pd.DataFrame, cells: Mapping[str, str]) -> dict[str, int
     return {what: int(max((cell == name).nonzero()[0], key=lambda i: index[i])) for what, name in cells.items()}
 
 
-def _of_trees(
-    folder: Path, pipeline: Pipeline, told: FeatureRows, cells: Mapping[str, str], who: str, label: str
+def _explain_trees(
+    folder: Path, pipeline: Pipeline, features: FeatureRows, cells: Mapping[str, str], model_name: str, label: str
 ) -> None:
 
     gains = {pipeline.model_name: importance.gain_importance(pipeline)}
-    draw_importance(gains, f"{who} on {label}", "share of the gain, %", folder / "gain.png")
-    many = explaining.tree_contributions(pipeline, told.sample(_TREE_ROWS, 0))
-    shown = last_checkups(told.rows, cells)
-    few = explaining.tree_contributions(pipeline, told.take(list(shown.values())))
-    draw(folder, "", many, few, tuple(shown), f"{who} on {label}")
+    draw_importance(gains, f"{model_name} on {label}", "share of the gain, %", folder / "gain.png")
+    many = explaining.tree_contributions(pipeline, features.sample(_TREE_ROWS, 0))
+    shown = last_checkups(features.rows, cells)
+    few = explaining.tree_contributions(pipeline, features.take(list(shown.values())))
+    draw(folder, "", many, few, tuple(shown), f"{model_name} on {label}")
 
 
-def _of_candidate(
-    folder: Path, pipeline: Pipeline, told: FeatureRows, train: FeatureRows, cells: Mapping[str, str], title: str
+def _explain_candidate(
+    folder: Path, pipeline: Pipeline, features: FeatureRows, train: FeatureRows, cells: Mapping[str, str], title: str
 ) -> None:
     """Sampled Shapley values: many check-ups roughly, three well."""
     budget = _KERNEL_ESTIMATES if pipeline.model_name == "kernel_ridge" else _ESTIMATES
     rows = min(_SUMMARY_ROWS, budget // (2 * _SUMMARY_BACKGROUND * len(pipeline.feature_names)))
     rough = explaining.draw_background(pipeline, train, _SUMMARY_BACKGROUND)
-    many = explaining.sampled_contributions(pipeline, told.sample(max(rows, len(cells)), 0), rough)
-    shown = last_checkups(told.rows, cells)
+    many = explaining.sampled_contributions(pipeline, features.sample(max(rows, len(cells)), 0), rough)
+    shown = last_checkups(features.rows, cells)
     well = explaining.draw_background(pipeline, train, _SINGLE_BACKGROUND)
-    few = explaining.sampled_contributions(pipeline, told.take(list(shown.values())), well)
+    few = explaining.sampled_contributions(pipeline, features.take(list(shown.values())), well)
     draw(folder, "candidate-", many, few, tuple(shown), title)
 
 
@@ -134,7 +136,9 @@ def draw(
     ]
 
 
-def _of_histories(folder: Path, model: Mapping[str, Any], pipeline: Pipeline, test: pd.DataFrame, label: str) -> None:
+def _explain_sequences(
+    folder: Path, model: Mapping[str, Any], pipeline: Pipeline, test: pd.DataFrame, label: str
+) -> None:
     """What a model of histories made of the test cells, the worst first."""
     title = f"{model['model']} on {label}"
     order = [c["cell_id"] for c in sorted(model["test"]["per_cell"], key=lambda c: -as_worst(c["mape"]))]

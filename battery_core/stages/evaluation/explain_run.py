@@ -30,7 +30,7 @@ def explain_run(
     cells: Sequence[str] = (),
     rows: int = 200,
     to: Path | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> list[str]:
     """Explain the chosen model of a report, the model of a training run, or a registered version; each part of a mean.
 
@@ -40,7 +40,7 @@ def explain_run(
         cells: whose estimates; without any the worst, median and best of the cells the model never saw.
         rows: check-ups explained, evenly over those cells; a cell's last and its worst estimated come on top.
         to: folder for the figures and the table; default artifacts/explanations/<which>.
-        say: told what is being done.
+        log: told what is being done.
 
     Raises:
         DataError: no such run, version or cell, or the data are not there.
@@ -50,20 +50,20 @@ def explain_run(
     model = model_of(settings, which)
     known = rows_of(settings, model)
     for note in notes_on(settings, model):
-        say(note)
+        log(note)
     asked = known_cells(known, cells) or _three(known, model)
     folder = to or settings.folder("artifacts") / "explanations" / _file_name(which)
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
     values = []
-    for _, part in model.weighted_pipelines:
-        say(f"explain: {part.model_name}: {len(asked)} cells")
-        if part.feature_pipeline.takes_sequences:
-            made += _of_histories(folder, part, known, asked)
+    for _, member in model.weighted_pipelines:
+        log(f"explain: {member.model_name}: {len(asked)} cells")
+        if member.feature_pipeline.takes_sequences:
+            made += _explain_sequences(folder, member, known, asked)
             continue
-        found, figures = _of_vectors(folder, part, known, asked, rows)
+        contributions, figures = _of_vectors(folder, member, known, asked, rows)
         made += figures
-        values.append(_as_table(part, found))
+        values.append(_as_table(member, contributions))
     if values:
         pd.concat(values).to_parquet(folder / VALUES_FILE, index=False)
         made.append(folder / VALUES_FILE)
@@ -78,11 +78,11 @@ def _three(rows: pd.DataFrame, model: Pipeline | WeightedEnsemble) -> list[str]:
 
 
 def _of_vectors(
-    folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str], most: int
+    folder: Path, member: Pipeline, rows: pd.DataFrame, cells: Sequence[str], most: int
 ) -> tuple[Contributions, list[Path]]:
 
-    told = explain.FeatureRows.from_rows(part, rows[rows["cell_id"].isin(cells)].reset_index(drop=True))
-    error = np.abs(explain.estimate_soh(part, told.x) - told.rows["soh"].to_numpy())
+    told = explain.FeatureRows.from_rows(member, rows[rows["cell_id"].isin(cells)].reset_index(drop=True))
+    error = np.abs(explain.estimate_soh(member, told.x) - told.rows["soh"].to_numpy())
     own = {cell: np.flatnonzero((told.rows["cell_id"] == cell).to_numpy()) for cell in cells}
     number = told.rows["checkup_index"].to_numpy()
     special = {
@@ -93,49 +93,49 @@ def _of_vectors(
     even = np.linspace(0, len(told.x) - 1, min(most, len(told.x))).round().astype(int)
     chosen = np.union1d(even, always)
     some = told.take(chosen)
-    if explain.is_exact(part):
-        found = explain.tree_contributions(part, some)
+    if explain.is_exact(member):
+        contributions = explain.tree_contributions(member, some)
     else:
-        train = explain.FeatureRows.from_rows(part, rows[rows["subset"] == "train"])
-        found = explain.sampled_contributions(part, some, explain.draw_background(part, train, _BACKGROUND))
-    name = part.model_name
-    title = f"{name} on {part.metadata['label']}"
-    made = [draw_shap_summary(found, f"{title}: {len(chosen)} check-ups", folder / f"{name}-shap.png")]
+        train = explain.FeatureRows.from_rows(member, rows[rows["subset"] == "train"])
+        contributions = explain.sampled_contributions(member, some, explain.draw_background(member, train, _BACKGROUND))
+    name = member.model_name
+    title = f"{name} on {member.metadata['label']}"
+    made = [draw_shap_summary(contributions, f"{title}: {len(chosen)} check-ups", folder / f"{name}-shap.png")]
     for cell, of_cell in special.items():
         shown = {what: int(np.searchsorted(chosen, at)) for what, at in of_cell.items()}
         if shown["last check-up"] == shown["worst estimate"]:
             shown = {"last check-up, its worst estimate": shown["last check-up"]}
         file = folder / f"{name}-waterfall-{_file_name(cell)}.png"
-        made.append(draw_waterfall(found, shown, f"{title}: cell {cell}", file))
-    return found, made
+        made.append(draw_waterfall(contributions, shown, f"{title}: cell {cell}", file))
+    return contributions, made
 
 
-def _as_table(part: Pipeline, found: Contributions) -> pd.DataFrame:
+def _as_table(member: Pipeline, contributions: Contributions) -> pd.DataFrame:
     """A line for each check-up and feature: its measured value, what it adds in SOH points, and how sure that is."""
-    n, f = found.values.shape
-    lines = found.rows.loc[:, ["cell_id", "checkup_index", "subset", "soh", "prediction"]]
-    lines.insert(0, "model", part.model_name)
+    n, f = contributions.values.shape
+    lines = contributions.rows.loc[:, ["cell_id", "checkup_index", "subset", "soh", "prediction"]]
+    lines.insert(0, "model", member.model_name)
     return lines.loc[lines.index.repeat(f)].assign(
-        base=found.base,
-        feature=np.tile(np.array(found.names, dtype=object), n),
-        value=found.features.ravel(),
-        soh_points=found.values.ravel(),
-        standard_error=found.errors.ravel(),
+        base=contributions.base,
+        feature=np.tile(np.array(contributions.names, dtype=object), n),
+        value=contributions.features.ravel(),
+        soh_points=contributions.values.ravel(),
+        standard_error=contributions.errors.ravel(),
     )
 
 
-def _of_histories(folder: Path, part: Pipeline, rows: pd.DataFrame, cells: Sequence[str]) -> list[Path]:
+def _explain_sequences(folder: Path, member: Pipeline, rows: pd.DataFrame, cells: Sequence[str]) -> list[Path]:
 
-    title = f"{part.model_name} on {part.metadata['label']}"
+    title = f"{member.model_name} on {member.metadata['label']}"
     ordered = rows.sort_values(["cell_id", "checkup_index"])
     own = {cell: ordered[ordered["cell_id"] == cell].reset_index(drop=True) for cell in cells}
-    if part.model_name == "lstm":
+    if member.model_name == "lstm":
         return [
-            draw_attention(part, of_cell, f"{title}: cell {cell}", folder / f"lstm-attention-{_file_name(cell)}.png")
+            draw_attention(member, of_cell, f"{title}: cell {cell}", folder / f"lstm-attention-{_file_name(cell)}.png")
             for cell, of_cell in own.items()
         ]
     together = pd.concat(own.values(), ignore_index=True)
-    return [draw_latent_paths(part, together, title, folder / f"{part.model_name}-latent.png")]
+    return [draw_latent_paths(member, together, title, folder / f"{member.model_name}-latent.png")]
 
 
 def _file_name(name: str) -> str:

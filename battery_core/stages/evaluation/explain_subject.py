@@ -97,15 +97,15 @@ def notes_on(settings: Settings, model: Pipeline | WeightedEnsemble) -> list[str
     return ["explain: the tables are not those the model was trained on; explained on the check-ups as they are now"]
 
 
-def known_cells(rows: pd.DataFrame, asked: Iterable[str]) -> Sequence[str]:
+def known_cells(rows: pd.DataFrame, requested: Iterable[str]) -> Sequence[str]:
     """The cells that are asked for, each once.
 
     Raises:
         DataError: there is no such cell.
     """
     cells = set(rows["cell_id"])
-    for cell in (asked := list(dict.fromkeys(asked))):
+    for cell in (requested := list(dict.fromkeys(requested))):
         if cell not in cells:
             hint = f"did you mean {near}? " if (near := nearest(cell, cells)) else ""
             raise DataError(f"explain: no cell '{cell}': {hint}There are {len(cells)} cells, e.g. '{min(cells)}'")
-    return asked
+    return requested

@@ -16,7 +16,7 @@ from battery_core.stages.common import stage_key
 
 
 def leaking_errors(
-    settings: Settings, rows: pd.DataFrame, version: str, folder: Path, say: Callable[[str], None] = print
+    settings: Settings, rows: pd.DataFrame, version: str, folder: Path, log: Callable[[str], None] = print
 ) -> pd.DataFrame:
     """Errors of the test cells of each group, of every model that was fitted to that group alone.
 
@@ -27,26 +27,28 @@ def leaking_errors(
         rows: labelled rows with the part of the split they are in.
         version: of the tables.
         folder: of the leaderboard.
-        say: told of each fit.
+        log: told of each fit.
     """
     shown = settings.model_dump(mode="json")
     sections = {name: shown[name] for name in ("lgbm", "mlp", "trainer", "loss")}
     sections["mlp"]["n_members"], sections["lgbm"]["num_threads"] = 1, settings.jobs.threads
     code = code_version("battery_core.evaluation.benchmark.published_protocol:fit_as_published")
-    groups = [(str(name), part) for name, part in rows[rows["subset"] != "unused"].groupby("group")]
+    groups = [(str(name), rows_of_group) for name, rows_of_group in rows[rows["subset"] != "unused"].groupby("group")]
 
-    def errors(group: str, part: pd.DataFrame, model: str, seed: int) -> pd.DataFrame | None:
-        key = stage_key(version, sorted(set(zip(part["cell_id"], part["subset"], strict=True))), sections, code)
+    def errors(group: str, rows_of_group: pd.DataFrame, model: str, seed: int) -> pd.DataFrame | None:
+        key = stage_key(
+            version, sorted(set(zip(rows_of_group["cell_id"], rows_of_group["subset"], strict=True))), sections, code
+        )
         name = f"{settings.data.source} {group} {model} seed {seed}"
         file = folder / "published" / f"{name.replace(' ', '-')}.json"
         known = read_json(file)
         if known is None or known["key"] != key:
             if not settings.leaderboard.train:
                 return None
-            known = {"key": key, "errors": _fit(part, model, sections, seed).to_dict(orient="records")}
+            known = {"key": key, "errors": _fit(rows_of_group, model, sections, seed).to_dict(orient="records")}
             write_json(file, known)
             mean = pd.DataFrame(known["errors"])["mape"].mean()
-            say(f"leaderboard: published protocol (leaks): {name}: {mean:.2f} %")
+            log(f"leaderboard: published protocol (leaks): {name}: {mean:.2f} %")
         return pd.DataFrame(known["errors"]).assign(model=model, seed=seed)
 
     found = [pd.DataFrame(columns=["cell_id", "group", "mape", "rmse", "model", "seed"])]
@@ -57,13 +59,13 @@ def leaking_errors(
     return pd.concat(found[1:] or found, ignore_index=True)
 
 
-def _fit(part: pd.DataFrame, model: str, sections: dict[str, Any], seed: int) -> pd.DataFrame:
+def _fit(rows_of_group: pd.DataFrame, model: str, sections: dict[str, Any], seed: int) -> pd.DataFrame:
     """In this process, with as many threads as a job may use."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(int(sections["lgbm"]["num_threads"]))
     try:
-        return fit_as_published(part, model, sections, seed)
+        return fit_as_published(rows_of_group, model, sections, seed)
     finally:
         torch.set_num_threads(before)

@@ -23,7 +23,7 @@ from battery_core.settings import Settings
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.registry import open_registry, registered_name
 from battery_core.stages.training.candidate import PIPELINE_FOLDER
-from battery_core.tracking.mlflow_tracker import store_answers
+from battery_core.tracking.mlflow_tracker import is_store_reachable
 
 COMPARISON_FILE = "comparison.json"
 
@@ -34,11 +34,11 @@ class Champion:
 
     Args:
         name: how to call it, such as "version 3"; empty when nothing serves yet.
-        answers: waits for what it says of the test rows; it raises ``ChampionScoringError``.
+        predictions: waits for what it says of the test rows; it raises ``ChampionScoringError``.
     """
 
     name: str
-    answers: Callable[[], PackagePredictions | None]
+    predictions: Callable[[], PackagePredictions | None]
 
 
 NONE_SERVES = Champion("", lambda: None)
@@ -58,7 +58,7 @@ def compare(settings: Settings, tables: StageResult, split: StageResult, selecti
     """
     uri, report = open_registry(settings), EvaluationReport.read(selection.path)
     rows = labelled_rows(tables.path, CellSplit.from_json(split.path.read_text()), settings.data.soh_reference)
-    with store_answers(uri):
+    with is_store_reachable(uri):
         registry = ModelRegistry(uri, registered_name(settings))
         with asking(settings, registry, rows) as champion:
             decision, inputs = compare_with_champion(
@@ -106,7 +106,7 @@ def compare_with_champion(
     """
     challenger_model = load_predictor(settings.folder("artifacts") / "runs" / report["challenger"] / PIPELINE_FOLDER)
     try:
-        said, silent = champion.answers(), ""
+        said, silent = champion.predictions(), ""
     except ChampionScoringError as err:
         said, silent = None, f"{err}; nothing is promoted over a champion that cannot be compared: repair it, or remove"
     contest = build_comparison(challenger_model, said, champion.name, rows, settings.data.soh_reference, dirty)

@@ -22,7 +22,7 @@ from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.registry import open_registry, registered_name
 from battery_core.stages.release.compare import challenger_of
 from battery_core.stages.release.log_run import log_challenger, log_onnx, log_run
-from battery_core.tracking.mlflow_tracker import store_answers
+from battery_core.tracking.mlflow_tracker import is_store_reachable
 
 OUTCOME_FILE = "outcome.json"
 
@@ -40,7 +40,7 @@ def promote(
         TrainingError: with ``release.onnx`` a graph predicts something else than its model.
     """
     uri = open_registry(settings)
-    with store_answers(uri):
+    with is_store_reachable(uri):
         return _promote(settings, tables, split, comparison, run_name, uri)
 
 

@@ -24,13 +24,21 @@ from battery_core.settings import Settings
 from battery_core.stages.common import STAGE_FILE, read_table
 from battery_core.stages.registry import open_registry, registered_name, tracking_uri
 from battery_core.stages.scoring.remaining_life import forecast_cells, with_usage
-from battery_core.tracking.mlflow_tracker import store_answers
+from battery_core.tracking.mlflow_tracker import is_store_reachable
 
 if TYPE_CHECKING:
     from battery_core.evaluation.settings import ScoreSettings
 
 SCORES_FILE, SUMMARY_FILE, FIGURE_FILE = "scores.parquet", "scores.json", "fade.png"
-_KNOWN = ("cell_id", "group", "chemistry", "ambient_temperature_degC", "checkup_index", "cycle_count", "time_days")
+_METADATA_COLUMNS = (
+    "cell_id",
+    "group",
+    "chemistry",
+    "ambient_temperature_degC",
+    "checkup_index",
+    "cycle_count",
+    "time_days",
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class ScoringResult:
     summary: dict[str, Any]
 
 
-def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[str], None] = print) -> ScoringResult:
+def score(settings: Settings, tables: StageResult, folder: Path, log: Callable[[str], None] = print) -> ScoringResult:
     """Ask the champion for the newest check-ups of every cell and write down what it says.
 
     The table has a row for each newest check-up, with the versions of data and model and the time in every row.
@@ -59,7 +67,7 @@ def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[
         TrackingError: the registry does not answer.
     """
     uri = tracking_uri(settings)
-    with store_answers(uri):
+    with is_store_reachable(uri):
         registry = ModelRegistry(open_registry(settings), registered_name(settings))
         champion = registry.version_by_alias(CHAMPION)
         if champion is None:
@@ -71,20 +79,22 @@ def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[
     cells, checkups = read_table(tables.path, "cells"), read_table(tables.path, "checkups")
     rows, unit = with_usage(join_rows(cells, checkups))
     rows["soh"] = soh(rows, cells, settings.data.soh_reference)
-    answers = predict_isolated(package, rows, f"score: version {champion.number}", settings.release.champion_timeout_s)
-    rows = rows.join(_with_intervals(answers.estimates, say))
+    predictions = predict_isolated(
+        package, rows, f"score: version {champion.number}", settings.release.champion_timeout_s
+    )
+    rows = rows.join(_with_intervals(predictions.estimates, log))
     stage = read_json(tables.path / STAGE_FILE) or {}
     stamp = {
         "usage_unit": unit,
         "soh_reference": settings.data.soh_reference,
         "model_name": champion.name,
         "model_version": champion.number,
-        "model": answers.model_name,
+        "model": predictions.model_name,
         "data_version": stage.get("raw_version", ""),
         "tables_version": tables.version,
         "scored_at": pd.Timestamp(datetime.now(UTC)).floor("s"),
     }
-    scores = _newest(rows, answers, settings.score).assign(**stamp)
+    scores = _newest(rows, predictions, settings.score).assign(**stamp)
     summary = _summary(scores, champion, settings, tables)
     with whole_folder(folder) as part:
         scores.to_parquet(part / SCORES_FILE, index=False)
@@ -93,32 +103,32 @@ def score(settings: Settings, tables: StageResult, folder: Path, say: Callable[[
     return ScoringResult(folder, summary["message"], summary)
 
 
-def _with_intervals(said: pd.DataFrame, say: Callable[[str], None]) -> pd.DataFrame:
+def _with_intervals(predictions: pd.DataFrame, log: Callable[[str], None]) -> pd.DataFrame:
     """What the model says of each row; where it has no intervals it is said so, and the columns stay empty."""
-    told = said.rename(columns={"soh": "prediction"})
-    if "soh_lower" in told:
-        return told[["prediction", "soh_lower", "soh_upper", "in_distribution", "outside"]]
-    say("score: the model in service was trained without intervals: lower, upper and in_distribution stay empty")
-    missing = pd.array([pd.NA] * len(told), dtype="boolean")
-    return told[["prediction"]].assign(soh_lower=np.nan, soh_upper=np.nan, in_distribution=missing, outside="")
+    renamed = predictions.rename(columns={"soh": "prediction"})
+    if "soh_lower" in renamed:
+        return renamed[["prediction", "soh_lower", "soh_upper", "in_distribution", "outside"]]
+    log("score: the model in service was trained without intervals: lower, upper and in_distribution stay empty")
+    missing = pd.array([pd.NA] * len(renamed), dtype="boolean")
+    return renamed[["prediction"]].assign(soh_lower=np.nan, soh_upper=np.nan, in_distribution=missing, outside="")
 
 
-def _newest(rows: pd.DataFrame, answers: PackagePredictions, given: ScoreSettings) -> pd.DataFrame:
+def _newest(rows: pd.DataFrame, predictions: PackagePredictions, settings: ScoreSettings) -> pd.DataFrame:
     """A line for each newest check-up of each cell."""
-    newest = rows.groupby("cell_id").tail(given.newest)
-    table = newest[[*_KNOWN, "usage"]].assign(
+    newest = rows.groupby("cell_id").tail(settings.newest)
+    table = newest[[*_METADATA_COLUMNS, "usage"]].assign(
         soh=newest["prediction"],
         soh_lower=newest["soh_lower"],
         soh_upper=newest["soh_upper"],
         in_distribution=newest["in_distribution"].astype("boolean"),
         outside=newest["outside"],
         soh_measured=newest["soh"],
-        seen_in_training=newest["cell_id"].isin(set(answers.metadata.get(SEEN_CELLS, ()))),
+        seen_in_training=newest["cell_id"].isin(set(predictions.metadata.get(SEEN_CELLS, ()))),
     )
-    least = np.fmin(table["soh"] - given.near, table["soh_lower"])  # fmin: a missing interval plays no part
-    table["at_end_of_life"] = table["soh"] <= given.end_of_life
-    table["near_end_of_life"] = least <= given.end_of_life
-    left = forecast_cells(rows, given)
+    least = np.fmin(table["soh"] - settings.near, table["soh_lower"])  # fmin: a missing interval plays no part
+    table["at_end_of_life"] = table["soh"] <= settings.end_of_life
+    table["near_end_of_life"] = least <= settings.end_of_life
+    left = forecast_cells(rows, settings)
     return table.merge(left, on=["cell_id", "checkup_index"], how="left").reset_index(drop=True)
 
 

@@ -29,14 +29,14 @@ Candidate = TypeVar("Candidate", Pipeline, WeightedEnsemble)
 
 @contextmanager
 def run_record(
-    runs: Path | str, run_id: str, about: Mapping[str, Any], cut_off: bool = False
+    runs: Path | str, run_id: str, metadata: Mapping[str, Any], cut_off: bool = False
 ) -> Iterator[LocalTracker]:
     """A candidate's own run record: settings, curves for TensorBoard, status."""
     tracker = LocalTracker(runs)
     if cut_off:  # while training: it goes on, and so does its record
         tracker.resume_run(run_id)
     else:
-        tracker.start_run(run_id, about, run_id=run_id)
+        tracker.start_run(run_id, metadata, run_id=run_id)
     try:
         yield tracker
     except BaseException:  # Ctrl-C too: a record left open would pass for a run that is still going
@@ -49,8 +49,8 @@ def calibrated(
     model: Candidate,
     rows: pd.DataFrame,
     reference: str,
-    given: UncertaintySettings,
-    judged: pd.DataFrame | None = None,
+    settings: UncertaintySettings,
+    calibration_rows: pd.DataFrame | None = None,
 ) -> Candidate:
     """Intervals from the validation cells, which no weight was fitted to, and the training cells' range of values.
 
@@ -58,16 +58,18 @@ def calibrated(
         model: fitted.
         rows: labelled rows with the part of the split they are in.
         reference: what SOH is relative to.
-        given: coverage of the intervals, width of the range.
-        judged: cell_id, soh and prediction of validation check-ups, where the model's own estimates would flatter it.
+        settings: coverage of the intervals, width of the range.
+        calibration_rows: cell_id, soh and prediction of validation check-ups; by default the model's own estimates.
     """
-    if judged is None:
+    if calibration_rows is None:
         val = rows[rows["subset"] == "val"]
-        judged = drop_reference_checkup(val.assign(prediction=model.predict(val)), reference)
+        calibration_rows = drop_reference_checkup(val.assign(prediction=model.predict(val)), reference)
     seen = TrainingDomain.of(
-        rows[rows["subset"] == "train"], model.raw_columns, given.range_quantile, given.range_margin
+        rows[rows["subset"] == "train"], model.raw_columns, settings.range_quantile, settings.range_margin
     )
-    conformal = Conformal.conformalize(judged["soh"], judged["prediction"], judged["cell_id"], given.coverage)
+    conformal = Conformal.conformalize(
+        calibration_rows["soh"], calibration_rows["prediction"], calibration_rows["cell_id"], settings.coverage
+    )
     return replace(model, conformal=conformal, training_domain=seen)
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from battery_core.settings import Settings
 
 CANDIDATES_FILE = "candidates.json"
-KERNEL = "kernel_ridge"  # quick to fit anew: it has a closed form
+KERNEL_RIDGE = "kernel_ridge"  # quick to fit anew: it has a closed form
 
 
 def ensemble(
@@ -93,16 +93,16 @@ def build_ensemble(
     """
     runs, reference = settings.folder("artifacts") / "runs", settings.data.soh_reference
     said = {result["run_id"]: pd.read_parquet(runs / result["run_id"] / PREDICTIONS_FILE) for result in results}
-    judged = {run: drop_reference_checkup(p[p["subset"] == "val"], reference) for run, p in said.items()}
-    first = next(iter(judged.values()))
-    cells, estimates = first["cell_id"].tolist(), {run: p["prediction"] for run, p in judged.items()}
+    calibration_rows = {run: drop_reference_checkup(p[p["subset"] == "val"], reference) for run, p in said.items()}
+    first = next(iter(calibration_rows.values()))
+    cells, estimates = first["cell_id"].tolist(), {run: p["prediction"] for run, p in calibration_rows.items()}
     given = settings.ensemble
-    shares = weights_by_error(first["soh"], cells, estimates, given.min_weight)
-    if not given.enabled or len(shares) < 2 or _one_is_better(first, estimates, shares, given.confidence):
+    weights = weights_by_error(first["soh"], cells, estimates, given.min_weight)
+    if not given.enabled or len(weights) < 2 or _one_is_better(first, estimates, weights, given.confidence):
         return None
     keys = {result["run_id"]: result["key"] for result in results}
     key = stage_key(
-        {keys[run]: share for run, share in shares.items()},
+        {keys[run]: share for run, share in weights.items()},
         sorted(keys.values()),  # those left out need not be where another cell is left out, and so are in the intervals
         given.model_dump(mode="json"),
         settings.uncertainty.model_dump(mode="json"),
@@ -113,25 +113,28 @@ def build_ensemble(
     if standing is not None and standing["key"] == key:
         return {**standing, "reused": True}
     unseen = first.assign(prediction=leave_cell_out_mean(first["soh"], cells, estimates, given.min_weight))
-    kernel = next((result["run_id"] for result in results if result["model"] == KERNEL), None)
-    result = _make(settings, rows, shares, unseen, folder, kernel if given.compare_cells else None)
+    kernel_ridge = next((result["run_id"] for result in results if result["model"] == KERNEL_RIDGE), None)
+    result = _make(settings, rows, weights, unseen, folder, kernel_ridge if given.compare_cells else None)
     names = {result["run_id"]: result["model"] for result in results}
-    result |= {"parts": {names[run]: share for run, share in shares.items()}, "key": key, "run_id": folder.name}
+    result |= {"parts": {names[run]: share for run, share in weights.items()}, "key": key, "run_id": folder.name}
     made = TrainingResult.model_validate(result)
     made.write(folder / RESULT_FILE)
     return made.to_json()
 
 
 def _one_is_better(
-    judged: pd.DataFrame, estimates: Mapping[str, pd.Series[float]], shares: Mapping[str, float], confidence: float
+    calibration_rows: pd.DataFrame,
+    estimates: Mapping[str, pd.Series[float]],
+    weights: Mapping[str, float],
+    confidence: float,
 ) -> bool:
     """Whether some model errs less on the validation cells than the mean of all, by more than chance.
 
     Training was stopped on these cells, so that single models look better there than they are; the mean less so.
     """
-    mean = sum(share * estimates[run] for run, share in shares.items())
+    mean = sum(share * estimates[run] for run, share in weights.items())
     errors = {
-        run: per_cell_errors(judged["cell_id"], judged["soh"], said).mape
+        run: per_cell_errors(calibration_rows["cell_id"], calibration_rows["soh"], said).mape
         for run, said in {**estimates, NAME: mean}.items()
     }
     theirs = errors.pop(NAME)
@@ -142,10 +145,10 @@ def _one_is_better(
 def _make(
     settings: Settings,
     rows: pd.DataFrame,
-    shares: Mapping[str, float],
+    weights: Mapping[str, float],
     unseen: pd.DataFrame,
     folder: Path,
-    kernel: str | None,
+    kernel_ridge: str | None,
 ) -> dict[str, Any]:
     """Calibrate the mean, write it down and say what it does on validation and test cells.
 
@@ -153,15 +156,15 @@ def _make(
     is the run whose model says how hard these cells are among all that it was not tested on; None: not asked.
     """
     started, reference = time.perf_counter(), settings.data.soh_reference
-    parts = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in shares)
-    facts = {**parts[0].metadata, "run_id": folder.name, "parts": dict(shares)}
+    parts = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in weights)
+    facts = {**parts[0].metadata, "run_id": folder.name, "parts": dict(weights)}
     mix = calibrated(
-        WeightedEnsemble(parts, tuple(shares.values()), facts), rows, reference, settings.uncertainty, unseen
+        WeightedEnsemble(parts, tuple(weights.values()), facts), rows, reference, settings.uncertainty, unseen
     )
-    if kernel is not None and mix.conformal is not None:
-        factor = _for_the_draw(Pipeline.load(folder.parent / kernel / PIPELINE_FOLDER), rows, unseen, settings)
+    if kernel_ridge is not None and mix.conformal is not None:
+        factor = _for_the_draw(Pipeline.load(folder.parent / kernel_ridge / PIPELINE_FOLDER), rows, unseen, settings)
         mix = replace(mix, conformal=mix.conformal.corrected(factor))
-    with run_record(folder.parent, folder.name, {"model": NAME, "parts": dict(shares)}):
+    with run_record(folder.parent, folder.name, {"model": NAME, "parts": dict(weights)}):
         told = write_candidate(mix, rows, folder, reference, {})
     return told | {
         "features": sorted({name for part in parts for name in part.feature_names}),
@@ -169,9 +172,9 @@ def _make(
     }
 
 
-def _for_the_draw(kernel: Pipeline, rows: pd.DataFrame, calibrating: pd.DataFrame, settings: Settings) -> float:
+def _for_the_draw(kernel_ridge: Pipeline, rows: pd.DataFrame, calibrating: pd.DataFrame, settings: Settings) -> float:
     """What the intervals are multiplied by: the calibration cells may be easy or hard ones among all but the test."""
     told = rows[rows["subset"].isin(["train", "val"])]
-    scores = drop_reference_checkup(out_of_fold_scores(kernel, told), settings.data.soh_reference)
+    scores = drop_reference_checkup(out_of_fold_scores(kernel_ridge, told), settings.data.soh_reference)
     cells = set(calibrating["cell_id"].astype(str))
     return calibration_correction(scores["score"], scores["cell_id"], cells, settings.uncertainty.coverage)

@@ -22,7 +22,7 @@ from battery_core.stages.data import snapshot as keeping
 from battery_core.stages.data.data_changes import DataChanges, news
 from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.normalize import normalize
-from battery_core.stages.data.restore import checkout
+from battery_core.stages.data.restore import restore
 from battery_core.stages.data.split import split
 from battery_core.stages.evaluation.evaluate import evaluate
 from battery_core.stages.evaluation.select import select
@@ -51,7 +51,7 @@ def one_night(settings: Settings, name: str) -> Night:
     cell_split = split(settings, tables)
     specs = job_specs(settings, tables, cell_split)
     found = news(settings, raw, tables, specs)
-    assert keeping.keep(settings, raw, tables, cell_split).problem == ""
+    assert keeping.snapshot(settings, raw, tables, cell_split).problem == ""
     for spec in (spec for spec in specs if finished(spec) is None):
         write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
     results = [(finished(spec) or {}) | {"reused": False} for spec in specs]
@@ -115,7 +115,7 @@ def test_the_second_night_knows_what_is_new(house: House) -> None:
 def test_back_to_the_first_version_and_on_again(house: House) -> None:
     settings, first, second = house.settings, house.first, house.second
     assert content_version(folders(settings)[0]) == second.raw.version != first.raw.version
-    lines = checkout(settings, "1")
+    lines = restore(settings, "1")
     assert first.raw.version in lines[0]
     tables = normalize(settings)
     cell_split = split(settings)
@@ -127,8 +127,8 @@ def test_back_to_the_first_version_and_on_again(house: House) -> None:
     assert standing["val_mean_cell_mape"] == first.results[0]["val_mean_cell_mape"]
     again = train(spec)  # and if it is trained after all, the same comes out
     assert again["val_mean_cell_mape"] == first.results[0]["val_mean_cell_mape"]
-    assert "stands already" in "".join(checkout(settings, "soh-xjtu/1"))
-    checkout(settings, "challenger")
+    assert "stands already" in "".join(restore(settings, "soh-xjtu/1"))
+    restore(settings, "challenger")
     assert content_version(folders(settings)[0]) == second.raw.version
     assert split(settings).version == second.split.version
 
@@ -136,7 +136,7 @@ def test_back_to_the_first_version_and_on_again(house: House) -> None:
 def test_the_command_names_the_settings_that_differ(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("TRAINER__EPOCHS", "4"), ("DATA__SOURCE", "xjtu"), ("LGBM__N_ESTIMATORS", "21")):
         monkeypatch.setenv(f"BATTERY__{name}", value)
-    command = checkout(house.settings, "2")[-1].strip()
+    command = restore(house.settings, "2")[-1].strip()
     assert command.startswith("python -m battery_core train --data.source xjtu ")
     assert "--lgbm.n_estimators 20" in command
     assert "--models lgbm" in command
@@ -147,27 +147,27 @@ def test_the_command_names_the_settings_that_differ(house: House, monkeypatch: p
 def test_an_edit_that_is_kept_nowhere_is_not_lost(house: House) -> None:
     settings = house.settings
     raw = folders(settings)[0]
-    checkout(settings, "2")
+    restore(settings, "2")
     file = next(raw.rglob("3C_battery-2.csv"))
     as_it_was = file.read_bytes()
     file.write_bytes(as_it_was.replace(b"1", b"2", 1))
     with pytest.raises(
         DataError, match=r"3C_battery-2.csv would be lost - keep them first with: python -m battery_core"
     ):
-        checkout(settings, "1")
+        restore(settings, "1")
     assert file.read_bytes() != as_it_was
     tables = normalize(settings, corrected := StageResult(raw, content_version(raw), True, ""))
-    keeping.keep(settings, corrected, tables, split(settings, tables))
-    checkout(settings, "1")  # now it can be had again
+    keeping.snapshot(settings, corrected, tables, split(settings, tables))
+    restore(settings, "1")  # now it can be had again
     VersionStore(settings.folder("data").parent).restore(corrected.version, raw)
     assert file.read_bytes() == as_it_was.replace(b"1", b"2", 1)
-    checkout(settings, "2")
+    restore(settings, "2")
 
 
 def test_elsewhere_the_project_stays_as_it_is(house: House, tmp_path: Path) -> None:
     settings = house.settings
-    checkout(settings, "2")
-    lines = checkout(settings, "1", tmp_path / "then")
+    restore(settings, "2")
+    lines = restore(settings, "1", tmp_path / "then")
     assert content_version(tmp_path / "then/raw/xjtu") == house.first.raw.version
     assert content_version(folders(settings)[0]) == house.second.raw.version
     assert f"--paths.data {tmp_path / 'then'} --paths.splits {tmp_path / 'then' / 'splits'}" in lines[-1]
@@ -179,9 +179,9 @@ def test_from_the_remote_when_the_store_is_gone(house: House) -> None:
     root = settings.folder("data").parent
     shutil.move(root / ".dvc" / "cache", root / "away")
     try:
-        checkout(settings, "2")
+        restore(settings, "2")
         with pytest.raises(DataError, match=r"not whole in the version store and no data.remote is set"):
-            checkout(settings.model_copy(update={"data": settings.data.model_copy(update={"remote": ""})}), "1")
+            restore(settings.model_copy(update={"data": settings.data.model_copy(update={"remote": ""})}), "1")
     finally:
         shutil.rmtree(root / ".dvc" / "cache", ignore_errors=True)
         shutil.move(root / "away", root / ".dvc" / "cache")
@@ -193,24 +193,24 @@ def test_from_the_remote_when_the_store_is_gone(house: House) -> None:
 )
 def test_a_version_that_is_not_there_is_said(house: House, which: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        checkout(house.settings, which)
+        restore(house.settings, which)
 
 
 def test_a_remote_that_fails_costs_nothing_and_the_next_run_sends_it(house: House, tmp_path: Path) -> None:
     settings = house.settings
     away = settings.model_copy(update={"data": settings.data.model_copy(update={"remote": str(tmp_path / "nas")})})
     night = house.second
-    kept = keeping.keep(away, night.raw, night.tables, night.split)
+    kept = keeping.snapshot(away, night.raw, night.tables, night.split)
     assert "is its disk mounted" in kept.problem
     waiting = len(keeping.unsent(away))
     assert f"{waiting} data version(s) wait here and go with the next run" in kept.problem
     assert keeping.unsent(settings) == []
     (tmp_path / "nas").mkdir()
-    kept = keeping.keep(away, night.raw, night.tables, night.split)
+    kept = keeping.snapshot(away, night.raw, night.tables, night.split)
     assert kept.problem == ""
     assert f"{waiting} sent to" in kept.message
     assert keeping.unsent(away) == []
-    assert keeping.keep(away, night.raw, night.tables, night.split).message.endswith("and at the remote")
+    assert keeping.snapshot(away, night.raw, night.tables, night.split).message.endswith("and at the remote")
 
 
 def test_nothing_new_only_when_data_settings_and_code_are_the_same(

@@ -89,7 +89,7 @@ def test_mean_spread_and_test_over_cells(prepared, tmp_path) -> None:
     settings = changed(prepared, tmp_path, folds=3, seeds=2)
     jobs = stage.fold_jobs(settings, prepared.tables, prepared.split)
     pretend(jobs, {"lgbm": 0.01, "mlp": 0.02}, prepared)
-    report = stage.validate(settings, prepared.tables, jobs, tmp_path / "report")
+    report = stage.cross_validate(settings, prepared.tables, jobs, tmp_path / "report")
     content = read_json(report.path)
     by_name = {line["model"]: line for line in content["models"]}
     assert by_name["lgbm"]["mean"] == pytest.approx(1.05)  # seeds 0 and 1: 1.0 % and 1.1 %
@@ -100,7 +100,7 @@ def test_mean_spread_and_test_over_cells(prepared, tmp_path) -> None:
     (test,) = content["tests"]
     assert (test["best"], test["model"], test["wins"]) == ("lgbm", "mlp", 1.0)
     assert test["p_value"] == pytest.approx(2 * 0.5 ** content["cells"])
-    assert report.message.startswith("validate: lgbm is the best of 2 on")
+    assert report.message.startswith("cross_validate: lgbm is the best of 2 on")
     shown = {row["model"]: row for row in cross_validation_table(content)}
     assert shown["lgbm"]["against the best"] == ""
     assert shown["mlp"]["against the best"].startswith("lgbm 49% better, on 100% of")
@@ -118,7 +118,7 @@ def test_what_intervals_hold_is_told_over_cells(prepared, tmp_path) -> None:
         if job.spec.model == "lgbm" and job.fold == 0:  # each second check-up of this fold's cells is not held
             rows.loc[rows["checkup_index"] % 2 == 1, ["soh_lower", "soh_upper"]] += 1.0
             rows.to_parquet(file)
-    report = stage.validate(settings, prepared.tables, jobs, tmp_path / "report")
+    report = stage.cross_validate(settings, prepared.tables, jobs, tmp_path / "report")
     content = read_json(report.path)
     by_name = {line["model"]: line for line in content["models"]}
     errors = pd.read_parquet(report.path.parent / "errors.parquet")
@@ -146,9 +146,9 @@ def test_what_a_night_would_put_forward_is_judged_too(prepared, tmp_path) -> Non
     for job in jobs:
         write_json(job.spec.folder / RESULT_FILE, train(job.spec) | {"key": job.spec.key, "run_id": job.spec.run_id})
     heard: list[str] = []
-    content = read_json(stage.validate(settings, prepared.tables, jobs, tmp_path / "report", heard.append).path)
+    content = read_json(stage.cross_validate(settings, prepared.tables, jobs, tmp_path / "report", heard.append).path)
     by_name = {line["model"]: line for line in content["models"]}
-    assert [line.split(": ensemble ")[0] for line in heard] == ["validate: fold 0", "validate: fold 1"]
+    assert [line.split(": ensemble ")[0] for line in heard] == ["cross_validate: fold 0", "cross_validate: fold 1"]
     assert {"ensemble", "lgbm", "mlp", "train_mean"} <= set(by_name)
     assert by_name["ensemble"]["seed_spread"] is not None
     assert by_name["ensemble"]["coverage"] is not None
@@ -161,24 +161,24 @@ def test_what_a_night_would_put_forward_is_judged_too(prepared, tmp_path) -> Non
     )
     assert (single["ensemble"] <= single[["lgbm", "mlp"]].max(axis=1) + 1e-9).all()  # a mean is between the two
     stands = {folder.name for folder in (tmp_path / "artifacts" / "runs").glob("*-blend-*")}
-    stage.validate(settings, prepared.tables, jobs, tmp_path / "again")
+    stage.cross_validate(settings, prepared.tables, jobs, tmp_path / "again")
     assert {folder.name for folder in (tmp_path / "artifacts" / "runs").glob("*-blend-*")} == stands
     (jobs[0].spec.folder / RESULT_FILE).unlink()
     with pytest.raises(TrainingError, match=r"job 'xjtu-\w+-\w+' left no result in .* run it again"):
-        stage.validate(settings, prepared.tables, jobs, tmp_path / "report")
+        stage.cross_validate(settings, prepared.tables, jobs, tmp_path / "report")
 
 
 def test_a_job_without_predictions_is_said(prepared, tmp_path) -> None:
     settings = changed(prepared, tmp_path, folds=3)
     jobs = stage.fold_jobs(settings, prepared.tables, prepared.split)
     with pytest.raises(TrainingError, match=r"job 'xjtu-lgbm-\w+' left no predictions .* run it again"):
-        stage.validate(settings, prepared.tables, jobs, tmp_path / "report")
+        stage.cross_validate(settings, prepared.tables, jobs, tmp_path / "report")
 
 
 def test_a_prediction_that_is_not_finite_is_the_worst(prepared, tmp_path) -> None:
     settings = changed(prepared, tmp_path, folds=3)
     jobs = stage.fold_jobs(settings, prepared.tables, prepared.split)
     pretend(jobs, {"lgbm": 0.01, "mlp": float("nan")}, prepared)
-    report = stage.validate(settings, prepared.tables, jobs, tmp_path / "report")
-    assert report.message.startswith("validate: lgbm is the best")
+    report = stage.cross_validate(settings, prepared.tables, jobs, tmp_path / "report")
+    assert report.message.startswith("cross_validate: lgbm is the best")
     assert [line["model"] for line in read_json(report.path)["models"]][-1] == "mlp"

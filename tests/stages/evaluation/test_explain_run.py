@@ -75,7 +75,7 @@ def test_the_parts_of_a_reports_chosen_model_are_explained_on_the_cells_that_are
 ) -> None:
     cells = ("2C_battery-4", "3C_battery-1")
     said: list[str] = []
-    lines = explain_run(settings, "xjtu-night", cells, rows=5, to=tmp_path / "there", say=said.append)
+    lines = explain_run(settings, "xjtu-night", cells, rows=5, to=tmp_path / "there", log=said.append)
     assert said == ["explain: lgbm: 2 cells", "explain: mlp: 2 cells", "explain: lstm: 2 cells"]
     assert lines[0] == "explain: xjtu-night: ensemble of XJTU charge statistics (55 NCM cells, measured)"
     figures = dict(drawn)
@@ -111,7 +111,7 @@ def test_without_cells_the_worst_median_and_best_of_those_it_never_saw(
     settings: Settings, drawn: list[tuple[str, Any]], trained: list[dict[str, Any]]
 ) -> None:
     run = next(result["run_id"] for result in trained if result["model"] == "lgbm")
-    values = values_of(explain_run(settings, run, rows=1, say=lambda line: None))
+    values = values_of(explain_run(settings, run, rows=1, log=lambda line: None))
     assert (settings.folder("artifacts") / "explanations" / run / VALUES_FILE).is_file()
     rows = explain_subject.rows_of(settings, explain_subject.model_of(settings, run))
     kept = pd.read_parquet(settings.folder("artifacts") / "runs" / run / "predictions.parquet")
@@ -137,7 +137,7 @@ def test_the_background_is_training_cells_alone_where_the_split_is_on_disk(
 def test_other_tables_than_those_of_training_are_said(settings: Settings, drawn: list[tuple[str, Any]]) -> None:
     write_json(settings.folder("data") / "normalized" / "xjtu" / STAGE_FILE, {"version": "other"})
     said: list[str] = []
-    explain_run(settings, "xjtu-blend-1", ("2C_battery-4",), 1, say=said.append)
+    explain_run(settings, "xjtu-blend-1", ("2C_battery-4",), 1, log=said.append)
     assert (
         said[0]
         == "explain: the tables are not those the model was trained on; explained on the check-ups as they are now"

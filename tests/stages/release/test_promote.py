@@ -171,7 +171,7 @@ def test_a_champion_that_gives_no_answer_is_not_replaced_in_silence(judged) -> N
 
 def test_a_champion_whose_answers_are_not_finite_has_no_error(judged, challenger: Pipeline) -> None:
     _, _, rows = judged(None)
-    blind = in_service(challenger, rows).answers()
+    blind = in_service(challenger, rows).predictions()
     assert blind is not None
     blind.estimates["soh"] = np.nan
     _, contest, _ = judged(Champion("version 3", lambda: blind))
@@ -205,7 +205,7 @@ def test_the_champion_is_scored_by_the_code_it_was_packed_with(
     rows = labelled_rows(prepared.tables.path, split, "nominal")
     with asking(settings, registry, rows) as champion:
         _, contest = judge_contest(settings, read_json(report.path), rows, registry, champion, False)
-    said = champion.answers()
+    said = champion.predictions()
     assert said is not None
     assert (champion.name, said.model_name) == ("version 1", Pipeline.load(home).model_name)
     assert not list(charge.parent.rglob("*.pyc"))  # nothing was written into the package

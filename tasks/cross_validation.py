@@ -1,4 +1,4 @@
-"""Task of cross-validation: what the folds came to, on the run page."""
+"""Task of cross-validation: run the stage and show its table on the run page."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ from tasks.common import OPTIONS
 
 
 @task(
-    name="validate", task_run_name="validate {settings.data.source}", tags=["validate"], timeout_seconds=1800, **OPTIONS
+    name="cross_validate",
+    task_run_name="cross_validate {settings.data.source}",
+    tags=["cross_validate"],
+    timeout_seconds=1800,
+    **OPTIONS,
 )
-def validate(settings: Settings, tables: StageResult, jobs: Sequence[FoldJob], folder: Path) -> StageResult:
+def cross_validate(settings: Settings, tables: StageResult, jobs: Sequence[FoldJob], folder: Path) -> StageResult:
     """Compare the models over the cells that each fold held out."""
     log = get_run_logger()
-    report = stage.validate(settings, tables, jobs, folder, log.info)
+    report = stage.cross_validate(settings, tables, jobs, folder, log.info)
     log.info(report.message)
     create_table_artifact(
         table=cross_validation_table(read_json(report.path)),
-        key=f"validation-{settings.data.source.replace('_', '-')}",
+        key=f"cross-validation-{settings.data.source.replace('_', '-')}",
         description=report.message,
     )
     return report
