@@ -1,1 +1,1 @@
-"""What a record of time, voltage and current says: half cycles, check-ups, and whether its physics can be right."""
+"""Analysis of a time, voltage and current record: half cycles, check-ups and plausibility checks."""

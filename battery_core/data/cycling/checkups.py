@@ -1,4 +1,4 @@
-"""Which discharges are check-ups: capacity measurements by a stated rule."""
+"""Detection of check-ups: discharges that count as capacity measurements by a stated rule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from battery_core.data.cycling.record import Array, Record, passed_charge
 
 @dataclass(frozen=True)
 class Window:
-    """The voltage window of full cycles.
+    """Store the voltage window of full cycles.
 
     Args:
         lower_V, upper_V: ends of a full discharge and of a full charge.
@@ -30,7 +30,7 @@ class Window:
 
 @dataclass(frozen=True)
 class CheckUp:
-    """One capacity measurement.
+    """Store one capacity measurement.
 
     Args:
         discharge: the full discharge that is the label.
@@ -42,12 +42,12 @@ class CheckUp:
 
     @property
     def begins(self) -> int:
-        """Sample at which the charge before it begins, or the discharge itself."""
+        """Return the first sample of the charge before the discharge, or of the discharge itself."""
         return (self.charge or self.discharge).start
 
 
 def is_empty(half: HalfCycle, window: Window) -> bool:
-    """Whether a discharge reached the lower cut-off."""
+    """Return whether a discharge reached the lower cut-off."""
     return half.kind == "discharge" and half.lowest_V <= window.lower_V + window.tolerance_V
 
 
@@ -58,7 +58,7 @@ def find_checkups(
     rule: Literal["every_full_cycle", "low_rate"],
     low_rate: float,
 ) -> list[CheckUp]:
-    """Discharges from full to empty that count as capacity measurements, in time order.
+    """Return the full discharges that count as capacity measurements, in time order.
 
     Full: the charge before reached the upper cut-off; with no charge before (a record begins) the discharge itself
     begins there. Empty: it reaches the lower cut-off. With ``low_rate`` its mean rate has to be low, too.
@@ -71,17 +71,17 @@ def find_checkups(
         >>> len(find_checkups([charge, discharge], Window(2.5, 4.2, 0.03), 2.0, "low_rate", 0.11))
         0
     """
-    found = []
+    checkups = []
     for before, half in zip([None, *halves], halves, strict=False):
         top = half.highest_V if before is None else before.highest_V
         is_full = is_empty(half, window) and top >= window.upper_V - window.tolerance_V
         if is_full and (rule == "every_full_cycle" or half.c_rate(nominal_Ah) <= low_rate):
-            found.append(CheckUp(half, before))
-    return found
+            checkups.append(CheckUp(half, before))
+    return checkups
 
 
 def throughput(record: Record, max_gap_s: float, rest_A: float) -> Array:
-    """Charge that passed, both ways, up to each sample. Shape: (N,). Units: Ah.
+    """Return the charge passed in both directions up to each sample. Shape: (N,). Units: Ah.
 
     Read at ``CheckUp.begins``, neither the label's own discharge nor the full charge just before it counts: that
     charge is the label, but for the coulombic efficiency.
@@ -91,7 +91,7 @@ def throughput(record: Record, max_gap_s: float, rest_A: float) -> Array:
 
 
 def capacities(record: Record, checkups: Sequence[CheckUp], lower_V: float, max_gap_s: float, rest_A: float) -> Array:
-    """Charge of each check-up's discharge until the voltage first reaches the lower cut-off (linear between samples).
+    """Return the charge of each check-up until the voltage first reaches the lower cut-off, interpolated linearly.
 
     What flows after that is not counted, so that a discharge that went deeper compares with the others.
 
@@ -110,7 +110,7 @@ def capacities(record: Record, checkups: Sequence[CheckUp], lower_V: float, max_
 
 
 def coulomb_ratios(halves: Sequence[HalfCycle], window: Window) -> list[tuple[HalfCycle, float]]:
-    """Discharges that lie between two full charges, with charge put back over charge taken out: nearly 1.
+    """Return discharges between two full charges with their coulomb ratio: charge in over charge out, close to 1.
 
     Example:
         >>> full = HalfCycle("charge", 0, 9, 2.0, 3600.0, 3.0, 4.2, False)

@@ -1,4 +1,4 @@
-"""Charges and discharges of a record, found from the charge that passed."""
+"""Detection of half cycles: charges and discharges of a record, from the charge passed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from battery_core.data.cycling.record import SECONDS_PER_HOUR, Array, Record, pa
 
 @dataclass(frozen=True)
 class HalfCycle:
-    """One charge or one discharge, with the rests and short reversals inside it.
+    """Store one charge or one discharge, with the rests and short reversals inside it.
 
     Args:
         kind: charge or discharge.
@@ -36,7 +36,7 @@ class HalfCycle:
     has_hole: bool
 
     def c_rate(self, nominal_Ah: float) -> float:
-        """Mean C-rate while current flows. Units: 1/h."""
+        """Return the mean C-rate while current flows. Units: 1/h."""
         hours = self.under_current_s / SECONDS_PER_HOUR
         return self.charge_Ah / hours / nominal_Ah if hours > 0 else float("inf")
 
@@ -44,18 +44,18 @@ class HalfCycle:
 def half_cycles(
     record: Record, nominal_Ah: float, *, rest_current: float, min_half_cycle: float, max_gap_s: float
 ) -> list[HalfCycle]:
-    """Charges and discharges in time order, alternating.
+    """Return charges and discharges in time order, alternating.
 
     A half cycle lasts from one turning point of the net charge to the next; a reversal that passes less than
     ``min_half_cycle`` of the nominal capacity (a pulse, regenerative braking) makes no turning point. So neither the
-    sampling nor pauses nor pulses change what is found.
+    sampling nor pauses nor pulses change the result.
 
     Example:
         >>> time = np.arange(0.0, 4 * 3600.0, 600.0)
         >>> current = np.where(time < 7200.0, 1.0, -1.0)
         >>> record = Record(time, 3.5 + current / 10, current, np.full(len(time), 25.0))
-        >>> found = half_cycles(record, 2.0, rest_current=0.002, min_half_cycle=0.05, max_gap_s=900.0)
-        >>> [(half.kind, round(half.charge_Ah, 2)) for half in found]
+        >>> halves = half_cycles(record, 2.0, rest_current=0.002, min_half_cycle=0.05, max_gap_s=900.0)
+        >>> [(half.kind, round(half.charge_Ah, 2)) for half in halves]
         [('charge', 1.83), ('discharge', 1.83)]
     """
     if len(record) < 2:
@@ -70,7 +70,7 @@ def half_cycles(
 
 
 def turning_points(net: npt.ArrayLike, hysteresis: float) -> list[int]:
-    """Positions where a quantity turns round by more than ``hysteresis``, with its first and last extreme.
+    """Return the turning points of a quantity beyond ``hysteresis``, with its first and last extreme.
 
     Example:
         >>> turning_points([0.0, 2.0, 1.9, 3.0, 0.0], hysteresis=0.5)
@@ -94,7 +94,7 @@ def turning_points(net: npt.ArrayLike, hysteresis: float) -> list[int]:
 
 
 def steps(current_A: Array, rest_A: float) -> int:
-    """How many steps a record has: runs of charge, discharge or rest.
+    """Count the steps of a record: runs of charge, discharge or rest.
 
     Example:
         >>> steps(np.array([0.0, 1.0, 1.0, 0.0, -1.0]), rest_A=0.01)
@@ -105,7 +105,7 @@ def steps(current_A: Array, rest_A: float) -> int:
 
 
 def _ends_of_runs(signs: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Samples between which the charge runs one way; extremes of the net charge are nowhere else."""
+    """Return the samples at which a run of one current direction ends; extremes of the net charge lie only there."""
     changes = np.flatnonzero(np.diff(np.asarray(signs))) + 1
     return np.concatenate([[0], changes, [len(signs)]]).astype(np.intp)
 

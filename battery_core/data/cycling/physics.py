@@ -1,4 +1,4 @@
-"""Whether columns can be what they say: units and sign, against the nominal capacity and the voltage itself."""
+"""Plausibility checks of units and current sign, from the nominal capacity and the voltage."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Sign = Literal["charge_positive", "charge_negative", "unknown"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column as the file has it, for messages.
+    """Describe a column of the file for messages.
 
     Args:
         file: name of the file.
         header: the column's header.
         unit: the unit it was read in.
-        setting: the setting that mends a wrong unit; empty where the format fixes the unit.
+        setting: the setting that corrects a wrong unit; empty where the format fixes the unit.
     """
 
     file: str
@@ -45,14 +45,14 @@ class Column:
     setting: str = ""
 
     def advice(self, unit: str) -> str:
-        """What to do when the unit is rather another one."""
+        """Return the remedy if the unit is rather another one."""
         if self.setting:
             return f"if it is {unit}, set {self.setting}: {unit}"
         return f"if it is {unit}, export the file again in {self.unit}, or as a plain table with a column map"
 
 
 def check_voltage(record: Record, column: Column, where: str, rest_A: float) -> None:
-    """A single cell's voltage under current lies around 0.5 to 6 V.
+    """Check that the voltage under current lies in the range of a single cell, about 0.5 to 6 V.
 
     Raises:
         DataError: it does not; millivolts are named where they explain it.
@@ -70,7 +70,7 @@ def check_voltage(record: Record, column: Column, where: str, rest_A: float) -> 
 
 
 def check_current(record: Record, nominal_Ah: float, column: Column, where: str) -> None:
-    """Currents are possible C-rates of a cell of this size; a file of rests only tells nothing.
+    """Check that the currents are possible C-rates of a cell of this size; a file with rests only passes.
 
     Raises:
         DataError: they are not; milliampere are named where they explain it.
@@ -87,7 +87,7 @@ def check_current(record: Record, nominal_Ah: float, column: Column, where: str)
 
 
 def check_time(record: Record, column: Column, where: str) -> None:
-    """Time never runs backwards within a file.
+    """Check that time never decreases within a file.
 
     Raises:
         DataError: it does; a column that starts again and again is the time of a step.
@@ -104,7 +104,7 @@ def check_time(record: Record, column: Column, where: str) -> None:
 
 
 def check_time_unit(record: Record, nominal_Ah: float, column: Column, where: str, max_gap_s: float) -> None:
-    """A half cycle through most of the voltage range passes about the nominal capacity.
+    """Check the time unit: a half cycle over most of the voltage range passes about the nominal capacity.
 
     A record without one (partial cycles only) tells nothing.
 
@@ -129,7 +129,7 @@ def check_time_unit(record: Record, nominal_Ah: float, column: Column, where: st
 
 
 def sign_of_current(record: Record, nominal_Ah: float, *, max_gap_s: float, rest_A: float) -> Sign:
-    """Which sign charges the cell: voltage rises while charge goes in, whatever the file says.
+    """Return the sign of the charge current, from the rise of voltage while charge goes in.
 
     Runs of one sign vote with the charge they pass; shorter ones than 1 % of nominal are left out. Under
     constant voltage a run has no vote.
@@ -151,7 +151,7 @@ def sign_of_current(record: Record, nominal_Ah: float, *, max_gap_s: float, rest
 
 
 def has_no_sign(record: Record, nominal_Ah: float, *, max_gap_s: float, rest_A: float) -> bool:
-    """True where the current has one sign and yet the voltage clearly rises in some parts and falls in others.
+    """Return whether the current has one sign although the voltage clearly rises in some runs and falls in others.
 
     Then charge and discharge were written alike.
     """
@@ -165,7 +165,7 @@ def has_no_sign(record: Record, nominal_Ah: float, *, max_gap_s: float, rest_A: 
 
 
 def _most_in_a_swing(record: Record, max_gap_s: float) -> float | None:
-    """Largest charge of a run of one sign that goes through most of the voltage range; None where there is none."""
+    """Return the largest charge of a run of one sign over most of the voltage range; None where there is none."""
     span = float(np.ptp(record.voltage_V)) if len(record) else 0.0
     if span < _CLEAR_SWING_V:
         return None
@@ -179,7 +179,7 @@ def _most_in_a_swing(record: Record, max_gap_s: float) -> float | None:
 
 
 def _runs(record: Record, max_gap_s: float, rest_A: float) -> list[tuple[int, int, float]]:
-    """First and last sample under current and the charge passed, for each run of one sign."""
+    """Return first sample, last sample and charge passed of each run of one sign under current."""
     charge, _ = passed_charge(record, max_gap_s, rest_A)
     sign = np.where(np.abs(record.current_A) > rest_A, np.sign(record.current_A), 0.0)
     starts = np.concatenate([[0], np.flatnonzero(np.diff(sign)) + 1])

@@ -1,4 +1,4 @@
-"""A cell's record as a cycler writes it: time, voltage and current, sample by sample."""
+"""The record of a cell as a cycler writes it: time, voltage and current of each sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Record:
-    """Samples in time order; all arrays have shape (N,).
+    """Store samples in time order; all arrays have shape (N,).
 
     Args:
         time_s: time since the start of the test; never decreases.
@@ -38,15 +38,15 @@ class Record:
         return len(self.time_s)
 
     def turned(self) -> Record:
-        """The same record with the current counted the other way round."""
+        """Return the same record with the current sign inverted."""
         return replace(self, current_A=-self.current_A)
 
 
 def passed_charge(record: Record, max_gap_s: float, rest_A: float) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Charge that passes between neighbouring samples (trapezoid rule), and where the record has a hole.
+    """Return the charge passed between neighbouring samples (trapezoid rule), and where the record has a gap.
 
-    Over a longer gap no charge is counted. With current of one sign on both sides it is a hole, and nobody knows what
-    passed; else it is a rest that was left out of the export.
+    Over a longer gap no charge is counted. With current of one sign on both sides, it is a hole of unknown charge;
+    else it is a rest that was left out of the export.
 
     Shape: (N - 1,) each. Units: Ah.
 

@@ -1,1 +1,1 @@
-"""One reader a file: raw files of a source in, canonical tables out."""
+"""Data sources: each reads the raw files of one source into canonical tables."""

@@ -1,4 +1,4 @@
-"""The contract of a data source: from its origin to raw files, from raw files to canonical tables, cell by cell."""
+"""The interface of a data source: fetch raw files from the origin, and read canonical tables cell by cell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CANONICAL_ROLES: Mapping[str, Role] = {
 
 @dataclass(frozen=True)
 class SourceTables:
-    """The canonical tables read from raw files; every row read is in ``checkups`` or in ``quarantined``.
+    """Store the canonical tables of raw files; every row read is in ``checkups`` or in ``quarantined``.
 
     Args:
         cells: one row a cell; a cell with no check-up left has none, and a finding ``no_checkup``.
@@ -53,7 +53,7 @@ class SourceTables:
 
 @dataclass(frozen=True)
 class BatchTables:
-    """The tables of several cells, one cell's rows after the other's, in the order in which the cells were asked for.
+    """Store the tables of several cells, concatenated in the order of the requested cells.
 
     Args:
         tables: the tables of all of them.
@@ -68,11 +68,11 @@ class BatchTables:
 
 @dataclass(frozen=True)
 class CellFiles:
-    """One cell and the raw files that its tables are read from: it is read again when one of them changes.
+    """Store one cell and its raw files; the cell is read again when one of the files changes.
 
     Args:
         cell_id: the cell.
-        files: paths below the raw folder, sorted; a file that several cells share stands with each of them.
+        files: paths below the raw folder, sorted; a file that several cells share is listed with each of them.
     """
 
     cell_id: str
@@ -80,7 +80,7 @@ class CellFiles:
 
 
 def concat_tables(tables: Sequence[SourceTables]) -> SourceTables:
-    """Tables of several cells in one."""
+    """Concatenate the tables of several cells."""
     curves = [table.curves for table in tables if table.curves is not None]
     quarantined = [table.quarantined for table in tables if table.quarantined is not None]
     return SourceTables(
@@ -94,60 +94,60 @@ def concat_tables(tables: Sequence[SourceTables]) -> SourceTables:
 
 
 class Source(ABC):
-    """Where raw ageing data come from, and how their files are read."""
+    """Define the origin of raw ageing data and the reader of their files."""
 
     name: ClassVar[str]
     """The setting's value, one word."""
     label: ClassVar[str]
-    """Words for people, in reports and run pages."""
+    """Name in reports and run pages."""
     simulated: ClassVar[bool] = False
-    """True where no cell was measured; said wherever the data appear."""
+    """True where no cell was measured; every report on the data states it."""
     columns: ClassVar[Mapping[str, Role]] = {}
     """The source's own check-up columns beyond the canonical ones, each with its role."""
     default_feature_sets: ClassVar[tuple[str, ...]] = ("summary",)
-    """Feature sets that suit this source, for ``features.sets = auto``: what a check-up itself shows."""
+    """Feature sets that suit this source, for ``features.sets = auto``, from the check-up itself."""
     text_files: ClassVar[bool] = False
-    """Whether its files are texts with one header each: those are read once, to be hashed and parsed as one text."""
+    """Whether the files are texts with one header each: they are read once, then hashed and parsed as one text."""
     settings_sections: ClassVar[tuple[str, ...]] = ()
     """Sections of the data settings that reading depends on; the others keep their defaults "
     "(``settings_of_source``)."""
     default_history_sets: ClassVar[tuple[str, ...]] = ("initial_relative",)
-    """Feature sets of a cell's own past, added for models that read no history themselves."""
+    """Feature sets of a cell's history, added for models that do not read sequences."""
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
     """Split settings that suit this source, for ``split.strategy = auto``."""
 
     @abstractmethod
     def origin_key(self, settings: DataSettings) -> str:
-        """A cheap fingerprint of the origin: fetching again gives the same files while it stays the same."""
+        """Return a cheap fingerprint of the origin; the same fingerprint means the same files."""
 
     @abstractmethod
     def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
         """Write the raw files into an empty folder.
 
         Raises:
-            DataError: the origin is missing or not what it should be.
+            DataError: the origin is missing or has unexpected content.
         """
 
     @abstractmethod
     def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
-        """The cells in a raw folder, by name, and the files each is read from; looks at names, not into files.
+        """Return the cells of a raw folder by name, each with its files; only file names are read.
 
         Raises:
-            DataError: there is no cell, or one is there twice.
+            DataError: there is no cell, or a cell occurs twice.
         """
 
     @abstractmethod
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
-        """The canonical tables of one cell; depends on nothing but its files and the settings.
+        """Return the canonical tables of one cell; they depend only on its files and the settings.
 
         Raises:
-            DataError: a file is not what the source promises.
+            DataError: a file does not have the format of the source.
         """
 
     def read_cells(
         self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
     ) -> BatchTables:
-        """The same for several cells; a source of many small files reads them quicker together than one by one.
+        """Return the tables of several cells; for many small files this is faster than one cell at a time.
 
         Args:
             raw_dir: the raw folder.
@@ -160,20 +160,20 @@ class Source(ABC):
         return BatchTables(concat_tables(tables), tuple(table.rows_read for table in tables), curve_rows)
 
     def read(self, raw_dir: Path, settings: DataSettings) -> SourceTables:
-        """The canonical tables of all cells in memory; a run goes batch by batch instead."""
+        """Return the canonical tables of all cells in memory; a retraining run reads batches instead."""
         return self.read_cells(raw_dir, self.cell_files(raw_dir, settings), settings).tables
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
-        """Cell ids that publications on this source test on; empty where there is no such convention."""
+        """Return the test cells of publications on this source; empty where there is no such convention."""
         return ()
 
     def roles(self) -> dict[str, Role]:
-        """Role of every check-up column, canonical ones included; the source's own word wins."""
+        """Return the role of every check-up column, canonical ones included; roles of the source take precedence."""
         return {**CANONICAL_ROLES, **self.columns}
 
 
 def settings_of_source(source: Source, settings: DataSettings) -> DataSettings:
-    """The settings as a source may know them: a change in a section that it does not name changes nothing for it.
+    """Return the settings that a source depends on; sections that it does not name keep their defaults.
 
     Example:
         >>> from battery_core.data.registries import SOURCES

@@ -1,4 +1,4 @@
-"""Text files with one header, read once: what is hashed is what is parsed, and they are parsed as one text."""
+"""Reader of text files with one header: hash and parse the same bytes, as one text."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _END = 10  # a line's end
 
 @dataclass(frozen=True)
 class RawText:
-    """The content of some files, read at one moment.
+    """Store the content of several files, read at one moment.
 
     Args:
         text: their header, then the lines below it of one file after the other; None where they are not alike.
         lines: how many lines each file has below the header.
-        sha256: digest of each file as it was read; none where none was asked for.
+        sha256: digest of each file as it was read; empty without ``digests``.
     """
 
     text: Bytes | None
@@ -34,7 +34,7 @@ class RawText:
 
 
 def read_as_one(paths: Sequence[str], digests: bool = True) -> RawText | None:
-    r"""The content of files as one text; None where one of them is too short to have the header of the first.
+    r"""Read files as one text; return None where one is shorter than the header of the first.
 
     Raises:
         FileNotFoundError: a file is gone.
@@ -73,7 +73,7 @@ def read_as_one(paths: Sequence[str], digests: bool = True) -> RawText | None:
 
 
 def _read(path: str, n_first: int, rest: Bytes) -> bytes:
-    """The first bytes of a file; what follows goes where it belongs.
+    """Read the first bytes of a file, then the rest into its place in the buffer.
 
     Raises:
         FileNotFoundError: it is gone, or was cut off meanwhile.

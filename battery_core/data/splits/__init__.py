@@ -1,4 +1,4 @@
-"""Which cells train, validate and test; ``temperature_split`` does it for samples by hand."""
+"""Division of cells into training, validation and test; ``temperature_split`` divides samples."""
 
 from battery_core.data.splits.make import temperature_split
 

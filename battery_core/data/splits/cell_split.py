@@ -1,4 +1,4 @@
-"""The outcome of a split: three lists of cells, written to split.json and kept under version control."""
+"""The result of a split: three lists of cells, written to split.json for version control."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SUBSETS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class CellSplit:
-    """Cell ids of training, validation and test: disjoint, none empty.
+    """Store the cell ids of training, validation and test: disjoint, none empty.
 
     Args:
         train: cells that models and scalers are fitted on.
         val: cells that stop the training and choose settings.
-        test: cells that judge; nothing is fitted or chosen on them.
+        test: cells for the final metrics; nothing is fitted or chosen on them.
         strategy: how the cells were divided.
         settings: the split settings in force, for comparison with a later run.
         unused: cells in no part, for instance at a temperature that no part names.
@@ -52,16 +52,16 @@ class CellSplit:
                 subset_of_value[cell] = subset
 
     def subset_of(self, cell_id: str) -> str:
-        """Train, val, test or unused; a cell the split does not know is unused."""
+        """Return train, val, test or unused; a cell that is not in the split is unused."""
         return next((subset for subset in SUBSETS if cell_id in getattr(self, subset)), "unused")
 
     def to_json(self) -> str:
-        """Content of split.json; a line a cell, so that version control shows each move."""
+        """Return the content of split.json; one line per cell, so that a diff shows each move."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> CellSplit:
-        """The split that ``to_json`` wrote.
+        """Read the split that ``to_json`` wrote.
 
         Raises:
             SplitError: the text is not such a split.
@@ -76,7 +76,7 @@ class CellSplit:
 
 @dataclass(frozen=True)
 class ChosenCells:
-    """What a strategy decides: test cells, and validation and training cells where it names them too."""
+    """Store the cells that a strategy chose: test cells, and validation and training cells where it sets them."""
 
     test: tuple[str, ...]
     val: tuple[str, ...] | None = None  # None: taken out of the training cells, at least one per condition

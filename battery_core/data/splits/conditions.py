@@ -1,4 +1,4 @@
-"""Conditions (temperatures, groups, cells) that settings name for a part, and what to say when they are not there."""
+"""Conditions (temperatures, groups, cells) that settings name for a subset, and the errors if they do not exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HALF_A_DEGREE = 0.5
 
 
 def at_temperature(value: float, wanted: Iterable[float]) -> bool:
-    """True when a temperature is one of those wanted, to half a degree.
+    """Return whether a temperature is one of those requested, within half a degree.
 
     Example:
         >>> at_temperature(25.2, [25.0]), at_temperature(float("nan"), [25.0])
@@ -29,7 +29,7 @@ def at_temperature(value: float, wanted: Iterable[float]) -> bool:
 
 
 def check_apart(strategy: str, **named: Sequence[object]) -> None:
-    """Refuse a condition that is named for two parts.
+    """Refuse a condition that is named for two subsets.
 
     Raises:
         SplitError: with the names.
@@ -50,7 +50,7 @@ def subsets_of_conditions(
     there: str,
     named: dict[str, tuple[Any, ...]],
 ) -> ChosenCells:
-    """Parts from conditions named in settings (train, val, test in this order)."""
+    """Return the subsets for conditions named in settings (train, val, test in this order)."""
     check_apart(settings.strategy, **named)
     (_, train), (val_key, val), (test_key, test) = named.items()
     if not test and not val:

@@ -1,4 +1,4 @@
-"""Which cells a model learns from, which stop its training and which judge it: decided before anything is fitted."""
+"""Assignment of cells to training, validation and test, before any model is fitted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SplitStrategy(ABC):
-    """One way to choose cells."""
+    """Define one way to choose cells."""
 
     by_condition: ClassVar[bool] = False
     """True where a held-out condition must stay unseen: a new cell of it is never added to training."""
@@ -34,14 +34,14 @@ class SplitStrategy(ABC):
         """Choose from the table of cells, sorted by cell_id.
 
         Raises:
-            SplitError: there are no such cells; the text says what there is.
+            SplitError: there are no such cells; the message lists the existing ones.
         """
 
 
 def make_split(
     cells: pd.DataFrame, settings: SplitSettings, source: Source | None = None, previous: CellSplit | None = None
 ) -> CellSplit:
-    """Divide the cells, or carry an earlier division of the same settings on: test cells are frozen.
+    """Divide the cells, or extend an earlier division of the same settings; test cells stay fixed.
 
     With ``previous`` known cells keep their part, also those that are not there now. New cells go to training, but
     where a condition is held out a new cell of that condition stays unused: training on it would tell the model what
@@ -63,7 +63,7 @@ def make_split(
 
 
 def resolve(settings: SplitSettings, source: Source | None) -> SplitSettings:
-    """The settings in force: for ``auto`` the source's recommendation, under what was set by hand.
+    """Return the resolved settings: for ``auto`` the recommendation of the source, overridden by explicit values.
 
     Example:
         >>> resolve(SplitSettings(), None).strategy
@@ -77,7 +77,7 @@ def resolve(settings: SplitSettings, source: Source | None) -> SplitSettings:
 
 
 def _same_settings(previous: CellSplit, settings: SplitSettings) -> bool:
-    """Whether an earlier split was asked for in the same way; a setting that it does not name had its default."""
+    """Return whether an earlier split had the same settings; a setting that it does not name had its default."""
     try:
         return SplitSettings(**previous.settings).model_dump() == settings.model_dump()
     except (ValidationError, SettingsError):  # a setting of then is unknown now: it cannot be the same
@@ -114,7 +114,7 @@ def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | Non
     for cell in new:
         seen = fresh is None or cell in fresh.train or cell in fresh.val
         subsets[cell] = "train" if seen and not _at_named_val(cell, fresh, settings) else "unused"
-    # a cell that is away for a night keeps its place: as a new cell it would come back into training
+    # a cell that is missing in one run keeps its subset: treated as new later, it could enter training
     lists = {name: tuple(sorted(c for c in subsets if subsets[c] == name)) for name in (*SUBSETS, "unused")}
     for name in SUBSETS:
         if not set(lists[name]) & set(present):
@@ -127,7 +127,7 @@ def _carry_on(cells: pd.DataFrame, settings: SplitSettings, source: Source | Non
 
 
 def _at_named_val(cell: str, fresh: CellSplit | None, settings: SplitSettings) -> bool:
-    """True for a new cell of a condition that is named for validation; without a name, validation is any cell."""
+    """Return whether a new cell has a condition named for validation; always True where none is named."""
     named = settings.val_temps_degC or settings.val_groups or settings.val_cells
     return fresh is not None and bool(named) and cell in fresh.val
 
@@ -135,9 +135,9 @@ def _at_named_val(cell: str, fresh: CellSplit | None, settings: SplitSettings) -
 def temperature_split(
     all_samples: Sequence[Sample], train_temps: Iterable[float], val_temps: Iterable[float]
 ) -> tuple[Sequence[Sample], Sequence[Sample]]:
-    """Samples of cells at some temperatures for training, of cells at others for validation.
+    """Return samples of cells at some temperatures for training, and at other temperatures for validation.
 
-    Units: degC, compared with ``sample.meta.temperature_degC`` to half a degree. Returned as ``Samples`` when given so.
+    Units: degC, compared with ``sample.meta.temperature_degC`` to half a degree. ``Samples`` in, ``Samples`` out.
 
     Raises:
         SplitError: a temperature is in both, or no sample is at any of them.

@@ -1,4 +1,4 @@
-"""Seeded draws of cells that spread over their conditions."""
+"""Seeded draws of cells, stratified by condition."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def pick_validation(cells: pd.DataFrame, settings: SplitSettings) -> tuple[str, ...]:
-    """Validation cells out of the cells that are not test, at least one per condition that has two.
+    """Return validation cells out of the cells that are not test, at least one per condition that has two.
 
     Raises:
         SplitError: there is only one cell, and training needs it.
@@ -29,7 +29,7 @@ def pick_validation(cells: pd.DataFrame, settings: SplitSettings) -> tuple[str, 
 
 
 def draw(cells: pd.DataFrame, fraction: float, seed: int, *, each: bool = False) -> tuple[str, ...]:
-    """A seeded share of the cells, spread over their conditions (group and temperature).
+    """Draw a seeded share of the cells, stratified by condition (group and temperature).
 
     The number drawn is the rounded share, at least 1, at most all but one; it is spread by largest remainder. With
     ``each`` every condition of two or more cells gives at least one. No condition is emptied while another can give.
@@ -42,15 +42,15 @@ def draw(cells: pd.DataFrame, fraction: float, seed: int, *, each: bool = False)
         quota = [max(q, min(1, size - 1)) for q, size in zip(quota, sizes, strict=True)]
     # the rest goes to the conditions that are furthest below their share; the shuffle decides between equals
     while sum(quota) < total:
-        room = [i for i, size in enumerate(sizes) if quota[i] < size - 1] or [
+        open_groups = [i for i, size in enumerate(sizes) if quota[i] < size - 1] or [
             i for i, size in enumerate(sizes) if quota[i] < size
         ]
-        quota[max(room, key=lambda i: fraction * sizes[i] - quota[i])] += 1
+        quota[max(open_groups, key=lambda i: fraction * sizes[i] - quota[i])] += 1
     return tuple(sorted(cell for members, n in zip(conditions, quota, strict=True) for cell in members[:n]))
 
 
 def shuffled_conditions(cells: pd.DataFrame, seed: int) -> list[list[str]]:
-    """Cells of each condition in random order; the order of the conditions is random too."""
+    """Return the cells of each condition in random order; the order of the conditions is random too."""
     generator = np.random.default_rng(seed)
     keys = list(zip(cells["group"], cells["ambient_temperature_degC"].astype(float).map("{:g}".format), strict=True))
     ids = list(cells["cell_id"])

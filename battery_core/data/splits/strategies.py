@@ -1,4 +1,4 @@
-"""The ways to choose test cells (and, where they are named, validation and training cells)."""
+"""The strategies to choose test cells and, where they are named, validation and training cells."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Published(SplitStrategy):
-    """The test cells that publications on this source use, so that numbers can be compared."""
+    """Choose the test cells of publications on this source, so that results are comparable."""
 
     by_condition = True
 
     def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
-        """Ask the source."""
+        """Return the cells that the source publishes."""
         test = source.published_test_cells(cells) if source else ()
         if not test:
             name = source.name if source else "none"
@@ -36,7 +36,7 @@ class Published(SplitStrategy):
 
 
 class Random(SplitStrategy):
-    """Seeded random cells, drawn within each condition so that every part sees each where it can."""
+    """Draw random cells with a seed, within each condition so that every subset has each where possible."""
 
     def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
         """Draw ``test_share`` of the cells."""
@@ -44,16 +44,16 @@ class Random(SplitStrategy):
 
 
 class ByTemperature(SplitStrategy):
-    """Whole temperatures are held out: how well does a model do where it has never been?
+    """Hold out whole temperatures, to measure the error at temperatures outside training.
 
-    Only ``val_temps_degC`` given: the held-out cells are divided between validation and test, by cell. Only
-    ``test_temps_degC`` given: validation cells come from the training temperatures, the stricter protocol.
+    Only ``val_temps_degC`` set: the held-out cells are divided between validation and test, by cell. Only
+    ``test_temps_degC`` set: validation cells come from the training temperatures, the stricter protocol.
     """
 
     by_condition = True
 
     def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
-        """Cells by their ambient temperature."""
+        """Choose cells by their ambient temperature."""
         temperature = cells["ambient_temperature_degC"].astype(float)
 
         def cells_at(wanted: Sequence[float]) -> tuple[str, ...]:
@@ -68,13 +68,13 @@ class ByTemperature(SplitStrategy):
 
 
 class ByGroup(SplitStrategy):
-    """Whole groups (a batch, a chemistry, a depth of discharge) are held out."""
+    """Hold out whole groups (a batch, a chemistry, a depth of discharge)."""
 
     by_condition = True
     column: ClassVar[str] = "group"
 
     def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
-        """Cells by their group; named as for temperatures."""
+        """Choose cells by their group, with the same rules as for temperatures."""
 
         def cells_of(wanted: Sequence[str]) -> tuple[str, ...]:
             return tuple(cells["cell_id"][cells[self.column].isin(wanted)])
@@ -88,18 +88,18 @@ class ByGroup(SplitStrategy):
 
 
 class ByProtocol(ByGroup):
-    """Whole cycling protocols are held out; named in the same settings as groups."""
+    """Hold out whole cycling protocols; named in the same settings as groups."""
 
     column = "protocol"
 
 
 class Fixed(SplitStrategy):
-    """Cells named one by one."""
+    """Choose cells by their ids."""
 
     by_condition = True
 
     def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
-        """The named cells."""
+        """Return the named cells."""
         cell_ids = set(cells["cell_id"])
 
         def named(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -113,10 +113,10 @@ class Fixed(SplitStrategy):
 
 
 class LeaveOneCellOut(SplitStrategy):
-    """One cell is test, ``fold`` says which in name order; for data sets with few cells."""
+    """Hold out one cell as test: number ``fold`` in name order; for data sets with few cells."""
 
     def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
-        """The cell number ``fold``."""
+        """Return cell number ``fold``."""
         if settings.fold >= len(cells):
             raise SplitError(
                 f"split 'leave_one_cell_out': split.fold is {settings.fold}, but there are {len(cells)} cells "
@@ -126,10 +126,10 @@ class LeaveOneCellOut(SplitStrategy):
 
 
 class GroupedKFold(SplitStrategy):
-    """Cells are dealt into folds within each condition; fold number ``fold`` is test."""
+    """Divide cells into folds within each condition; fold number ``fold`` is test."""
 
     def choose(self, cells: pd.DataFrame, settings: SplitSettings, source: Source | None) -> ChosenCells:
-        """Every cell is test in exactly one of the ``n_folds`` folds."""
+        """Return fold number ``fold``; every cell is test in exactly one of the ``n_folds`` folds."""
         if settings.n_folds > len(cells) or settings.fold >= settings.n_folds:
             raise SplitError(
                 f"split 'grouped_kfold': fold {settings.fold} of {settings.n_folds} over {len(cells)} cells - "

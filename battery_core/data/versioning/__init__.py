@@ -1,1 +1,1 @@
-"""Data versions from content, kept in the cache of DVC and sent to a remote."""
+"""Data versions by content hash, stored in the cache of DVC and copied to a remote."""

@@ -1,4 +1,4 @@
-"""Versions from content: the md5 that DVC records is the data version; skips and caches are keyed on it."""
+"""Content hashes: the md5 that DVC records is the data version; skips and caches use it as key."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _CHUNK = 1 << 20
 
 
 def content_version(path: Path | str) -> str:
-    """Exactly the md5 that dvc.lock records for a file, or, ending in ``.dir``, for a folder.
+    """Return the md5 that dvc.lock records for a file, or, with the suffix ``.dir``, for a folder.
 
     Computed by DVC's own code on the files as they are now, without a repository and without its cache. Like DVC it
-    knows contents and names, not dates; empty folders do not count.
+    covers contents and names, not dates; empty folders do not count.
 
     Raises:
         DataError: there is no such file or folder.
@@ -34,7 +34,7 @@ def content_version(path: Path | str) -> str:
 
 
 def file_sha256(path: Path | str) -> str:
-    """Sha256 of a file's content."""
+    """Return the sha256 of a file's content."""
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as stream:
         while chunk := stream.read(_CHUNK):

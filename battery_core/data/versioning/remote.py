@@ -1,4 +1,4 @@
-"""A second place for data versions: a folder, S3-compatible storage, or any remote that DVC knows.
+"""Remote storage of data versions: a folder, S3-compatible storage, or any remote that DVC supports.
 
 What copies is a sub-process, ``remote_copy``: a remote that hangs is stopped, and whatever a storage library raises is
 one line here.
@@ -31,20 +31,20 @@ PUSH, PULL = "push", "pull"
 
 
 class RemoteError(DataError):
-    """The remote did not take or give a data version; what is here stays whole."""
+    """Report that a data version could not be copied to or from the remote; local data stay intact."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """Where data versions are copied to.
+    """Copy data versions to and from remote storage.
 
     Args:
         root: the project folder, whose DVC cache is the other side.
         place: a folder, ``s3://bucket/path``, or the name of a remote in ``.dvc/config``.
         timeout_s: one try that takes longer is stopped.
         wait_s: pause before the second try; it doubles.
-        endpoint_url: who serves ``s3://``; empty: Amazon, or what ``AWS_ENDPOINT_URL`` says.
-        region: of the bucket; empty: as ``AWS_DEFAULT_REGION`` or the profile says.
+        endpoint_url: server of ``s3://``; empty: Amazon, or the value of ``AWS_ENDPOINT_URL``.
+        region: of the bucket; empty: from ``AWS_DEFAULT_REGION`` or the profile.
 
     Keys are not among them: the storage library takes them from where every AWS tool does (``AWS_ACCESS_KEY_ID`` and
     ``AWS_SECRET_ACCESS_KEY``, ``AWS_PROFILE``, the role of the machine).
@@ -63,24 +63,24 @@ class Remote:
 
     @classmethod
     def of(cls, root: Path, data: DataSettings) -> Remote:
-        """The remote that the settings name."""
+        """Return the remote that the settings name."""
         return cls(
             root, data.remote, data.remote_timeout_s, endpoint_url=data.remote_endpoint_url, region=data.remote_region
         )
 
     @property
     def label(self) -> str:
-        """The place, with who serves it: the same bucket name elsewhere is another place."""
+        """Return the address with its endpoint; the same bucket name at another endpoint is another address."""
         return f"{self.place} at {self.endpoint_url}" if self.endpoint_url else self.place
 
     @property
     def config(self) -> dict[str, str]:
-        """What DVC has to know of a remote that is not in ``.dvc/config``."""
+        """Return the DVC configuration of a remote that is not in ``.dvc/config``."""
         options = {"url": str(self.folder or self.place), "endpointurl": self.endpoint_url, "region": self.region}
         return {name: value for name, value in options.items() if value}
 
     def push(self, versions: Sequence[str], log: Callable[[str], None] = _LOG.info) -> None:
-        """Copy versions from the cache to the remote; what it has already is not sent again.
+        """Copy versions from the cache to the remote; existing files are not sent again.
 
         Raises:
             RemoteError: it did not take them, also when tried again.
@@ -112,7 +112,7 @@ class Remote:
         raise RemoteError(f"data remote '{self.label}': {way} failed {_TRIES} times: {problem}")
 
     def _once(self, command: list[str]) -> str:
-        """What went wrong, in one line; empty when nothing did."""
+        """Make one attempt; return the error in one line, empty on success."""
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=self.timeout_s, stdin=subprocess.DEVNULL
@@ -123,7 +123,7 @@ class Remote:
         return "" if done.returncode == 0 else (lines[-1].strip()[:300] if lines else f"exit code {done.returncode}")
 
     def _check(self) -> None:
-        """What no retry can heal.
+        """Raise errors that no retry can fix.
 
         Raises:
             RemoteError: the folder is not there, or what speaks to the storage is not installed.
@@ -143,19 +143,19 @@ class Remote:
 
     @property
     def is_named(self) -> bool:
-        """Whether ``.dvc/config`` says where it is."""
+        """Return whether ``.dvc/config`` states its address."""
         return self.place in _named(self.root)
 
     @property
     def folder(self) -> Path | None:
-        """The folder that the place means; None for storage elsewhere and for a name in ``.dvc/config``."""
+        """Return the local folder of the remote; None for other storage and for a name in ``.dvc/config``."""
         if _LINKS.match(self.place) or self.is_named:
             return None
         return self.root / self.place
 
 
 def _named(root: Path) -> set[str]:
-    """Names of the remotes in ``.dvc/config`` and ``.dvc/config.local``."""
+    """Return the names of the remotes in ``.dvc/config`` and ``.dvc/config.local``."""
     files = [root / ".dvc" / name for name in ("config", "config.local")]
     texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
     return {name for text in texts for name in re.findall(r"""remote "([^"]+)\"""", text)}

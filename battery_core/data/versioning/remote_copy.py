@@ -1,4 +1,4 @@
-"""Copy data versions between cache and remote, in a process of its own (``python -m ...versioning.remote_copy``)."""
+"""Copy of data versions between cache and remote, in a separate process (``python -m ...versioning.remote_copy``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INCOMPLETE = 3
 
 
 def copy(way: str, remote: Remote, versions: Sequence[str]) -> list[str]:
-    """Between cache and remote, by DVC; returns the md5s of what could not be copied."""
+    """Copy between cache and remote with DVC; return the md5s of the files that failed."""
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.transfer import transfer
 
@@ -37,7 +37,7 @@ def copy(way: str, remote: Remote, versions: Sequence[str]) -> list[str]:
 
 
 class _Reasons(logging.Handler):
-    """Keeps why single files failed: DVC logs it and goes on."""
+    """Collect why single files failed; DVC only logs it and continues."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -49,7 +49,7 @@ class _Reasons(logging.Handler):
 
 
 def main(argv: Sequence[str]) -> int:
-    """The sub-process: 0 when everything is there."""
+    """Run the sub-process; return 0 when every file was copied."""
     way, where, *versions = argv
     root, place, endpoint_url, region = json.loads(where)
     remote = Remote(Path(root), place, endpoint_url=endpoint_url, region=region)

@@ -1,4 +1,4 @@
-"""What a storage library says when a data version cannot be copied, in words that tell what to do."""
+"""Explanations of storage errors during the copy of a data version, with a remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PROBLEMS = (
 
 
 def explain(line: str) -> tuple[str, bool]:
-    """The problem with what to do about it, and whether the same try may go well later; a strange line stays as it is.
+    """Explain an error with its remedy, and whether a retry may succeed; an unknown line is returned unchanged.
 
     Example:
         >>> explain("FileNotFoundError: The specified bucket does not exist")

@@ -1,4 +1,4 @@
-"""Data versions that can be had again: folders and files kept by content in the cache of DVC."""
+"""Data versions that can be restored: folders and files stored by content hash in the cache of DVC."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CHUNK = 1 << 20
 
 
 class VersionStore:
-    """The cache of DVC below a project folder, at the place and with the links that ``.dvc/config`` states.
+    """Access the cache of DVC for a project folder, with the location and link types of ``.dvc/config``.
 
-    A version is the md5 that DVC gives a file, or, ending in ``.dir``, a folder: ``content_version``.
+    A version is the md5 that DVC computes for a file, or, with the suffix ``.dir``, for a folder (``content_version``).
 
     Args:
-        root: the project folder; without a ``.dvc`` in it one is made, whether or not there is version control.
+        root: the project folder; a missing ``.dvc`` folder is created, with or without version control.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,11 +31,11 @@ class VersionStore:
 
     @cached_property
     def cache(self) -> Any:
-        """DVC's own object store."""
+        """Return DVC's object store."""
         return open_repo(self.root).cache.local
 
     def save(self, path: Path, version: str = "") -> str:
-        """Keep the content of a file or folder as it is now; what is there already is not copied again.
+        """Store the current content of a file or folder; existing objects are not copied again.
 
         Args:
             path: what to keep.
@@ -62,13 +62,13 @@ class VersionStore:
         return saved
 
     def missing(self, version: str) -> list[str]:
-        """Md5s of what is not in the cache; empty when the whole version is."""
+        """Return the md5s of objects that the cache lacks; empty when the version is complete."""
         if not self._place(version).is_file():
             return [version]
         return sorted({md5 for _, md5 in self._files_of_version(version) if not self._place(md5).is_file()})
 
     def drop_damaged(self, version: str) -> list[str]:
-        """Take parts whose content is not what their md5 says out of the cache; the md5s of all that is missing."""
+        """Delete objects whose content does not match their md5; return the md5s of all that is missing."""
         if not self.missing(version) or self._place(version).is_file():
             for md5 in {version, *(md5 for _, md5 in self._files_of_version(version))}:
                 place = self._place(md5)
@@ -77,7 +77,7 @@ class VersionStore:
         return self.missing(version)
 
     def restore(self, version: str, target: Path) -> int:
-        """Put a version where it belongs, in one step; returns the number of files.
+        """Write a version to its location, in one step; return the number of files.
 
         Raises:
             DataError: part of it is not in the cache.
@@ -95,25 +95,27 @@ class VersionStore:
         tree = load(self.cache, HashInfo("md5", version))
         with whole_folder(target) as entry:
             checkout(str(entry), LocalFileSystem(), tree, self.cache, force=True)  # type: ignore[no-untyped-call]
-            if (found := content_version(entry)) != version:
-                raise DataError(f"data version {version}: restored as {found} - its files changed meanwhile; run again")
+            if (restored := content_version(entry)) != version:
+                raise DataError(
+                    f"data version {version}: restored as {restored} - its files changed meanwhile; run again"
+                )
         return len(self._files_of_version(version))
 
     def file(self, version: str, name: str) -> Path | None:
-        """Where the cache has one file of a folder's version, to be read only; None where it has not."""
+        """Return the path of one file of a folder's version in the cache, read-only; None where it is absent."""
         if not self._place(version).is_file():
             return None
         places = [self._place(md5) for path, md5 in self._files_of_version(version) if path == name]
         return places[0] if places and places[0].is_file() else None
 
     def differences(self, version: str, folder: Path) -> list[str]:
-        """Names of files that are not as in a version: edited, added or gone."""
+        """Return the names of files that differ from a version: edited, added or deleted."""
         then = dict(self._files_of_version(version))
         now = {str(file.relative_to(folder)): _md5(file) for file in _files(folder)}
         return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
     def _files_of_version(self, version: str) -> list[tuple[str, str]]:
-        """Name and md5 of each file of a folder's version."""
+        """Return name and md5 of each file of a folder's version."""
         place = self._place(version)
         if not version.endswith(".dir") or not place.is_file():
             return []
@@ -128,7 +130,7 @@ class VersionStore:
 
 
 def open_repo(root: Path, remotes: dict[str, Any] | None = None) -> Any:
-    """DVC's repository of a project folder, with remotes beside those of ``.dvc/config``; needs no git."""
+    """Open DVC's repository of a project folder, with extra remotes beside ``.dvc/config``; git is not needed."""
     from dvc.repo import Repo
 
     if not (root / DVC_FOLDER / "config").is_file():

@@ -1,4 +1,4 @@
-"""Reads CSV files of charge statistics side by side; what is wrong with one is said of that file and line."""
+"""Parallel reader of CSV files of charge statistics; an error names the file and the line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _WRONG = (pa.ArrowInvalid, pa.ArrowKeyError)
 def read_csv_files(
     paths: Sequence[Path], where: Sequence[str], text: RawText | None = None
 ) -> tuple[pa.Table, list[int]]:
-    """The known columns of some files as float64, one file's rows after the other's, and the number of rows of each.
+    """Read the required columns of several files as float64, concatenated, and the number of rows of each file.
 
     Files alike are parsed as one text: a third quicker than each for itself, for they are small. A blank field is a
     missing value.
@@ -79,7 +79,7 @@ def _read_csv(path: Path, where: str) -> pa.Table:
 
 
 def _what_is_wrong(where: str, path: Path, reason: str) -> str:
-    """Look again at a file that could not be read, for a person."""
+    """Read a file again that could not be parsed, and describe the error."""
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         header = [name.strip().strip('"') for name in lines.readline().split(",")]
     if missing := [name for name in COLUMNS if name not in header]:

@@ -1,4 +1,4 @@
-"""Reads CSV files of charge statistics into canonical tables; every row is kept, or quarantined with a reason."""
+"""Reader of CSV files of charge statistics; every row is in the tables, or quarantined with a reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CELL_COLUMNS = pd.Index(CELL_COLUMNS, dtype=object)
 def read_files(
     paths: Sequence[Path], cells: Sequence[Mapping[str, object]], text: RawText | None = None
 ) -> BatchTables:
-    """Tables of cells, each from its file and its row of the cells table.
+    """Return the tables of cells, each from its file and its row of the cells table.
 
     Raises:
         DataError: a file cannot be read, or has no usable label.
@@ -55,7 +55,7 @@ def read_files(
 
 
 def _table(names: Sequence[str], counts: Sequence[int], columns: pa.Table) -> tuple[pd.DataFrame, Any]:
-    """One check-up a cycle, columns in canonical order, and whether each number is none, shape (columns, rows)."""
+    """Return one check-up per cycle in canonical columns, and where numbers are missing, shape (columns, rows)."""
     n = sum(counts)
     index = np.concatenate([np.arange(count) for count in counts])
     block = np.empty((len(_NUMBERS), n))  # one block: pandas takes it as it is
@@ -73,14 +73,14 @@ def _table(names: Sequence[str], counts: Sequence[int], columns: pa.Table) -> tu
 
 
 def _words(names: Sequence[str], counts: Sequence[int]) -> Any:
-    """Each name as often as it is said: from numbers, for words are compared one by one."""
+    """Repeat each name by its count; built from integer codes because comparing strings is slow."""
     codes = np.repeat(np.arange(len(names), dtype="int32"), counts)
     words = pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.large_string())).cast(pa.large_string())
     return pd.array(words, dtype="str")
 
 
 def _check_labels(paths: Sequence[Path], where: Sequence[str], counts: Sequence[int], rows: pd.DataFrame) -> None:
-    """Every file has rows, and a capacity in one of them."""
+    """Check that every file has rows and at least one capacity."""
     there = np.concatenate([[0], np.cumsum(np.isfinite(rows["capacity_Ah"].to_numpy()))])
     ends = np.cumsum(counts)
     for path, whose, n, labels in zip(paths, where, counts, there[ends] - there[ends - counts], strict=True):

@@ -1,4 +1,4 @@
-"""Four public sets of charge statistics per cycle: XJTU, TJU, HUST and MIT, one CSV a cell, one row a cycle.
+"""Four public sets of charge statistics per cycle: XJTU, TJU, HUST and MIT, one CSV file per cell.
 
 Tables of Wang, Zhai, Zhao, Di, Chen, Nature Communications 15, 4332 (2024), in the folder layout of their repository.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ChargeStatistics(Source):
-    """One set: what its file names say of a cell, and what holds for all its cells."""
+    """Define one set: the metadata in its file names, and the constants of all its cells."""
 
     columns: ClassVar[Mapping[str, Role]] = dict.fromkeys(CHARGE_STATISTICS, Role.MEASUREMENT)
     default_feature_sets: ClassVar[tuple[str, ...]] = ("charge", "condition")
@@ -41,7 +41,7 @@ class ChargeStatistics(Source):
     """What holds for every cell of the set and no name states."""
 
     def origin_key(self, settings: DataSettings) -> str:
-        """Digest of the folder's content; for a download the pinned commit."""
+        """Return the digest of the folder's content; for a download the pinned commit."""
         if settings.reference_root is None:
             return f"{public_archive.COMMIT} {self.folder}"
         return public_archive.folder_digest(public_archive.find_folder(settings.reference_root, self.folder, self.name))
@@ -55,7 +55,7 @@ class ChargeStatistics(Source):
             public_archive.copy_csv_files(folder, raw_dir)
 
     def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
-        """One CSV file a cell, by name.
+        """Return the cells by name, one CSV file each.
 
         Raises:
             DataError: there is no CSV file, a name says nothing, or two files are for one cell.
@@ -75,18 +75,18 @@ class ChargeStatistics(Source):
         return [cells[name] for name in sorted(cells)]
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
-        """One check-up a cycle: checkup_index is the row from 0, cycle_count the row from 1, as the file has them."""
+        """Return one check-up per cycle; checkup_index counts rows from 0, cycle_count from 1 as in the file."""
         return self.read_cells(raw_dir, [cell], settings).tables
 
     def read_cells(
         self, raw_dir: Path, cells: Sequence[CellFiles], settings: DataSettings, text: RawText | None = None
     ) -> BatchTables:
-        """The same for several cells: a file takes a millisecond to parse, and tables of its own twice as long."""
+        """Return the tables of several cells; one table for all of them is faster than one per cell."""
         files = [file for cell in cells for file in cell.files]
         return read_files([raw_dir / file for file in files], [self.cell_of(file.as_posix()) for file in files], text)
 
     def cell_of(self, path: str) -> dict[str, object]:
-        """A row of the cells table from a file's path below the set's folder.
+        """Return a row of the cells table from a file's path below the set's folder.
 
         Raises:
             DataError: the name does not follow the set's pattern.
@@ -104,11 +104,11 @@ class ChargeStatistics(Source):
 
     @abstractmethod
     def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
-        """Entries of the cells table that the file name states."""
+        """Return the entries of the cells table that the file name states."""
 
 
 class XJTU(ChargeStatistics):
-    """55 NCM 18650 cells of Xi'an Jiaotong University in six groups of protocols; room temperature, not controlled."""
+    """Define the XJTU set: 55 NCM 18650 cells in six groups of protocols, at ambient temperature without control."""
 
     name = "xjtu"
     label = "XJTU charge statistics (55 NCM cells, measured)"
@@ -118,16 +118,16 @@ class XJTU(ChargeStatistics):
     metadata: ClassVar[Mapping[str, object]] = {"chemistry": "NCM", "nominal_capacity_Ah": 2.0}
 
     def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
-        """The prefix is group and protocol: 2C, 3C, R2.5, R3, RW, Sim_satellite."""
+        """Return group and protocol from the prefix: 2C, 3C, R2.5, R3, RW, Sim_satellite."""
         return {"group": named["group"], "protocol": named["group"]}
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
-        """Every file name with a 4 or an 8 in it."""
+        """Return every file name with a 4 or an 8 in it."""
         return tuple(sorted(c for c in cells["cell_id"] if "4" in c or "8" in c))
 
 
 class TJU(ChargeStatistics):
-    """130 cells of Tongji University: NCA, NCM and a blend, at 25, 35 and 45 degC (Zhu et al. 2022)."""
+    """Define the TJU set: 130 cells (NCA, NCM and a mix of both) at 25, 35 and 45 degC (Zhu et al. 2022)."""
 
     name = "tju"
     label = "TJU charge statistics (130 NCA, NCM and NCM+NCA cells, measured)"
@@ -139,7 +139,7 @@ class TJU(ChargeStatistics):
     nominal_Ah: ClassVar[Mapping[str, float]] = {"NCA": 3.5, "NCM": 3.5, "NCM+NCA": 2.5}
 
     def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
-        """The folder is the chemistry; CY25-05_1 is 25 degC, charged at 0.5 C, discharged at 1 C."""
+        """Return chemistry from the folder, and conditions from the name: CY25-05_1 is 25 degC, 0.5 C, 1 C."""
         chemistry = named["group"].replace("_", "+")
         if chemistry not in self.nominal_Ah:
             raise DataError(
@@ -156,12 +156,12 @@ class TJU(ChargeStatistics):
         }
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
-        """Every fifth cell of each folder in name order; the published choice hangs on an order of directories."""
+        """Return every fifth cell of each folder in name order; the published choice depends on a directory order."""
         return tuple(c for _, ids in cells.groupby("group")["cell_id"] for c in sorted(ids)[4::5])
 
 
 class HUST(ChargeStatistics):
-    """77 LFP cells of Huazhong University at 30 degC: one charge policy, 77 discharge policies (Ma et al. 2022)."""
+    """Define the HUST set: 77 LFP cells at 30 degC, one charge policy, 77 discharge policies (Ma et al. 2022)."""
 
     name = "hust"
     label = "HUST charge statistics (77 LFP cells, measured)"
@@ -178,17 +178,17 @@ class HUST(ChargeStatistics):
     )
 
     def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
-        """The number is the discharge policy."""
+        """Return the discharge policy from the number."""
         return {"protocol": f"discharge policy {named['number']}"}
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
-        """The published list."""
+        """Return the published list."""
         known = set(cells["cell_id"])
         return tuple(c for c in self.test_cells.split() if c in known)
 
 
 class MIT(ChargeStatistics):
-    """125 LFP cells of MIT and Stanford at 30 degC, many fast-charge policies (Severson et al. 2019)."""
+    """Define the MIT set: 125 LFP cells at 30 degC, many fast-charge policies (Severson et al. 2019)."""
 
     name = "mit"
     label = "MIT charge statistics (125 LFP cells, measured)"
@@ -203,16 +203,16 @@ class MIT(ChargeStatistics):
     }
 
     def metadata_from_name(self, named: Mapping[str, str], stem: str) -> dict[str, object]:
-        """The folder is the date of the batch."""
+        """Return the date of the batch from the folder."""
         return {"group": named["group"], "protocol": "fast charge, 4C discharge"}
 
     def published_test_cells(self, cells: pd.DataFrame) -> tuple[str, ...]:
-        """Every running number that 5 divides."""
+        """Return every cell whose running number is divisible by 5."""
         return tuple(sorted(c for c in cells["cell_id"] if int(c.rsplit("-", 1)[-1]) % 5 == 0))
 
 
 def _rate(digits: str) -> str:
-    """A C-rate as a TJU file name spells it.
+    """Return a C-rate from its spelling in a TJU file name.
 
     Example:
         >>> _rate("025"), _rate("05"), _rate("2")

@@ -1,4 +1,4 @@
-"""What a cell's files say, understood: its record, window, half cycles and check-ups, and what is odd about them."""
+"""Analysis of the files of a cell: its record, voltage window, half cycles, check-ups and issues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAME_RATE = 2.0
 
 @dataclass(frozen=True)
 class CellAnalysis:
-    """One cell's record and what was found in it."""
+    """Store the record of one cell and the results of its analysis."""
 
     metadata: CellMetadata
     exports: Sequence[Export]
@@ -71,7 +71,7 @@ def analyse_cell(metadata: CellMetadata, files: Sequence[Path], settings: Cycler
 def _window(
     metadata: CellMetadata, record: Record, first: Sequence[HalfCycle], settings: CyclerSettings
 ) -> tuple[Window, list[Issue]]:
-    """The stated cut-offs; a missing one is where half cycles of the cell's first file end (their median).
+    """Return the stated cut-offs; a missing one is the median end of the half cycles in the first file.
 
     Later files never change it, so that a check-up stays one.
     """
@@ -105,7 +105,7 @@ def _unbalanced(
     first: Export,
     where: str,
 ) -> list[Issue]:
-    """Between two full charges, what goes out comes in: a ratio far from 1 is a wrong current."""
+    """Return an issue where charge in and charge out differ between full charges; refuse a large difference."""
     ratios = np.array([ratio for _, ratio in rules.coulomb_ratios(halves, window)])
     if len(ratios) == 0:
         return []
@@ -150,7 +150,7 @@ def _rates(metadata: CellMetadata, checkups: Sequence[CheckUp], settings: Cycler
 def _no_checkup_issue(
     metadata: CellMetadata, halves: Sequence[HalfCycle], window: Window, settings: CyclerSettings
 ) -> Issue:
-    """Why a cell has no check-up, in words that say what to do."""
+    """Return the issue of a cell without check-ups, with the cause and the remedy."""
     discharges = [half for half in halves if half.kind == "discharge"]
     full = rules.find_checkups(halves, window, metadata.nominal_capacity_Ah, "every_full_cycle", settings.low_rate)
     if full:

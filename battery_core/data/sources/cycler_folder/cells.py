@@ -1,4 +1,4 @@
-"""The cells of a cycler folder: what cells.csv or cells.yaml says of each, and which files are its own."""
+"""The cells of a cycler folder: their metadata in cells.csv or cells.yaml, and the files of each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _GOOD_ID = re.compile(r"[^\s./\\][^/\\]*")
 
 @dataclass(frozen=True)
 class CellMetadata:
-    """What is known of a cell before any file is read; a cut-off that is None is a setting or measured."""
+    """Store the metadata of a cell; a cut-off of None is taken from the settings or measured."""
 
     cell_id: str
     nominal_capacity_Ah: float
@@ -51,20 +51,20 @@ class CellMetadata:
     upper_cutoff_V: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the metadata for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class FolderCell:
-    """A cell and its files in the order of their names (numbers count as numbers)."""
+    """Store a cell and its files in natural order of their names."""
 
     metadata: CellMetadata
     files: tuple[Path, ...]
 
 
 def folder_cells(settings: CyclerSettings) -> list[FolderCell]:
-    """The cells that the folder's table names, by id.
+    """Return the cells in the folder's table, by id.
 
     Raises:
         DataError: no folder, no table, a cell without files, a file of two cells or of none.
@@ -103,7 +103,7 @@ def folder_cells(settings: CyclerSettings) -> list[FolderCell]:
 
 
 def checked_folder(settings: CyclerSettings) -> Path:
-    """The folder that the settings name.
+    """Return the folder that the settings name, after a check that it exists.
 
     Raises:
         DataError: none is named, or it is not there.
@@ -116,7 +116,7 @@ def checked_folder(settings: CyclerSettings) -> Path:
 
 
 def cells_table(folder: Path) -> str:
-    """Name of the table of cells in a folder.
+    """Return the name of the table of cells in a folder.
 
     Raises:
         DataError: there is none, or more than one.
@@ -130,7 +130,7 @@ def cells_table(folder: Path) -> str:
 
 
 def natural(name: str) -> tuple[Any, ...]:
-    """A name as people sort it: ``run_2`` before ``run_10``.
+    """Return the natural sort key of a name: ``run_2`` comes before ``run_10``.
 
     Example:
         >>> sorted(["run_10", "run_2"], key=natural)
@@ -161,7 +161,7 @@ def _files(folder: Path, pattern: str, settings: CyclerSettings) -> tuple[Path, 
 
 
 def _rows(folder: Path) -> list[Mapping[str, str]]:
-    """The table's rows as text, by header."""
+    """Return the rows of the table as text, by header."""
     file = folder / cells_table(folder)
     try:
         text = file.read_bytes().decode("utf-8-sig")
@@ -198,7 +198,7 @@ def _text(value: Any) -> str:
 
 
 def _parse_metadata(row: Mapping[str, str], where: str) -> tuple[CellMetadata, str]:
-    """One row in canonical units, and its file pattern."""
+    """Parse one row into canonical units, and its file pattern."""
     values: dict[str, Any] = {}
     for header, value in row.items():
         name, unit = split_header(header)

@@ -1,4 +1,4 @@
-"""One file of a cycler: Battery Data Format, a plain table with a column map, or a vendor's export."""
+"""Reader of one cycler file: Battery Data Format, a plain table with a column map, or a vendor's export."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _VENDOR_FAULTS = (ValueError, KeyError, IndexError, TypeError, AttributeError, R
 
 @dataclass(frozen=True)
 class Export:
-    """One file, read.
+    """Store the content of one file.
 
     Args:
         name: file name.
@@ -64,10 +64,10 @@ class Export:
 
 
 def read_export(path: Path, settings: CyclerSettings, where: str) -> Export:
-    """Read one file, whatever its format.
+    """Read one file of any supported format.
 
     Raises:
-        DataError: it is none of the formats, or not whole; the text says what was expected and what to do.
+        DataError: it is none of the formats, or not complete; the message states what was expected and the remedy.
         DataChangingError: it changed while it was read.
     """
     before = path.stat()
@@ -110,10 +110,15 @@ def _from_text(path: Path, layout: texts.Layout, settings: CyclerSettings, here:
 def _from_parquet(path: Path, settings: CyclerSettings, here: str) -> Export:
     try:
         file = pq.ParquetFile(path)
-        found = {texts.key(name): name for name in file.schema_arrow.names}
+        headers_by_key = {texts.key(name): name for name in file.schema_arrow.names}
         plain = {name: (header,) for name, header in settings.columns.named_headers().items()}
         for kind, wanted, needed in ((BDF, _BDF_COLUMNS, _NEEDED), ("plain table", plain, frozenset(plain))):
-            headers = {n: found[texts.key(o)] for n, names in wanted.items() for o in names if texts.key(o) in found}
+            headers = {
+                n: headers_by_key[texts.key(o)]
+                for n, names in wanted.items()
+                for o in names
+                if texts.key(o) in headers_by_key
+            }
             if needed and needed <= headers.keys():
                 table = file.read(columns=list(headers.values())).to_pandas()
                 return _export(path, kind, {n: table[h] for n, h in headers.items()}, headers, {}, settings, here, ())
@@ -121,7 +126,7 @@ def _from_parquet(path: Path, settings: CyclerSettings, here: str) -> Export:
         raise DataError(
             f"{here}: the Parquet file is damaged or cut ({str(err).splitlines()[0]}) - copy it again"
         ) from err
-    raise DataError(f"{here}: {_no_format(list(found.values()), 'a Parquet file', settings)}")
+    raise DataError(f"{here}: {_no_format(list(headers_by_key.values()), 'a Parquet file', settings)}")
 
 
 def _from_vendor(path: Path, settings: CyclerSettings, here: str, head: tuple[str, str, bool] | None) -> Export:
@@ -144,10 +149,17 @@ def _from_vendor(path: Path, settings: CyclerSettings, here: str, head: tuple[st
         raise DataError(
             f"{here}: looks like {guess.id}, which batterydf cannot read ({text}) - export it again"
         ) from err
-    found = {texts.key(str(name)): str(name) for name in table.columns}
-    headers = {n: found[texts.key(o)] for n, names in _BDF_COLUMNS.items() for o in names if texts.key(o) in found}
+    headers_by_key = {texts.key(str(name)): str(name) for name in table.columns}
+    headers = {
+        n: headers_by_key[texts.key(o)]
+        for n, names in _BDF_COLUMNS.items()
+        for o in names
+        if texts.key(o) in headers_by_key
+    }
     if missing := sorted(_NEEDED - headers.keys()):
-        raise DataError(f"{here}: looks like {guess.id}, but has no {missing[0]}; found {', '.join(found.values())}")
+        raise DataError(
+            f"{here}: looks like {guess.id}, but has no {missing[0]}; found {', '.join(headers_by_key.values())}"
+        )
     if "ambient_degC" in headers:  # what vendors call temperature; some name the electronics' "surface"
         headers.pop("temperature_degC", None)
     values = {name: pd.to_numeric(table[header], errors="coerce") for name, header in headers.items()}
@@ -155,7 +167,7 @@ def _from_vendor(path: Path, settings: CyclerSettings, here: str, head: tuple[st
 
 
 def _headers(head: tuple[str, str, bool] | None) -> list[str]:
-    """What looks most like a header, for the message."""
+    """Return the fields of the line that looks most like a header, for the message."""
     if head is None:
         return []
     rows = [line.split(mark) for line in head[0].splitlines()[:200] for mark in texts.DELIMITERS if mark in line]
@@ -191,7 +203,7 @@ def _export(
     here: str,
     notes: tuple[tuple[str, str], ...],
 ) -> Export:
-    """Columns in canonical units, rows without a value left out and counted."""
+    """Return columns in canonical units; rows without a value are left out and counted."""
     is_plain = kind == "plain table"
     if "ambient_degC" in values:
         values.setdefault("temperature_degC", values.pop("ambient_degC"))
@@ -218,7 +230,7 @@ def _export(
 
 
 def _unit(name: str, header: str, below: str, settings: CyclerSettings, here: str) -> str:
-    """Unit of a plain column: from the settings, the header, or the row below it; never a guess."""
+    """Return the unit of a plain column: from the settings, the header, or the row below it; never a guess."""
     stated = getattr(settings.units, name) or header_unit(header) or below
     if not stated:
         raise DataError(
@@ -229,7 +241,7 @@ def _unit(name: str, header: str, below: str, settings: CyclerSettings, here: st
 
 
 def header_unit(header: str) -> str:
-    """The unit that a header states in brackets or after a slash; empty when there is none.
+    """Return the unit that a header states in brackets or after a slash; empty when there is none.
 
     Example:
         >>> header_unit("Time [min]"), header_unit("I/mA"), header_unit("Voltage / V"), header_unit("Time")
@@ -239,7 +251,7 @@ def header_unit(header: str) -> str:
 
 
 def _blank(is_whole: Any, here: str) -> tuple[tuple[str, str], ...]:
-    """Rows without time, voltage or current: said, and refused when they are many."""
+    """Return a note on rows without time, voltage or current; refuse a file with many of them."""
     last = int(np.flatnonzero(is_whole)[-1]) + 1 if is_whole.any() else 0
     blank = int((~is_whole[:last]).sum())  # empty lines at the end are nothing
     if last == 0 or blank > _MOST_BLANK * len(is_whole):
@@ -251,7 +263,7 @@ def _blank(is_whole: Any, here: str) -> tuple[tuple[str, str], ...]:
 
 
 def _started(values: dict[str, Any], here: str) -> float | None:
-    """Unix time of the first row; where the table has no test time, it is taken from date and time."""
+    """Return the Unix time of the first row; without a test time, it is taken from date and time."""
     if "date_time" in values:
         try:
             moments = pd.to_datetime(pd.Series(values.pop("date_time")), format="ISO8601", utc=True)

@@ -1,4 +1,4 @@
-"""A cell's files put together: each checked against physics, charge current positive, one time from start to end."""
+"""Join of the files of a cell: each file checked for plausibility, charge current positive, one time axis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLOCK_SLACK_s = 60.0  # computers set their clocks
 
 @dataclass(frozen=True)
 class Joined:
-    """One record from all files of a cell.
+    """Store the joined record of all files of a cell.
 
     Args:
         record: time from 0, charge current positive.
@@ -37,7 +37,7 @@ class Joined:
 
 
 def join(cell: str, exports: Sequence[Export], nominal_Ah: float, settings: CyclerSettings, where: str) -> Joined:
-    """Check and join the files of a cell, in the order given.
+    """Check and join the files of a cell, in the order of the argument.
 
     Raises:
         DataError: a unit, sign or time cannot be right, or two files overlap in time.
@@ -75,12 +75,12 @@ def _check_temperature(export: Export, where: str) -> None:
 def _charge_positive(
     cell: str, exports: Sequence[Export], nominal_Ah: float, rest_A: float, settings: CyclerSettings, where: str
 ) -> tuple[list[Record], tuple[str, ...], list[Issue]]:
-    """Records with charge positive; files of one format share their sign, so that a file of rests has one too."""
-    found = [
+    """Return records with positive charge current; files of one format share a sign, also files with rests only."""
+    signs = [
         physics.sign_of_current(e.record, nominal_Ah, max_gap_s=settings.max_gap_s, rest_A=rest_A) for e in exports
     ]
     words, issues, records = {}, [], []
-    for export, own in zip(exports, found, strict=True):
+    for export, measured in zip(exports, signs, strict=True):
         column = export.columns["current_A"]
         here = f"{where}, file '{export.name}', column '{column.header}'"
         if physics.has_no_sign(export.record, nominal_Ah, max_gap_s=settings.max_gap_s, rest_A=rest_A):
@@ -88,8 +88,8 @@ def _charge_positive(
                 f"{here}: expected charge and discharge to differ in sign, got one sign while the voltage rises and "
                 "falls - export the current with its sign"
             )
-        alike = {sign for e, sign in zip(exports, found, strict=True) if e.kind == export.kind} - {"unknown"}
-        sign = own if own != "unknown" else alike.pop() if len(alike) == 1 else "unknown"
+        alike = {sign for e, sign in zip(exports, signs, strict=True) if e.kind == export.kind} - {"unknown"}
+        sign = measured if measured != "unknown" else alike.pop() if len(alike) == 1 else "unknown"
         declared = settings.current_sign if export.is_plain else "auto"
         if declared != "auto" and sign not in ("unknown", declared):
             raise DataError(
@@ -111,7 +111,7 @@ def _charge_positive(
 
 
 def _starts(cell: str, exports: Sequence[Export], where: str) -> tuple[list[float], list[Issue]]:
-    """Start of each file on the common time axis. Units: s."""
+    """Return the start of each file on the common time axis. Units: s."""
     starts = [0.0]
     issues: list[Issue] = []
     for last, export in pairwise(exports):
@@ -148,7 +148,7 @@ def _check_not_twice(last: Export, export: Export, where: str) -> None:
 
 
 def _cycles(records: Sequence[Record]) -> Array | None:
-    """The cycler's own cycle numbers from 0, or None where a file has none or they run backwards."""
+    """Return the cycle numbers of the cycler from 0, or None where a file has none or they decrease."""
     parts: list[Array] = []
     last = 0.0
     for record in records:

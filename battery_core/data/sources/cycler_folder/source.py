@@ -1,4 +1,4 @@
-"""Bring your own data: a growing folder of cycler exports, one sub-folder (or file pattern) a cell."""
+"""Source for your own cycler data: a growing folder of exports, one sub-folder or file pattern per cell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TRIES = 3
 
 
 class CyclerFolder(Source):
-    """Cycler exports of one's own, as docs/your-own-data.md lays them out.
+    """Read your own cycler exports, laid out as docs/your-own-data.md describes.
 
     The raw folder has a sub-folder a cell: ``cell.json`` with its row of the cells table, and a copy of its files. So a
     new file, or a new row in the table, touches no other cell.
@@ -46,7 +46,7 @@ class CyclerFolder(Source):
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random"}
 
     def origin_key(self, settings: DataSettings) -> str:
-        """Digest of names, sizes and dates of the cells' files, and of the table of cells.
+        """Return the digest of names, sizes and dates of the cells' files, and of the table of cells.
 
         An edit that keeps a file's size and date to the nanosecond is not seen.
         """
@@ -60,7 +60,7 @@ class CyclerFolder(Source):
         return f"{digest.hexdigest()}"
 
     def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
-        """Copy what is new or changed; what stands already in the raw folder of the last fetch is linked, not copied.
+        """Copy new and changed files; unchanged files of the last fetch are linked.
 
         Raises:
             DataError: the folder or its table of cells is not as it should be.
@@ -74,7 +74,7 @@ class CyclerFolder(Source):
                 _bring(file, raw_dir / name, standing / name)
 
     def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
-        """A sub-folder a cell."""
+        """Return the cells and their files, one sub-folder each."""
         folders = [metadata.parent for metadata in raw_dir.glob(f"*/{METADATA_FILE}")]
         files = {folder.name: sorted(file for file in folder.rglob("*") if file.is_file()) for folder in folders}
         cells = [
@@ -86,7 +86,7 @@ class CyclerFolder(Source):
         return sorted(cells, key=lambda cell: cell.cell_id)
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
-        """Its files joined in time order, half cycles and check-ups found, numbers extracted from the curves."""
+        """Join the files of a cell in time order, find its check-ups, and extract numbers from the curves."""
         metadata = read_json(raw_dir / cell.cell_id / METADATA_FILE)
         if metadata is None:
             raise DataError(f"cell '{cell.cell_id}': no whole {METADATA_FILE} in its raw folder - fetch again")
@@ -95,7 +95,7 @@ class CyclerFolder(Source):
 
 
 def _bring(file: Path, target: Path, standing: Path) -> None:
-    """A whole copy with its date, or a link to the copy that stands; a file that changes meanwhile is tried again."""
+    """Copy a file with its date, or link the existing copy; retry when the file changes meanwhile."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if standing.is_file() and _size_and_date(standing) == _size_and_date(file):
         try:

@@ -1,4 +1,4 @@
-"""From a cell's files to its canonical tables: what was understood, then check-ups and curves."""
+"""Canonical tables of a cell in a cycler folder: check-ups and curves from its analysis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SECONDS_PER_DAY = 86400.0
 
 
 def read_tables(metadata: CellMetadata, files: Sequence[Path], settings: DataSettings) -> SourceTables:
-    """The canonical tables of one cell.
+    """Return the canonical tables of one cell.
 
     A check-up whose discharge has a hole is quarantined: its capacity would be too small.
 
@@ -35,7 +35,7 @@ def read_tables(metadata: CellMetadata, files: Sequence[Path], settings: DataSet
 
 
 def as_tables(analysis: CellAnalysis, settings: DataSettings) -> SourceTables:
-    """The canonical tables of what was understood."""
+    """Return the canonical tables of an analysis."""
     rows = _checkup_rows(analysis, settings.cycler.max_gap_s, settings.cycler.rest_current)
     broken = np.array(analysis.broken, dtype=bool)
     issues = list(analysis.issues)
@@ -70,7 +70,7 @@ def _cell_row(metadata: CellMetadata) -> dict[str, object]:
 
 
 def _checkup_rows(analysis: CellAnalysis, max_gap_s: float, rest_current: float) -> pd.DataFrame:
-    """One row a check-up: what was so before it began, and its capacity."""
+    """Return one row per check-up: the state before it began, and its capacity."""
     record, cell = analysis.record, analysis.metadata.cell_id
     rest_A = rest_current * analysis.metadata.nominal_capacity_Ah
     through = rules.throughput(record, max_gap_s, rest_A)
@@ -97,7 +97,7 @@ def _mean(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
 
 
 def _cycle_count(analysis: CellAnalysis) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Cycles before each check-up: the cycler's own number, or the discharges so far where it does not count."""
+    """Return the cycles before each check-up: the cycler's number, or the count of earlier discharges."""
     at = np.array([c.discharge.start for c in analysis.checkups], dtype=int)
     discharges = np.array([half.start for half in analysis.halves if half.kind == "discharge"], dtype=int)
     counted = np.searchsorted(discharges, at).astype(float)
@@ -106,7 +106,7 @@ def _cycle_count(analysis: CellAnalysis) -> np.ndarray[tuple[int], np.dtype[np.f
 
 
 def _curves(analysis: CellAnalysis) -> pd.DataFrame:
-    """The charge and the discharge of every whole check-up, each with time and charge from its own beginning."""
+    """Return charge and discharge of every complete check-up, each with time and charge from its own start."""
     record, parts = analysis.record, []
     charge, _ = passed_charge(record, float("inf"), 0.0)
     net = np.concatenate([[0.0], np.cumsum(charge)])

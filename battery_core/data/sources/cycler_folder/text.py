@@ -1,4 +1,4 @@
-"""Text tables as cyclers and spreadsheets write them: the header, what separates columns, the numbers below."""
+"""Parser of text tables of cyclers and spreadsheets: header, separator and numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CLOCK = re.compile(r"^\s*\d+:\d\d:\d\d(?:[.,]\d+)?\s*$")
 
 @dataclass(frozen=True)
 class Layout:
-    """How a text table is written.
+    """Describe the format of a text table.
 
     Args:
         headers: header of every column, as it stands there.
@@ -51,7 +51,7 @@ class Layout:
 
 
 def read_head(path: Path, limit_MB: float, where: str) -> tuple[str, str, bool] | None:
-    """The beginning of a text file, its encoding and whether it is packed; None where it is no text.
+    """Read the start of a text file, its encoding and compression; return None where it is no text.
 
     Raises:
         DataError: the file is empty, larger than the limit, may not be read, or is a damaged gzip.
@@ -86,7 +86,7 @@ def read_head(path: Path, limit_MB: float, where: str) -> tuple[str, str, bool] 
 
 
 def _unpacked_size(path: Path, limit: float, where: str) -> int:
-    """Bytes of a gzip file unpacked, counted until they are more than the limit."""
+    """Count the unpacked bytes of a gzip file, up to the limit."""
     size = 0
     try:
         with gzip.open(path, "rb") as stream:
@@ -98,7 +98,7 @@ def _unpacked_size(path: Path, limit: float, where: str) -> int:
 
 
 def key(header: str) -> str:
-    """A header without quotes, extra blanks and capitals.
+    """Return a header in lower case, without quotes and extra blanks.
 
     Example:
         >>> key(' "Time  [s]" ')
@@ -110,7 +110,7 @@ def key(header: str) -> str:
 def find_layout(
     head: tuple[str, str, bool], wanted: Mapping[str, tuple[str, ...]], required: frozenset[str], where: str
 ) -> Layout | None:
-    """The first line that has every required column, however it is separated; None where there is none.
+    """Find the first line with every required column, for any separator; return None where there is none.
 
     Raises:
         DataError: a wanted header stands there twice, or rows have more fields than the header.
@@ -167,7 +167,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def is_number(field: str) -> bool:
-    """Whether a field is a number, a clock time, a date or blank.
+    """Return whether a field is a number, a clock time, a date or blank.
 
     Example:
         >>> is_number("3,65"), is_number("0:10:00"), is_number("mV")
@@ -181,7 +181,7 @@ def is_number(field: str) -> bool:
 
 
 def read_columns(path: Path, layout: Layout, where: str) -> tuple[dict[str, Array | pd.Series[str]], bool]:
-    """The wanted columns as numbers (``date_time`` as text), and whether the last row is cut off.
+    """Read the required columns as numbers (``date_time`` as text), and whether the last row is cut off.
 
     Raises:
         DataError: something that is not a number, rows of differing length, or text in another encoding.
@@ -218,7 +218,7 @@ def read_columns(path: Path, layout: Layout, where: str) -> tuple[dict[str, Arra
 
 
 def _check_width(path: Path, layout: Layout, where: str) -> None:
-    """No row has more fields than the header: pandas would pass the rest over in silence."""
+    """Check that no row has more fields than the header; pandas would drop the rest without a warning."""
     most = len(layout.headers) - 1
     with gzip.open(path, "rb") if layout.is_gzip else path.open("rb") as stream:
         for number, line in enumerate(io.TextIOWrapper(stream, encoding=layout.encoding, errors="replace"), start=1):
@@ -232,7 +232,7 @@ def _check_width(path: Path, layout: Layout, where: str) -> None:
 
 
 def _last_row_is_cut(path: Path, layout: Layout, table: pd.DataFrame) -> bool:
-    """A last line without its line end and without a value in one of the columns was still being written."""
+    """Return whether the last line has no line end and lacks a value: it was still being written."""
     if layout.is_gzip or not table.iloc[-1].isna().any() or table.iloc[-1].isna().all():
         return False
     with path.open("rb") as stream:

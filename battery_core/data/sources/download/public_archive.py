@@ -1,4 +1,4 @@
-"""Files of a public set: found in a local folder, or downloaded from the public repository and verified."""
+"""Files of a public set, from a local folder or a verified download."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ CHECKSUMS: dict[str, tuple[int, str]] = {
 
 
 def csv_files(folder: Path) -> list[Path]:
-    """All CSV files below a folder in name order; hidden files are not data."""
-    found: list[str] = []
+    """Return all CSV files below a folder in name order, without hidden files."""
+    paths: list[str] = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.join(place, name) for name in files if name.endswith(".csv") and not name.startswith(".")]
-    return [Path(name) for name in sorted(found, key=lambda name: name.split(os.sep))]
+        paths += [os.path.join(place, name) for name in files if name.endswith(".csv") and not name.startswith(".")]
+    return [Path(name) for name in sorted(paths, key=lambda name: name.split(os.sep))]
 
 
 def folder_digest(folder: Path) -> str:
-    """One sha256 over the names and contents of a folder's CSV files."""
+    """Return one sha256 over the names and contents of a folder's CSV files."""
     whole = hashlib.sha256()
     for path in csv_files(folder):
         whole.update(f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
@@ -44,7 +44,7 @@ def folder_digest(folder: Path) -> str:
 
 
 def find_folder(root: Path, folder: str, source: str) -> Path:
-    """The set's folder below ``data.reference_root``.
+    """Return the set's folder below ``data.reference_root``.
 
     Raises:
         DataError: it is not there, or there is no CSV file in it.
@@ -70,17 +70,17 @@ def copy_csv_files(folder: Path, raw_dir: Path) -> None:
 
 
 def download(folder: str, raw_dir: Path, source: str, archive: Path | None = None) -> None:
-    """Take one set out of the public archive and verify it; the archive is kept in the user's cache.
+    """Download one set from the public archive and verify it; the archive stays in the user's cache.
 
     Raises:
         DataError: no network, or the files are not the published ones.
     """
     _extract(archive or _archive(source), folder, raw_dir)
     count, digest = CHECKSUMS[folder]
-    found = csv_files(raw_dir)
-    if len(found) != count or (digest and folder_digest(raw_dir) != digest):
+    files = csv_files(raw_dir)
+    if len(files) != count or (digest and folder_digest(raw_dir) != digest):
         raise DataError(
-            f"source '{source}': the downloaded '{folder}' ({len(found)} files) are not the published {count} files "
+            f"source '{source}': the downloaded '{folder}' ({len(files)} files) are not the published {count} files "
             f"byte for byte, from {URL} - delete the archive in the pooch cache and try again, or set "
             "data.reference_root"
         )
@@ -105,7 +105,7 @@ def _archive(source: str) -> Path:
 
 
 def _extract(archive: Path, folder: str, raw_dir: Path) -> None:
-    """Write the CSV files of one set; the archive has one top folder of its own, then data/<set>/..."""
+    """Write the CSV files of one set; the archive has one top folder, then data/<set>/..."""
     try:
         with zipfile.ZipFile(archive) as packed:
             for member in packed.namelist():

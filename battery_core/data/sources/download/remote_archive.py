@@ -1,4 +1,4 @@
-"""Members of a zip archive, on disk or on a server: only those asked for, each one whole or not there."""
+"""Members of a zip archive, local or remote: only the requested ones, each complete or absent."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from battery_core.errors import DataError
 
 logger = logging.getLogger(__name__)
 _GAP = 1 << 16  # bytes between two wanted members that are cheaper to read than another request is
-_BLOCK = 1 << 23  # largest part of an archive that is asked for, and held in memory, at once
+_BLOCK = 1 << 23  # bytes of an archive in one request and in memory, at most
 _TIMES_READ = 2  # a member whose checksum is wrong is read once more: it may be the transfer
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Neighbouring members, and the bytes of the archive they lie in."""
+    """Store neighbouring members and the byte range of the archive that holds them."""
 
     first: int
     last: int
@@ -36,20 +36,22 @@ class _Block:
 
 
 def wanted_members(archive: zipfile.ZipFile, is_wanted: Callable[[str], bool], source: str) -> list[zipfile.ZipInfo]:
-    """Members whose file name (without folders) is wanted, in the order they lie in the archive.
+    """Return the members whose file name (without folders) is wanted, in the order of the archive.
 
     Raises:
         DataError: a name leads out of the folder that the archive is unpacked to.
     """
-    found = [info for info in archive.infolist() if not info.is_dir() and is_wanted(PurePosixPath(info.filename).name)]
-    for info in found:
+    members = [
+        info for info in archive.infolist() if not info.is_dir() and is_wanted(PurePosixPath(info.filename).name)
+    ]
+    for info in members:
         if ".." in (path := PurePosixPath(info.filename)).parts or path.is_absolute():
             raise DataError(f"{source}: member '{info.filename}' leads out of its archive - do not trust that archive")
-    return sorted(found, key=lambda info: info.header_offset)
+    return sorted(members, key=lambda info: info.header_offset)
 
 
 def copy_members(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], into: Path, source: str) -> None:
-    """Unpack some members into a folder; size and CRC of each are checked.
+    """Unpack some members into a folder; check size and CRC of each.
 
     Raises:
         DataError: a member is damaged.
@@ -59,7 +61,7 @@ def copy_members(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], i
 
 
 def fetch_members(remote: RemoteFile, is_wanted: Callable[[str], bool], into: Path) -> list[zipfile.ZipInfo]:
-    """Bring the wanted members of an archive on a server into a folder; those that are whole there stay.
+    """Download the wanted members of a remote archive into a folder; complete members are not fetched again.
 
     Neighbours come in one request: a server counts requests more than bytes.
 
@@ -87,7 +89,7 @@ def fetch_members(remote: RemoteFile, is_wanted: Callable[[str], bool], into: Pa
 
 
 def is_whole(file: Path, info: zipfile.ZipInfo) -> bool:
-    """Whether a file has exactly the content that the archive's directory states for a member."""
+    """Return whether a file has exactly the content that the archive's directory states for a member."""
     if not file.is_file() or file.stat().st_size != info.file_size:
         return False
     return zlib.crc32(file.read_bytes()) == info.CRC
@@ -124,7 +126,7 @@ def _write_whole(file: Path, content: bytes) -> None:
 
 
 def _blocks(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> Iterator[_Block]:
-    """Members in as few parts of the archive as their places allow; a member reaches to where the next one begins."""
+    """Group members into as few ranges of the archive as possible; a member ends where the next one begins."""
     starts = sorted(info.header_offset for info in archive.infolist())
     ends = dict(zip(starts, [*starts[1:], archive.start_dir], strict=True))
     held: list[zipfile.ZipInfo] = []
@@ -140,18 +142,18 @@ def _blocks(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> Ite
 
 
 class _Window:
-    """What remotezip reads through: parts of the archive from the block that is held, others from the server."""
+    """Serve reads of remotezip: from the block in memory where possible, else from the server."""
 
     def __init__(self, remote: RemoteFile) -> None:
         self._remote = remote
         self._first, self._content = 0, b""
 
     def hold(self, block: _Block) -> None:
-        """Read a block from the server and serve its members from memory."""
+        """Read a block from the server; its members are then read from memory."""
         self._first, self._content = self._remote.read(block.first, block.last)
 
     def fetch(self, data_range: tuple[int, int | None], stream: bool = False) -> PartialBuffer:
-        """Bytes from and to these positions, both included; negative and None: that many bytes from the end."""
+        """Return the bytes between two positions, both included; negative and None: that many bytes from the end."""
         first, last = data_range
         begin = first - self._first
         if last is not None and begin >= 0 and last < self._first + len(self._content):
@@ -162,7 +164,7 @@ class _Window:
 
 
 class _Progress:
-    """How much has come: a bar on a terminal, elsewhere a line in the log every few seconds."""
+    """Show the download progress: a bar on a terminal, else a log line every few seconds."""
 
     every_s = 5.0
 

@@ -1,4 +1,4 @@
-"""Parts of a remote file by HTTP range requests: patient with a busy server, and never the whole file by mistake."""
+"""HTTP range requests for parts of a remote file, with retries; the whole file is never fetched by mistake."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import requests
 
 from battery_core.errors import DataError
 
-_CHUNK = 1 << 14  # of a cut connection at most this much is asked for again
+_CHUNK = 1 << 14  # bytes; at most this much is requested again after a cut connection
 _BUSY = (408, 429, 500, 502, 503, 504)  # a later try may be answered
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server that is busy or gone is borne with.
+    """Set the limits of retries and waits for a busy or unreachable server.
 
     Args:
         tries: requests for one part, the first included; each goes on where the last was cut.
@@ -43,7 +43,7 @@ PATIENT = Patience()
 
 @dataclass
 class _ByteRange:
-    """Bytes ``first`` to ``last`` of the file and what of them is here; ``first`` below zero counts from the end."""
+    """Store a byte range of the file and its received bytes; a negative ``first`` counts from the end."""
 
     first: int
     last: int | None
@@ -57,7 +57,7 @@ class _ByteRange:
 
 
 class RemoteFile:
-    """One file on a server, read in parts; all parts are of the same version of it.
+    """Read one remote file in parts; all parts are of the same version of it.
 
     Args:
         url: where it is.
@@ -81,12 +81,12 @@ class RemoteFile:
         """Called with the number of bytes each time some arrive."""
         self._version: tuple[int, str] | None = None  # size and ETag
         self._session = requests.Session()
-        # Zenodo asks clients to say who they are; packed answers would have no byte positions
+        # Zenodo requires a user agent; compressed responses would have no byte positions
         agent = f"battery-retraining/{version('battery-retraining')}"
         self._session.headers.update({"User-Agent": agent, "Accept-Encoding": "identity"})
 
     def read(self, first: int, last: int | None = None) -> tuple[int, bytes]:
-        """Bytes ``first`` to ``last``, both included; without ``last``, the file's last ``-first`` bytes.
+        """Return bytes ``first`` to ``last``, both included; without ``last``, the file's last ``-first`` bytes.
 
         Returns:
             The position of the first byte, and the bytes.
@@ -127,7 +127,7 @@ class RemoteFile:
         return "the connection ended early"
 
     def _check(self, answer: requests.Response, byte_range: _ByteRange) -> str:
-        """Whether an answer is the part asked for; a text where another try may bring it, raised where none can."""
+        """Check that a response is the requested range; return the reason for a retry, raise where none can help."""
         if answer.status_code == 200:
             size = int(answer.headers.get("Content-Length") or 0)
             whole = f"all {size / 1e9:.3g} GB of it" if size else "the whole file"
@@ -136,8 +136,8 @@ class RemoteFile:
                 f"are needed, so nothing was downloaded - {self.advice}"
             )
         if answer.status_code != 206:
-            said = f"HTTP {answer.status_code} {answer.reason}"
-            raise DataError(f"{self.source}: {self.url} answers {said} - check the address, or {self.advice}")
+            status = f"HTTP {answer.status_code} {answer.reason}"
+            raise DataError(f"{self.source}: {self.url} answers {status} - check the address, or {self.advice}")
         match = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if match is None:
             return f"Content-Range '{answer.headers.get('Content-Range')}', expected 'bytes FIRST-LAST/SIZE'"
@@ -163,13 +163,13 @@ class RemoteFile:
             )
 
     def _requested_wait_s(self, answer: requests.Response) -> float:
-        """Seconds a busy server asks to wait: Retry-After, a number or a date."""
-        asked = answer.headers.get("Retry-After", "").strip()
-        if asked.isdigit():
-            wait_s = float(asked)
+        """Return the seconds to wait that Retry-After states, as a number or a date."""
+        retry_after = answer.headers.get("Retry-After", "").strip()
+        if retry_after.isdigit():
+            wait_s = float(retry_after)
         else:
             try:
-                wait_s = (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds()
+                wait_s = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
             except (TypeError, ValueError):  # none, or nonsense
                 return 0.0
         if wait_s > self.patience.longest_wait_s:

@@ -1,4 +1,4 @@
-"""CSV tables of the LG M50T set: either encoding of the degree sign, numbers in the unit that their header states."""
+"""Reader of CSV tables of the LG M50T set: two encodings of the degree sign, units from the header."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float64]
 
 
 def read_table(path: Path, where: str) -> pd.DataFrame:
-    """A CSV file as it stands; rows of blanks are none.
+    """Read a CSV file as text; blank rows are dropped.
 
     Raises:
         DataError: it is not a table, or not text.
@@ -31,12 +31,12 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
 
 
 def headers_by_name(table: pd.DataFrame) -> dict[str, str]:
-    """Header of each column by its name without unit, as ``name_key`` has it."""
+    """Return the header of each column by its ``name_key`` without unit."""
     return {name_key(split_header(str(header))[0]): str(header) for header in table.columns}
 
 
 def name_key(name: str) -> str:
-    """A name in which blanks and capitals play no part.
+    """Return a name in lower case and without blanks, for comparison.
 
     Example:
         >>> name_key("Charge  Throughput ")
@@ -46,7 +46,7 @@ def name_key(name: str) -> str:
 
 
 def numbers(values: pd.Series[float], header: str, unit: str, where: str) -> Array:
-    """One column as numbers in the wanted unit; a blank is a missing value, a word is refused.
+    """Return one column as numbers in the wanted unit; a blank is a missing value, a word is refused.
 
     Raises:
         DataError: no unit in the header where one is needed, another quantity, or a word among the numbers.
@@ -57,10 +57,10 @@ def numbers(values: pd.Series[float], header: str, unit: str, where: str) -> Arr
             f'{where}: column "{header}": expected its unit, like [{unit}]; found none - add it to the header'
         )
     try:
-        found = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        parsed = values.to_numpy(dtype=np.float64, na_value=np.nan)
     except ValueError as err:
         raise DataError(f'{where}: column "{header}": expected numbers; found a word ({err}) - mend it') from err
     try:
-        return np.asarray(convert(found, stated, unit) if unit else found, dtype=np.float64)
+        return np.asarray(convert(parsed, stated, unit) if unit else parsed, dtype=np.float64)
     except DataError as err:
         raise DataError(f'{where}: column "{header}": {err}') from err

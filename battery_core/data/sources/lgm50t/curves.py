@@ -1,4 +1,4 @@
-"""Reader of the LG M50T 0.1C discharge curves: one small file a check-up, hundreds of them, read straight."""
+"""Reader of the LG M50T 0.1C discharge curves: hundreds of small files, one per check-up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _READ, _READ_CP1252 = (pacsv.ReadOptions(use_threads=False, encoding=name) for n
 
 
 def read_curves(raw_dir: Path, cell: CellFiles, source: str) -> pd.DataFrame | None:
-    """All 0.1C discharge curves of a cell, by check-up; None where there is none.
+    """Read all 0.1C discharge curves of a cell, by check-up; return None where there is none.
 
     Current stays negative on discharge, as in the files; ``capacity_Ah`` is the charge passed since the curve began,
     counted up from zero whatever sign the file gives it.
@@ -56,7 +56,7 @@ def read_curves(raw_dir: Path, cell: CellFiles, source: str) -> pd.DataFrame | N
 
 
 def check_curves(checkups: pd.DataFrame, curves: pd.DataFrame | None) -> list[Issue]:
-    """What the curves of one cell say of its check-ups: one without the other, or another C/10 capacity."""
+    """Return issues of curves and check-ups of one cell: one without the other, or another C/10 capacity."""
     if curves is None:
         return []
     name, passed = str(checkups["cell_id"].iloc[0]), curves.groupby("checkup_index")["capacity_Ah"].max()
@@ -111,7 +111,7 @@ def _read_table(path: Path) -> tuple[pa.Table, tuple[str, ...]]:
 
 @cache
 def _headers(file_headers: tuple[str, ...]) -> tuple[list[tuple[str, str, str, str]], str | None]:
-    """For each wanted column its header, canonical name, stated and wanted unit; or the first header not found."""
+    """Return header, canonical name, stated and wanted unit of each column, or the first header not found."""
     stated = {split_header(header)[0].lower(): (header, split_header(header)[1]) for header in file_headers}
     for name, (_, unit) in _COLUMNS.items():
         if name.lower() not in stated:

@@ -1,4 +1,4 @@
-"""Names of the LG M50T files, and what they say of a cell: case and the ``2,2`` differ from folder to folder."""
+"""Parser of LG M50T file names; capitals and the spelling of ``2,2`` vary between folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CYCLE_FILE = re.compile(_CELL + r"-\s*cycle_data\.csv", re.IGNORECASE)
 
 
 def is_needed(file_name: str) -> bool:
-    """Whether a file of the archives serves a SOH model: kilobytes of summaries and curves in gigabytes of records.
+    """Return whether a SOH model needs a file of the archives: a summary or curve, not a raw record.
 
     Example:
         >>> is_needed("Expt 5 - Cell A (10degC) - Processed Data.csv"), is_needed("Expt 5 - Cell A - cycling.csv")
@@ -31,17 +31,17 @@ def is_needed(file_name: str) -> bool:
 
 
 def named_files(folder: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
-    """Files below a folder whose whole name is like the pattern, in path order; ``._`` copies never are."""
+    """Return the files below a folder whose whole name matches the pattern, in path order, without ``._`` copies."""
     return named(sorted(folder.rglob("*")), pattern)
 
 
 def named(files: Iterable[Path], pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
-    """Those files whose whole name is like the pattern."""
+    """Return the files whose whole name matches the pattern."""
     return [(path, match) for path in files if (match := pattern.fullmatch(path.name))]
 
 
 def group_name(expt: str) -> str:
-    """The ageing experiment in one word, without the comma that would read as a list in a setting.
+    """Return the name of the ageing experiment in one word; a comma would read as a list in a setting.
 
     Example:
         >>> group_name("2,2")
@@ -51,7 +51,7 @@ def group_name(expt: str) -> str:
 
 
 def cell_id(expt: str, letter: str) -> str:
-    """Cell id, unique over experiments; letters are not.
+    """Return the cell id, unique over experiments; cell letters alone are not.
 
     Example:
         >>> cell_id("2,2", "a")

@@ -1,4 +1,4 @@
-"""Where the LG M50T files come from: archives or unpacked folders on disk, or the five archives on Zenodo."""
+"""Origins of the LG M50T files: archives or unpacked folders on disk, or the five archives on Zenodo."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ADVICE = "put the archives, packed or unpacked, into a folder 'lgm50t' below da
 
 
 def local_key(root: Path) -> str:
-    """Digest of the needed files on disk; of packed ones the checksum that their archive's directory states."""
+    """Return the digest of the needed files on disk; packed files count by the checksum in their archive."""
     digest = hashlib.sha256()
     loose, packed = _find(root)
     lines = [f"{path.name} {file_sha256(path)}" for path in loose]
@@ -46,7 +46,7 @@ def local_key(root: Path) -> str:
 
 
 def copy_local(root: Path, raw_dir: Path) -> None:
-    """Copy the needed files from folders and archives on disk; a file that is there unpacked is not unpacked again.
+    """Copy the needed files from folders and archives on disk; unpacked files take precedence.
 
     Raises:
         DataError: there is none, or an archive is damaged.
@@ -64,7 +64,7 @@ def copy_local(root: Path, raw_dir: Path) -> None:
 
 
 def fetch_remote(raw_dir: Path, settings: DataSettings, patience: Patience) -> None:
-    """Fetch the needed members of the published archives; what arrived whole is kept for the next try.
+    """Fetch the needed members of the published archives; complete members are cached for a later attempt.
 
     Raises:
         DataError: the archives cannot be read, or are not the published ones.
@@ -72,8 +72,8 @@ def fetch_remote(raw_dir: Path, settings: DataSettings, patience: Patience) -> N
     cache = settings.download_cache.expanduser() if settings.download_cache else _user_cache()
     for name, md5 in ARCHIVES.items():
         url = f"{settings.zenodo_url.rstrip('/')}/{quote(name)}/content"
-        kept = cache / Path(name).stem
-        members = fetch_members(RemoteFile(url, name, SOURCE, _ADVICE, md5, patience), is_needed, kept)
+        folder = cache / Path(name).stem
+        members = fetch_members(RemoteFile(url, name, SOURCE, _ADVICE, md5, patience), is_needed, folder)
         if not any(SUMMARY_FILE.fullmatch(Path(info.filename).name) for info in members):
             raise DataError(
                 f"{SOURCE}: no performance summary in {url} - it is not the published archive, or {_ADVICE}"
@@ -81,7 +81,7 @@ def fetch_remote(raw_dir: Path, settings: DataSettings, patience: Patience) -> N
         for info in members:
             target = raw_dir / info.filename
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kept / info.filename, target)
+            shutil.copyfile(folder / info.filename, target)
 
 
 def _place(root: Path) -> Path:
@@ -90,7 +90,7 @@ def _place(root: Path) -> Path:
 
 
 def _find(root: Path) -> tuple[list[Path], list[Path]]:
-    """Needed files that are unpacked, at any depth, and archives of the experiments."""
+    """Find the needed unpacked files, at any depth, and the archives of the experiments."""
     place = _place(root)
     loose = [path for path in sorted(place.rglob("*")) if is_needed(path.name)] if place.is_dir() else []
     packed = [path for path in sorted(place.glob("*")) if path.match("[Ee]xpt*.[Zz][Ii][Pp]")]

@@ -1,4 +1,4 @@
-"""Reader of the LG M50T ageing data set: folders and CSV files as published, canonical tables out.
+"""Reader of the LG M50T ageing data set: published folders and CSV files to canonical tables.
 
 Reference: Kirkaldy, Samieian, Offer, Marinescu, Patel 2024, J. Power Sources 603, 234185; Zenodo record 10637534.
 """
@@ -72,7 +72,7 @@ COLUMNS: Mapping[str, Role] = {
 
 
 def lgm50t_cells(raw_dir: Path, source: str = "lgm50t") -> list[CellFiles]:
-    """The cells below a folder laid out like the published archives: a performance summary each, and its other files.
+    """Return the cells below a folder in the published layout: each with its performance summary and other files.
 
     A file of a cell that has no performance summary belongs to no cell.
 
@@ -99,7 +99,7 @@ def lgm50t_cells(raw_dir: Path, source: str = "lgm50t") -> list[CellFiles]:
 def read_lgm50t_cell(
     raw_dir: Path, cell: CellFiles, source: str = "lgm50t", chemistry: str = CHEMISTRY
 ) -> SourceTables:
-    """Canonical tables of one cell.
+    """Return the canonical tables of one cell.
 
     ``group`` is the experiment (``expt5``, ``expt2-2``), a cell id the experiment and the letter (``expt5-A``).
     A 0.1 s resistance above 10 Ohm (or not above zero) is a bad reading: it becomes a missing value, with a finding.
@@ -111,14 +111,14 @@ def read_lgm50t_cell(
     ((path, match),) = named(cell.files, SUMMARY_FILE)
     about = _cell(cell.cell_id, match["expt"], match["ambient"], source, chemistry)
     checkups, issues = _blank_bad_resistance(_table(cell.cell_id, _read_summary(raw_dir / path, where)))
-    checkups, about_usage = cross_check_usage(raw_dir, cell, checkups, where)
+    checkups, usage_issues = cross_check_usage(raw_dir, cell, checkups, where)
     curves = read_curves(raw_dir, cell, source)
-    issues += about_usage + check_curves(checkups, curves)
+    issues += usage_issues + check_curves(checkups, curves)
     return SourceTables(pd.DataFrame([about]), checkups, curves, issues, len(checkups))
 
 
 def read_lgm50t(raw_dir: Path, *, source: str = "lgm50t", chemistry: str = CHEMISTRY) -> SourceTables:
-    """Canonical tables of all cells below a folder, in memory."""
+    """Return the canonical tables of all cells below a folder, in memory."""
     return concat_tables([read_lgm50t_cell(raw_dir, cell, source, chemistry) for cell in lgm50t_cells(raw_dir, source)])
 
 
@@ -129,7 +129,7 @@ def _cell(name: str, expt: str, ambient: str, source: str, chemistry: str) -> di
 
 
 def _table(name: str, columns: Mapping[str, Array]) -> pd.DataFrame:
-    """One cell's check-ups, columns in canonical order."""
+    """Return the check-ups of one cell, columns in canonical order."""
     table = pd.DataFrame({column: columns[column] for column in (*CHECKUP_COLUMNS, *COLUMNS) if column != "cell_id"})
     table["checkup_index"] = table["checkup_index"].astype("int64")
     table.insert(0, "cell_id", name)
@@ -137,7 +137,7 @@ def _table(name: str, columns: Mapping[str, Array]) -> pd.DataFrame:
 
 
 def _read_summary(path: Path, where: str) -> dict[str, Array]:
-    """One performance summary: columns found by name, each converted from the unit its header states."""
+    """Read one performance summary; find columns by name and convert each from the unit in its header."""
     raw = read_table(path, where)
     headers = headers_by_name(raw)
     table = {}

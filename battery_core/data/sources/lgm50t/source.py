@@ -1,4 +1,4 @@
-"""The published LG M50T ageing data as a source: 40 cells of five experiments at 10, 25 and 40 degC."""
+"""Source of the published LG M50T ageing data: 40 cells of five experiments at 10, 25 and 40 degC."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LGM50TSource(Source):
-    """40 LG M50T cells of Imperial College London: summaries and C/10 curves of every check-up.
+    """Read 40 LG M50T cells of Imperial College London: summaries and C/10 curves of every check-up.
 
     Reference: Kirkaldy, Samieian, Offer, Marinescu, Patel 2024, J. Power Sources 603, 234185; Zenodo record 10637534.
 
@@ -38,23 +38,23 @@ class LGM50TSource(Source):
         self._patience = patience
 
     def origin_key(self, settings: DataSettings) -> str:
-        """Digest of the needed files on disk; for a download the published archives, which do not change."""
+        """Return the digest of the needed files on disk; for a download that of the address and the archives."""
         if settings.reference_root is not None:
             return lgm50t_origin.local_key(settings.reference_root)
         archives = " ".join(lgm50t_origin.ARCHIVES.values())
         return hashlib.sha256(f"{settings.zenodo_url} {archives}".encode()).hexdigest()
 
     def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
-        """Copy from ``data.reference_root``, or fetch the needed files out of the published archives."""
+        """Copy from ``data.reference_root``, or fetch the needed files from the published archives."""
         if settings.reference_root is not None:
             lgm50t_origin.copy_local(settings.reference_root, raw_dir)
         else:
             lgm50t_origin.fetch_remote(raw_dir, settings, self._patience)
 
     def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
-        """A performance summary a cell, with its set and cycle summaries and its 0.1C curves."""
+        """Return the cells, each with its performance summary, set and cycle summaries and 0.1C curves."""
         return lgm50t_cells(raw_dir, self.name)
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
-        """One row a check-up (RPT); its index is the number of ageing sets before it."""
+        """Return one row per check-up (RPT); its index is the number of ageing sets before it."""
         return read_lgm50t_cell(raw_dir, cell, self.name)

@@ -1,8 +1,8 @@
-"""The per-set and per-cycle summaries of the LG M50T set: a second witness of how a cell was used.
+"""Cross-check of cell usage with the per-set and per-cycle summaries of the LG M50T set.
 
-Their headers differ from experiment to experiment, so a column is known by its unit and by agreeing with the
-performance summary, never by its name alone. Per-cycle capacities, voltages and temperatures do not become features: in
-full-window cycling the last capacity before a check-up nearly is the label.
+Their headers differ from experiment to experiment, so a column is identified by its unit and by agreement with
+the performance summary, never by its name alone. Per-cycle capacities, voltages and temperatures do not become
+features: in full-window cycling, the last capacity before a check-up is nearly the label.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from battery_core.errors import DataError
 from battery_core.units import convert, split_header
 
 _USAGE = {"throughput_Ah": "Ah", "energy_throughput_Wh": "Wh", "temperature_degC": "degC"}
-_SHARE_APART = 0.02  # by which two witnesses of a total may differ
-_DEGREES_APART = 1.0  # by which two witnesses of a temperature may differ
-_FEWEST = 3  # aged check-ups that must agree before a column is believed
-_MOST = 0.75  # share of the check-ups known to both that must agree
+_SHARE_APART = 0.02  # relative tolerance between two records of a total
+_DEGREES_APART = 1.0  # tolerance between two records of a temperature
+_FEWEST = 3  # aged check-ups that must agree before a column is used
+_MOST = 0.75  # share of the check-ups in both that must agree
 _MOST_BLANK = 0.1  # share of cycles without a reading that are bridged
 
 
 def cross_check_usage(
     raw_dir: Path, cell: CellFiles, checkups: pd.DataFrame, where: str
 ) -> tuple[pd.DataFrame, list[Issue]]:
-    """Usage of one cell, blanks filled from its set and cycle summaries, and what these say otherwise.
+    """Fill blanks in the usage of one cell from its set and cycle summaries, and return their disagreements.
 
-    A summary that cannot be read is said and left out: the performance summary has all that is needed.
+    A summary that cannot be read is reported and left out: the performance summary has all required columns.
     """
     issues: list[Issue] = []
     for reader, pattern in ((_by_set, SET_FILE), (_by_cycle, CYCLE_FILE)):
@@ -45,15 +45,15 @@ def cross_check_usage(
             except DataError as err:
                 issues.append(Issue(cell.cell_id, None, "unread_usage", "", path.name, "flagged", str(err)))
                 continue
-            for column, found in columns.items():
-                readings = list(reader(list(found.values()), checkups, column == "temperature_degC"))
-                checkups, said = _compared(cell.cell_id, checkups, column, readings, path.name)
-                issues += said
+            for column, candidates in columns.items():
+                readings = list(reader(list(candidates.values()), checkups, column == "temperature_degC"))
+                checkups, new_issues = _compared(cell.cell_id, checkups, column, readings, path.name)
+                issues += new_issues
     return checkups, issues
 
 
 def _columns(table: pd.DataFrame, unit: str, where: str) -> Iterator[tuple[str, Array]]:
-    """Columns that measure the same quantity as the unit."""
+    """Return the columns that measure the same quantity as the unit."""
     for header in map(str, table.columns):
         try:
             convert(0.0, split_header(header)[1], unit)
@@ -63,7 +63,7 @@ def _columns(table: pd.DataFrame, unit: str, where: str) -> Iterator[tuple[str, 
 
 
 def _by_set(columns: Sequence[Array], checkups: pd.DataFrame, is_mean: bool) -> Iterator[Array]:
-    """What each column would mean at the check-ups: the value of the set before it, or the total so far."""
+    """Return readings of each column at the check-ups: the value of the set before it, and the running total."""
     index = checkups["checkup_index"].to_numpy(dtype=float)
     for values in columns:
         yield _picked(np.append(np.nan, values), index)  # set number 1 comes before check-up 1
@@ -72,7 +72,7 @@ def _by_set(columns: Sequence[Array], checkups: pd.DataFrame, is_mean: bool) -> 
 
 
 def _by_cycle(columns: Sequence[Array], checkups: pd.DataFrame, is_mean: bool) -> Iterator[Array]:
-    """The total of each column, and of each two (charge and discharge), over the cycles before each check-up."""
+    """Return totals of each column and each pair (charge and discharge) over the cycles before each check-up."""
     if not is_mean:
         whole = [_bridged(values) for values in columns if len(values) and np.isnan(values).mean() <= _MOST_BLANK]
         for values in [*whole, *(a + b for a, b in combinations(whole, 2))]:
@@ -80,13 +80,13 @@ def _by_cycle(columns: Sequence[Array], checkups: pd.DataFrame, is_mean: bool) -
 
 
 def _picked(values: Array, index: Array) -> Array:
-    """Values at these places; missing where there is no such place."""
+    """Return the values at these positions; missing where there is no such position."""
     inside = index < len(values)  # False for a missing index too
     return np.where(inside, values[np.where(inside, index, 0.0).astype(int)], np.nan)
 
 
 def _bridged(values: Array) -> Array:
-    """Cycles without a reading get what lies between their neighbours."""
+    """Interpolate cycles without a reading between their neighbours."""
     there = ~np.isnan(values)
     bridged: Array = np.interp(np.arange(len(values)), np.flatnonzero(there), values[there])
     return bridged
@@ -95,7 +95,7 @@ def _bridged(values: Array) -> Array:
 def _compared(
     cell_id: str, checkups: pd.DataFrame, column: str, readings: Sequence[Array], file: str
 ) -> tuple[pd.DataFrame, list[Issue]]:
-    """The check-ups with blanks of one column filled from the reading that agrees best, and what is to say of it."""
+    """Fill blanks of one column from the reading that agrees best, and return the issues."""
     aged, known = checkups["checkup_index"].to_numpy() > 0, checkups[column].to_numpy(dtype=float)
     allowed = np.abs(known) * _SHARE_APART if column != "temperature_degC" else _DEGREES_APART
     best = max(readings, key=lambda r: int((aged & (np.abs(r - known) <= allowed)).sum()), default=None)

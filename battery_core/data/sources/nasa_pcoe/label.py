@@ -1,4 +1,4 @@
-"""Which discharge of a NASA cell is a label, and what is said of one that is not."""
+"""Selection of the discharges of a NASA cell that are labels, and the issues of the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 def reintegrated_capacity(record: MatRecord) -> float:
-    """Charge that a discharge gives until its voltage first falls below ``LABEL_CUTOFF_V``, in Ah; NaN if it never is.
+    """Return the charge until the voltage first falls below ``LABEL_CUTOFF_V``, in Ah; NaN if it never does.
 
     Integral of the measured current by the trapezoid rule, from the first sample to the first one below the cut-off.
     """
@@ -35,8 +35,10 @@ def reintegrated_capacity(record: MatRecord) -> float:
     return float(-passed / _SECONDS_PER_HOUR)
 
 
-def about_discharge(cell_id: str, index: int, record: MatRecord, charges_before: int, own_cutoff: float) -> list[Issue]:
-    """Why a discharge is no label, or what is odd about one that is."""
+def discharge_issues(
+    cell_id: str, index: int, record: MatRecord, charges_before: int, own_cutoff: float
+) -> list[Issue]:
+    """Return the issues of a discharge: why it is no label, or what is unusual about it."""
     recorded = record.values.get("capacity_Ah", np.nan)
     reintegrated, lowest = reintegrated_capacity(record), _lowest(record)
     issues: list[Issue] = []
@@ -77,8 +79,8 @@ def about_discharge(cell_id: str, index: int, record: MatRecord, charges_before:
     return issues
 
 
-def about_cell(cell_id: str, records: Sequence[MatRecord]) -> list[Issue]:
-    """What is odd about the records of a cell as a whole."""
+def cell_issues(cell_id: str, records: Sequence[MatRecord]) -> list[Issue]:
+    """Return the issues of a cell's records as a whole."""
     issues = []
     chambers = sorted({record.ambient_degC for record in records if record.kind != "impedance"})
     if len(chambers) > 1:
@@ -95,13 +97,13 @@ def about_cell(cell_id: str, records: Sequence[MatRecord]) -> list[Issue]:
 
 
 def ambient(records: Sequence[MatRecord]) -> float:
-    """The chamber's temperature in most charges and discharges, in degC."""
+    """Return the chamber temperature of most charges and discharges, in degC."""
     temperatures, counts = np.unique([r.ambient_degC for r in records if r.kind != "impedance"], return_counts=True)
     return float(temperatures[int(np.argmax(counts))])
 
 
 def own_cutoff(discharges: Sequence[MatRecord]) -> float:
-    """The plan's cut-off that nearly all whole discharges pass; with a sample every 10 s they pass it by far."""
+    """Return the planned cut-off that nearly all complete discharges pass; at one sample per 10 s they overshoot it."""
     lowest = [low for record in discharges if (low := _lowest(record)) < LABEL_CUTOFF_V]
     usual = float(np.quantile(lowest, _NEARLY_ALL)) if lowest else np.nan
     return next((cutoff for cutoff in _CUTOFFS_V if usual < cutoff), _CUTOFFS_V[-1])

@@ -1,4 +1,4 @@
-"""Reads a MAT v5 file of the NASA battery records: every charge, discharge and impedance measurement in order."""
+"""Reader of a MAT v5 file of the NASA battery records: charges, discharges and impedance in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VALUES = {"Capacity": "capacity_Ah", "Re": "re_ohm", "Rct": "rct_ohm"}
 
 @dataclass(frozen=True)
 class MatRecord:
-    """One entry of the file, as it was measured.
+    """Store one entry of the file as measured.
 
     Args:
         kind: charge, discharge or impedance.
@@ -48,7 +48,7 @@ class MatRecord:
 
 
 def read_records(path: Path, cell_id: str) -> list[MatRecord]:
-    """All records of one cell, in the order of the file.
+    """Read all records of one cell, in the order of the file.
 
     Raises:
         DataError: it is not a MAT v5 file, or not of this cell, or a record is not what it should be.
@@ -56,8 +56,8 @@ def read_records(path: Path, cell_id: str) -> list[MatRecord]:
     where = f"cell '{cell_id}', source 'nasa_pcoe': {path.name}"
     content = _load(path, where)
     if cell_id not in content:
-        found = ", ".join(name for name in content if not name.startswith("__")) or "nothing"
-        raise DataError(f"{where}: expected a variable '{cell_id}', found {found} - give the file the name of its cell")
+        names = ", ".join(name for name in content if not name.startswith("__")) or "nothing"
+        raise DataError(f"{where}: expected a variable '{cell_id}', found {names} - give the file the name of its cell")
     try:
         cycles = np.atleast_1d(content[cell_id].cycle)
         return [_record(cycle) for cycle in cycles]
@@ -99,20 +99,20 @@ def _record(cycle: Any) -> MatRecord:
 
 
 def _numbers(values: Any) -> Array:
-    """A series, which may have shrunk to one number or to none."""
+    """Return a series, also where the file stores a single number or none."""
     return np.atleast_1d(np.asarray(values, dtype=np.float64))
 
 
 def _number(value: Any) -> float:
-    """One number; NaN for an empty field or a complex one, which is no measured value."""
-    found = np.atleast_1d(value)
-    if found.size != 1 or np.iscomplexobj(found):
+    """Return one number; NaN for an empty field or a complex value, which is no measurement."""
+    numbers = np.atleast_1d(value)
+    if numbers.size != 1 or np.iscomplexobj(numbers):
         return float("nan")
-    return float(found[0])
+    return float(numbers[0])
 
 
 def _date(vector: Any) -> datetime:
-    """MATLAB's date vector: year, month, day, hour, minute, seconds with fraction."""
+    """Convert MATLAB's date vector: year, month, day, hour, minute, seconds with fraction."""
     year, month, day, hour, minute, second = (float(part) for part in np.atleast_1d(vector))
     start = datetime(int(year), int(month), int(day))  # the file states no zone
     return start + timedelta(hours=hour, minutes=minute, seconds=second)

@@ -1,4 +1,4 @@
-"""Raw cycler records of the NASA Prognostics Center of Excellence as a source: 18650 cells at 4, 24 and 43 degC."""
+"""Source of raw cycler records of the NASA Prognostics Center of Excellence: 18650 cells at 4, 24 and 43 degC."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OWN_COLUMNS: Mapping[str, Role] = {
 
 
 class NasaPcoe(Source):
-    """Each discharge is a check-up; what is measured comes from the charge before it and the start of the discharge.
+    """Read NASA cells: each discharge is a check-up, measured from the charge before it and the discharge start.
 
     Reference: Saha and Goebel 2007, Battery Data Set, NASA Ames Prognostics Data Repository.
     """
@@ -47,7 +47,7 @@ class NasaPcoe(Source):
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "temperature", "test_temps_degC": (43.0,)}
 
     def origin_key(self, settings: DataSettings) -> str:
-        """Digest of the files on disk."""
+        """Return the digest of the files on disk."""
         whole = hashlib.sha256()
         for path in _mat_files(_folder(settings.reference_root)):
             whole.update(f"{file_sha256(path)}  {path.name}\n".encode())
@@ -59,11 +59,11 @@ class NasaPcoe(Source):
             shutil.copyfile(path, raw_dir / path.name)
 
     def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
-        """One MAT file a cell, by name."""
+        """Return the cells by name, one MAT file each."""
         return [CellFiles(path.stem, (path.relative_to(raw_dir),)) for path in _mat_files(raw_dir)]
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
-        """One check-up a discharge; its index is the number of discharges before it."""
+        """Return one check-up per discharge; its index is the number of discharges before it."""
         (file,) = cell.files
         return cell_tables(cell.cell_id, read_records(raw_dir / file, cell.cell_id), settings.extraction)
 
@@ -79,17 +79,17 @@ def _folder(root: Path | None) -> Path:
 
 
 def _mat_files(folder: Path) -> list[Path]:
-    """The cells' files in name order.
+    """Return the cells' files in name order.
 
     Raises:
         DataError: there is none, or one is not named after a cell.
     """
-    found = sorted(folder.glob("*.mat")) if folder.is_dir() else []
-    if not found:
+    files = sorted(folder.glob("*.mat")) if folder.is_dir() else []
+    if not files:
         raise DataError(
             f"source 'nasa_pcoe': no .mat file in '{folder}'; expected one a cell, as B0025.mat - point "
             f"data.reference_root at the folder that holds '{FOLDER}/'"
         )
-    if strange := [path.name for path in found if not _FILE.fullmatch(path.name)]:
+    if strange := [path.name for path in files if not _FILE.fullmatch(path.name)]:
         raise DataError(f"source 'nasa_pcoe': '{strange[0]}' is not named B and four digits, as B0025.mat - rename it")
-    return found
+    return files

@@ -1,4 +1,4 @@
-"""From the records of a NASA cell to its canonical tables: which discharge is a label, what was known before it."""
+"""Canonical tables from the records of a NASA cell: labels, and the measurements before each discharge."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from battery_core.data.extraction.settings import ExtractionSettings
 from battery_core.data.sources.base import SourceTables
 from battery_core.data.sources.nasa_pcoe.label import (
     LOAD_A,
-    about_cell,
-    about_discharge,
     ambient,
+    cell_issues,
+    discharge_issues,
     own_cutoff,
     reintegrated_capacity,
 )
@@ -30,7 +30,7 @@ _SECONDS_PER_HOUR = 3600.0
 
 @dataclass
 class _HistoryState:
-    """What is known of a cell when a discharge begins; nothing of that discharge, nor of the charge that fills it."""
+    """Accumulate the state of a cell before a discharge, without that discharge and the charge before it."""
 
     throughput_Ah: float = 0.0
     charge: MatRecord | None = None
@@ -39,7 +39,7 @@ class _HistoryState:
     impedance: MatRecord | None = None
 
     def add(self, record: MatRecord) -> None:
-        """Remember a record that is over."""
+        """Add a finished record."""
         if record.kind == "impedance":
             self.impedance = record
         elif record.kind == "charge":
@@ -53,19 +53,19 @@ class _HistoryState:
 
 
 def cell_tables(cell_id: str, records: Sequence[MatRecord], settings: ExtractionSettings) -> SourceTables:
-    """The canonical tables of one cell: one check-up a discharge.
+    """Return the canonical tables of one cell: one check-up per discharge.
 
     A discharge without a recorded capacity, one that ends above the label's cut-off and one of a cell that was not
     seen charging or was not full have no label and are quarantined.
     """
     discharges = [record for record in records if record.kind == "discharge"]
     cutoff = own_cutoff(discharges)
-    rows, curves, issues = [], [], about_cell(cell_id, records)
+    rows, curves, issues = [], [], cell_issues(cell_id, records)
     history, index = _HistoryState(), 0
     for record in records:
         if record.kind == "discharge":
             rows.append(_row(cell_id, index, record, history, records[0]))
-            issues += about_discharge(cell_id, index, record, history.charges, cutoff)
+            issues += discharge_issues(cell_id, index, record, history.charges, cutoff)
             curves += _curves(cell_id, index, record, history.charge)
             index += 1
         history.add(record)
@@ -82,7 +82,7 @@ def _finish(
     issues: Sequence[Issue],
     settings: ExtractionSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame | None, pd.DataFrame | None]:
-    """Check-ups with what their curves tell, those that are quarantined, and the curves of all."""
+    """Return check-ups with the numbers from their curves, the quarantined ones, and the curves of all."""
     if not rows:
         return pd.DataFrame(columns=[*CHECKUP_COLUMNS]), None, None
     table = pd.DataFrame(rows)
@@ -138,7 +138,7 @@ def _throughput(record: MatRecord) -> float:
 
 
 def _temperatures(records: Sequence[MatRecord]) -> tuple[float, float]:
-    """Mean over time and highest cell temperature; NaN where nothing was measured."""
+    """Return the time mean and the maximum of the cell temperature; NaN where nothing was measured."""
     total = seconds = 0.0
     highest = [np.nan]
     for record in records:

@@ -1,4 +1,4 @@
-"""The simulated LG M50T cells that ship with the project: a snapshot, so that everything runs without a download."""
+"""Source of the simulated LG M50T cells: a shipped snapshot, so that everything runs without a download."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHEMISTRY = "NMC811 / graphite (simulated)"
 
 
 class SimulatedSource(Source):
-    """Simulated ageing of LG M50T cells (PyBaMM, parameter set OKane2022), in the layout of the published data.
+    """Read simulated ageing of LG M50T cells (PyBaMM, parameter set OKane2022), in the published layout.
 
     No cell was measured: see docs/simulated-data.md for the parameters and for the distance to the published ageing.
     """
@@ -36,7 +36,7 @@ class SimulatedSource(Source):
     }  # one cell of each condition
 
     def origin_key(self, settings: DataSettings) -> str:
-        """Sha256 of the shipped snapshot."""
+        """Return the sha256 of the shipped snapshot."""
         return f"sha256:{file_sha256(_snapshot())}"
 
     def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
@@ -45,11 +45,11 @@ class SimulatedSource(Source):
             packed.extractall(raw_dir)
 
     def cell_files(self, raw_dir: Path, settings: DataSettings) -> list[CellFiles]:
-        """A performance summary and its 0.1C curves a cell."""
+        """Return the cells, each with its performance summary and 0.1C curves."""
         return lgm50t_cells(raw_dir, self.name)
 
     def read_cell(self, raw_dir: Path, cell: CellFiles, settings: DataSettings) -> SourceTables:
-        """Read with the reader of the published data."""
+        """Read one cell with the reader of the published data."""
         return read_lgm50t_cell(raw_dir, cell, self.name, CHEMISTRY)
 
 
