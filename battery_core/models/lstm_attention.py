@@ -1,4 +1,4 @@
-"""Bidirectional LSTM and self-attention over a cell's history, up to the check-up to predict."""
+"""Bidirectional LSTM with self-attention over a cell's history, up to the check-up to predict."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _DEFAULT = LSTMSettings()
 
 
 class LSTMAttentionModel(TorchModel):
-    """SOH at the last real row of a history; it sees that row and those before it, and no later one.
+    """Estimate SOH at the last real row of a history, from that row and the rows before it.
 
-    The LSTM reads how each row differs from the row to predict, and how long ago it was; the features of the row to
-    predict join its answer in the head. So one check-up alone is estimated as by a perceptron, and a history corrects.
-    Each direction is an LSTM of its own, the backward one on histories turned around within their length: padding is
-    never read, and no length is asked for on the host. The last row asks, all rows answer (multi-head attention).
+    The inputs of the LSTM are the feature differences of each row from the row to predict, and the age of the row.
+    The head takes the attention output and the features of the row to predict. So a single check-up is estimated as by
+    a perceptron, and a history adds a correction. Each direction is a separate LSTM; the backward one reads reversed
+    histories, so that padding is never read. The host never waits for the lengths. In the multi-head attention, the
+    last row is the query, and all rows are keys and values.
 
     Args:
         input_dim: features F of a check-up.
@@ -86,7 +87,7 @@ class LSTMAttentionModel(TorchModel):
         initialise(self, init)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """SOH at the last real row of each history, by each member if there are several."""
+        """Return SOH at the last real row of each history, by each member if there are several."""
         if self.n_members > 1:
             each: Tensor = self.members(x, mask, t)
             return each
@@ -103,7 +104,7 @@ class LSTMAttentionModel(TorchModel):
 
     @torch.no_grad()
     def explain(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """How much the estimate attends to each row: (B, heads, T), sums to 1 over real rows, 0 on padding.
+        """Return the attention weight of each row, (B, heads, T); they sum to 1 over real rows and are 0 on padding.
 
         Rows are in the order of the history, real ones first. Of several members it is the mean.
         """
@@ -120,11 +121,11 @@ class LSTMAttentionModel(TorchModel):
         return weights
 
     def copy_member(self, single: LSTMAttentionModel, index: int) -> None:
-        """Give a single model the weights of one member."""
+        """Copy the weights of one member into a single model."""
         self.members.copy_to(single, index)
 
     def _states(self, history: History, present: Tensor) -> Tensor:
-        """States of both directions, (B, T, 2H)."""
+        """Return the states of both directions, (B, T, 2H)."""
         states = changes_until_now(history, present)
         for depth, (onward, backward) in enumerate(zip(self.onward, self.backward_, strict=True)):
             states = self.drop(states) if depth else states
@@ -133,7 +134,7 @@ class LSTMAttentionModel(TorchModel):
         return states
 
     def _attention_inputs(self, states: Tensor, now: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Query of the last row, keys and values of all rows, each (B, heads, 1 or T, 2H/heads)."""
+        """Return the query of the last row, and keys and values of all rows, each (B, heads, 1 or T, 2H/heads)."""
         key, value = self.key_value(states).chunk(2, dim=-1)
         query = self.query(now).unsqueeze(1)  # (B, 2H) -> (B, 1, 2H)
         split = [part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)]

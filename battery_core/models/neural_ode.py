@@ -1,4 +1,4 @@
-"""Latent ageing in continuous time: a cell's history to a state, the state through time, the state to SOH."""
+"""Neural ODE of ageing: encode a history as a latent state, integrate it over time, decode SOH."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULT = NeuralODESettings()
 
 
 class Trajectory(NamedTuple):
-    """A latent path: ``days`` (B, K), ``latent`` (B, K, H) and ``soh`` (B, K, D) along it.
+    """Store a latent path: ``days`` (B, K), ``latent`` (B, K, H) and ``soh`` (B, K, D) along it.
 
     The SOH is what the check-up to predict would be estimated at with that much ageing behind it.
     """
@@ -38,11 +38,11 @@ class Trajectory(NamedTuple):
 
 
 class NeuralODEModel(TorchModel):
-    """SOH at the last real row of a history, from a latent state that ages from the first row's day to the last's.
+    """Estimate SOH at the last real row of a history, from a latent state integrated from the first day to the last.
 
-    A GRU reads how each row differs from the row to predict, from the newest back to the oldest, and gives the state
-    on the first day; the state is then integrated to the last day, each sample over times of its own. It joins the
-    features of the row to predict in the head. A history of one row does not age.
+    The inputs of the GRU are the feature differences of each row from the row to predict, newest row first. Its output
+    is the state on the first day. The solver integrates the state to the last day, each sample over its own times. The
+    head takes the final state and the features of the row to predict. A history of one row needs no integration.
 
     Args:
         input_dim: features F of a check-up.
@@ -57,7 +57,7 @@ class NeuralODEModel(TorchModel):
         x (B, T, F), mask (B, T), t (B, T) in days -> (B, D); with members the same or (K, B, ...) -> (K, B, D)
 
     Raises:
-        SettingsError: there is no such solver, or a number outside its limits.
+        SettingsError: the solver does not exist, or a number is outside its limits.
 
     Reference:
         Y. Rubanova, R. T. Q. Chen, D. Duvenaud, Latent ODEs for irregularly-sampled time series (2019), section 3.
@@ -84,12 +84,12 @@ class NeuralODEModel(TorchModel):
         init: str = _DEFAULT.init,
         n_members: int = _DEFAULT.n_members,
     ) -> None:
-        given = {
+        values = {
             "latent_dim": latent_dim, "hidden_dim": hidden_dim, "head_dims": tuple(head_dims), "solver": solver,
             "n_steps": n_steps, "rtol": rtol, "atol": atol, "adjoint": adjoint,
             "time_scale_days": time_scale_days, "init": init, "n_members": n_members,
         }  # fmt: skip
-        checked = from_config(NeuralODESettings, given, "neural_ode")
+        checked = from_config(NeuralODESettings, values, "neural_ode")
         super().__init__(input_dim, output_dim=output_dim, **checked.model_dump(mode="json"))
         self.settings = checked
         if n_members > 1:
@@ -102,7 +102,7 @@ class NeuralODEModel(TorchModel):
         initialise(self, init)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """SOH at the last real row of each history, by each member if there are several."""
+        """Return SOH at the last real row of each history, by each member if there are several."""
         if self.n_members > 1:
             each: Tensor = self.members(x, mask, t)
             return each
@@ -115,7 +115,7 @@ class NeuralODEModel(TorchModel):
 
     @torch.no_grad()
     def explain(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None, points: int = 20) -> Trajectory:
-        """The latent path and its SOH at evenly spaced days between each sample's first and last row.
+        """Return the latent path and its SOH at evenly spaced days between each sample's first and last row.
 
         Members have latent states of their own, which are no mean: it is the first member's.
         """
@@ -130,11 +130,11 @@ class NeuralODEModel(TorchModel):
         return Trajectory(wanted, latent, self.head(torch.cat([latent, beside], dim=-1)))
 
     def copy_member(self, single: NeuralODEModel, index: int) -> None:
-        """Give a single model the weights of one member."""
+        """Copy the weights of one member into a single model."""
         self.members.copy_to(single, index)
 
     def _path(self, history: History, present: Tensor, wanted: Tensor) -> Tensor:
-        """Latent states at the wanted days, the first of which is the history's first, (B, K, H)."""
+        """Return the latent states at the requested days, (B, K, H); the first day is that of the first row."""
         scale, s = self.settings.time_scale_days, self.settings
         rows = changes_until_now(history, present)  # (B, T, F + 1)
         read, _ = self.encoder(reverse_rows(rows, history.last))

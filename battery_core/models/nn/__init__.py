@@ -1,1 +1,1 @@
-"""Parts of the neural networks: base class, sequences, ODE solver, members side by side."""
+"""Building blocks of the neural networks: base class, sequences, ODE solver, batched ensembles."""

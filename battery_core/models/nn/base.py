@@ -1,4 +1,4 @@
-"""What the torch models share: prediction in pieces, saving without pickle, initial weights."""
+"""Base class of the torch models: batched prediction, saving without pickle, initial weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "s
 
 
 class TorchModel(nn.Module, ABC):
-    """A torch model that knows how it was made.
+    """Provide prediction and saving; the model stores the arguments of its constructor.
 
     Args:
         input_dim: features F.
@@ -45,12 +45,12 @@ class TorchModel(nn.Module, ABC):
     def predict(
         self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float64]:
-        """Estimates, shape (N, D), of rows (N, F) or histories (N, T, F) with ``mask`` and days ``t`` (N, T).
+        """Return estimates, shape (N, D), of rows (N, F) or histories (N, T, F) with ``mask`` and days ``t`` (N, T).
 
-        With members it is their mean.
+        With several members, the estimate is their mean.
 
         Raises:
-            DataError: another number of features than the model was made for.
+            DataError: the number of features differs from that of the model.
         """
         mean: npt.NDArray[np.float64] = self.predict_members(x, mask, t).mean(axis=0)
         return mean
@@ -58,12 +58,12 @@ class TorchModel(nn.Module, ABC):
     def predict_members(
         self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float64]:
-        """Estimates of each member, shape (K, N, D); their standard deviation is the spread."""
+        """Return estimates of each member, shape (K, N, D); their standard deviation is the spread."""
         estimates = self._estimates(x, mask, t)
         return estimates[None] if self.n_members == 1 else estimates
 
     def member(self, index: int) -> Self:
-        """One member as a model of its own, in evaluation mode."""
+        """Return one member as a separate model, in evaluation mode."""
         if self.n_members == 1:
             return self
         single = type(self)(**(self.hyperparameters | {"n_members": 1}))
@@ -72,25 +72,27 @@ class TorchModel(nn.Module, ABC):
 
     @abstractmethod
     def copy_member(self, single: Self, index: int) -> None:
-        """Give a single model the weights of one member."""
+        """Copy the weights of one member into a single model."""
 
     def singles(self) -> list[Self]:
-        """The members as single models have their weights after their seeds are set."""
-        made, first = [], torch.initial_seed()
+        """Return the members as single models, each initialised with its seed."""
+        models, first_seed = [], torch.initial_seed()
         for i in range(self.n_members):
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(first + i)
-                made.append(type(self)(**(self.hyperparameters | {"n_members": 1})))
-        return made
+                torch.manual_seed(first_seed + i)
+                models.append(type(self)(**(self.hyperparameters | {"n_members": 1})))
+        return models
 
     def _estimates(
         self, x: npt.NDArray[Any] | Tensor, mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float64]:
-        """What ``forward`` gives for all rows, in pieces, (..., N, D)."""
+        """Return the output of ``forward`` for all rows, computed in pieces, (..., N, D)."""
         rows = np.asarray(x)
         check_features(rows, self.input_dim, type(self).__name__)
-        given = {"mask": (mask, torch.bool), "t": (t, torch.float32)}
-        extra = {name: torch.as_tensor(np.asarray(v), dtype=kind) for name, (v, kind) in given.items() if v is not None}
+        optional = {"mask": (mask, torch.bool), "t": (t, torch.float32)}
+        extra = {
+            name: torch.as_tensor(np.asarray(v), dtype=kind) for name, (v, kind) in optional.items() if v is not None
+        }
         device = next(self.parameters()).device
         features = torch.as_tensor(rows, dtype=torch.float32)
         was_training = self.training
@@ -109,14 +111,14 @@ class TorchModel(nn.Module, ABC):
         return torch.cat(parts, dim=-2).cpu().numpy().astype(np.float64)  # (..., N, D)
 
     def save(self, folder: Path | str) -> None:
-        """Write weights and the arguments the model was made with; nothing is pickled."""
+        """Write the weights and the constructor arguments, without pickle."""
         folder = Path(folder)
         write_metadata(folder, {"kind": type(self).__name__, "hyperparameters": self.hyperparameters})
         torch.save({name: tensor.cpu() for name, tensor in self.state_dict().items()}, folder / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read what ``save`` wrote; the model is on the CPU and in evaluation mode.
+        """Read a model that ``save`` wrote; it is on the CPU and in evaluation mode.
 
         Raises:
             DataError: the folder has no model of this class.
@@ -133,7 +135,7 @@ class TorchModel(nn.Module, ABC):
 
 
 def activation(name: str) -> nn.Module:
-    """A nonlinearity by name.
+    """Return a nonlinearity by name.
 
     Raises:
         SettingsError: there is none of that name.

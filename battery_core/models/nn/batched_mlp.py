@@ -1,4 +1,4 @@
-"""Perceptrons of one shape as one network: each layer of all members is one batched product."""
+"""Batched ensemble of perceptrons of one shape: each layer of all members is one batched product."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class BatchedMLP(nn.Module):
-    """K perceptrons as one: the same numbers as one by one, at a fraction of the calls.
+    """Compute K perceptrons as one network: the same numbers as one by one, with far fewer calls.
 
     Args:
         members: perceptrons of one shape, whose weights are copied.
@@ -38,7 +38,7 @@ class BatchedMLP(nn.Module):
         return out.transpose(1, 2)
 
     def copy_to(self, member: nn.Sequential, index: int) -> None:
-        """Give a single perceptron the weights of one member."""
+        """Copy the weights of one member into a single perceptron."""
         with torch.no_grad():
             for part, stacked in zip(member, self.layers, strict=True):
                 if isinstance(stacked, BatchedLinear) and isinstance(part, nn.Linear):
@@ -47,7 +47,7 @@ class BatchedMLP(nn.Module):
 
 
 class BatchedLinear(nn.Module):
-    """One linear layer of K members.
+    """Apply one linear layer of K members.
 
     Shape:
         (K, in, B) -> (K, out, B)
@@ -59,12 +59,12 @@ class BatchedLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack([part.bias.detach() for part in members]))  # (K, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the units of each member from its own."""
+        """Return the outputs of each member from its own inputs."""
         return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x)
 
 
 class PackedDropout(nn.Module):
-    """Dropout that draws one 64-bit word for four units: drawing unit by unit would cost as much as all layers.
+    """Draw dropout as one 64-bit word per four units; a draw per unit would cost as much as all layers.
 
     The probability is rounded to 1/65536, and units that stay are scaled by the rounded one, so that the mean is exact.
     """
@@ -83,7 +83,7 @@ class PackedDropout(nn.Module):
         return x * self.draw(x)
 
     def draw(self, x: Tensor) -> Tensor:
-        """Return the factor of each unit: 0, or the inverse of the fraction that stays."""
+        """Return the factor of each unit: 0, or the inverse of the keep probability."""
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         drawn = words.view(torch.int16)[: x.numel()].view(x.shape)  # even over -32768..32767
         stays = drawn.float().sub_(self.dropped - 32769).clamp_(0, 1)  # 1 from dropped - 32768 on; no slow comparison

@@ -1,4 +1,4 @@
-"""Integration of many states at once, each over times of its own."""
+"""Batched integration of ODE states, each sample over its own times."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def integrate(
     atol: float = 1e-4,
     adjoint: bool = False,
 ) -> Tensor:
-    """States at the times of each sample, in one solve of the whole batch.
+    """Return the states at the times of each sample, in one solve of the whole batch.
 
-    Time is rescaled: between two of its times every sample runs through s in [0, 1], and dz/ds = (t1 - t0) f(z) with
-    its own t0 and t1. Uneven spacing and different days cost nothing, and a sample of repeated times stands still.
+    Time is rescaled: between two times of a sample, s runs over [0, 1], and dz/ds = (t1 - t0) f(z) with its own t0
+    and t1. Uneven spacing and different days cost nothing. The state does not change between repeated times.
 
     Args:
         rate: f, the change of the state per unit of time, (B, H) -> (B, H).
@@ -54,7 +54,7 @@ def integrate(
 def _step(
     rate: nn.Module, state: Tensor, span: Tensor, solver: str, n_steps: int, rtol: float, atol: float, adjoint: bool
 ) -> Tensor:
-    """State after its own span of time, (B, H)."""
+    """Return the state after the time span of each sample, (B, H)."""
     if solver == "rk4" and not adjoint:
         return _rk4(rate, state, span, n_steps)
     ends = torch.tensor([0.0, 1.0], device=state.device, dtype=state.dtype)
@@ -65,7 +65,7 @@ def _step(
 
 
 def _rk4(rate: Rate, state: Tensor, span: Tensor, n_steps: int) -> Tensor:
-    """The classical fourth-order rule, without the bookkeeping of a general solver."""
+    """Integrate with the classical fourth-order Runge-Kutta rule, without the overhead of a general solver."""
     step = span / n_steps
     for _ in range(n_steps):
         k1 = rate(state)
@@ -77,13 +77,13 @@ def _rk4(rate: Rate, state: Tensor, span: Tensor, n_steps: int) -> Tensor:
 
 
 class _Scaled(nn.Module):
-    """A rate over each sample's own span; made anew for each solve, so that nothing stays on the model."""
+    """Scale a rate by the time span of each sample; created for each solve, so that the model stores nothing."""
 
     def __init__(self, rate: nn.Module, span: Tensor) -> None:
         super().__init__()
         self.rate, self.span = rate, span
 
     def forward(self, s: Tensor, state: Tensor) -> Tensor:
-        """Change of the state with s."""
+        """Return the derivative of the state by s."""
         change: Tensor = self.span * self.rate(state)
         return change

@@ -1,4 +1,4 @@
-"""Networks of one shape that train at once, one after another in each step: for layers that cannot be batched."""
+"""Ensembles of networks whose layers cannot be batched: one forward pass per member in each step."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.func import functional_call
 
 
 class ParallelMembers(nn.Module):
-    """K networks as one, each weight of all of them a single tensor (K, ...).
+    """Compute K networks as one; each weight of all networks is a single tensor (K, ...).
 
-    A recurrent layer of K members is no batched product as that of a perceptron is (``BatchedMLP``); so each member
-    reads its own rows in turn.
+    A recurrent layer cannot be batched over members as a perceptron can (``BatchedMLP``). Each member therefore
+    computes its own rows in turn.
 
     Args:
         members: networks of one shape without buffers, whose weights are copied.
@@ -36,35 +36,39 @@ class ParallelMembers(nn.Module):
         named = [dict(member.named_parameters()) for member in members]
         self._names = list(named[0])
         self.weights = nn.ParameterDict(
-            {_key(name): nn.Parameter(torch.stack([own[name].detach() for own in named])) for name in self._names}
+            {
+                _key(name): nn.Parameter(torch.stack([weights[name].detach() for weights in named]))
+                for name in self._names
+            }
         )
-        # in a list, so that torch does not take its weights, which are nobody's, for ours
+        # in a list, so that torch does not register its weights, which hold no values, as parameters
         self._shape = [copy.deepcopy(members[0]).to("meta")]
 
     def forward(self, x: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """Estimates of all members."""
-        own = x.ndim == 4  # each has rows of its own
-        # weights are put into the shape and taken out again: requests that are served side by side need one each
+        """Return the estimates of all members."""
+        has_own_rows = x.ndim == 4
+        # the call sets the weights of the shared module for a moment: concurrent requests need a copy each
         shape = self._shape[0] if self.training else copy.deepcopy(self._shape[0])
         weights = zip(*(self.weights[_key(name)].unbind() for name in self._names), strict=True)
-        said = []
-        for i, mine in enumerate(weights):
-            rows, *beside = (None if part is None else part[i] if own else part for part in (x, mask, t))
-            said.append(functional_call(shape, dict(zip(self._names, mine, strict=True)), (rows, *beside)))
-        return torch.stack(said)
+        outputs = []
+        for i, member_weights in enumerate(weights):
+            rows, *beside = (None if part is None else part[i] if has_own_rows else part for part in (x, mask, t))
+            named = dict(zip(self._names, member_weights, strict=True))
+            outputs.append(functional_call(shape, named, (rows, *beside)))
+        return torch.stack(outputs)
 
     def train(self, mode: bool = True) -> ParallelMembers:
-        """Dropout of the members follows."""
+        """Set training mode; dropout of the members follows."""
         self._shape[0].train(mode)
         return super().train(mode)
 
     def copy_to(self, member: nn.Module, index: int) -> None:
-        """Give a single network the weights of one member."""
+        """Copy the weights of one member into a single network."""
         with torch.no_grad():
             for name, weight in member.named_parameters():
                 weight.copy_(self.weights[_key(name)][index])
 
 
 def _key(name: str) -> str:
-    """A name without dots, which torch keeps for modules within modules."""
+    """Return a name without dots, which torch reserves for nested modules."""
     return name.replace(".", "/")

@@ -1,4 +1,4 @@
-"""A cell's history as a batch: rows of different number and time, padded and masked."""
+"""Histories of cells as a batch: sequences of different length and times, padded and masked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOG_AGE = 3.0  # log1p of 20 days: ages from a day to years are numbers of the 
 
 
 class History(NamedTuple):
-    """Histories with their real rows first.
+    """Store histories with their real rows first.
 
     Shapes: x (B, T, F); valid (B, T), True where a row is real; last (B,), index of the row to predict; t (B, T), days.
     """
@@ -25,9 +25,9 @@ class History(NamedTuple):
 
 
 def as_history(x: Tensor, mask: Tensor | None, t: Tensor | None) -> History:
-    """Real rows moved to the front in their order, wherever the padding was; a single check-up is a history of one.
+    """Move real rows to the front in their order; a single check-up becomes a history of length one.
 
-    All of it happens on the device: the lengths are never asked for on the host.
+    All operations run on the device; the host never waits for the lengths.
     """
     if x.ndim == 2:
         x = x.unsqueeze(1)  # (B, F) -> (B, 1, F)
@@ -44,7 +44,7 @@ def as_history(x: Tensor, mask: Tensor | None, t: Tensor | None) -> History:
 
 
 def days_of(history: History) -> Tensor:
-    """Days of each row, (B, T); without times rows are a day apart."""
+    """Return the days of each row, (B, T); without times, rows are one day apart."""
     if history.t is not None:
         return history.t
     batch, steps = history.valid.shape
@@ -52,7 +52,7 @@ def days_of(history: History) -> Tensor:
 
 
 def changes_until_now(history: History, present: Tensor) -> Tensor:
-    """What a row tells beyond the check-up to predict: how its features differ from it, and its age on a log scale.
+    """Return the feature differences of each row from the last real row, and its age on a log scale.
 
     Shape:
         history.x (B, T, F), present (B, F) -> (B, T, F + 1), zero in the padding
@@ -64,13 +64,13 @@ def changes_until_now(history: History, present: Tensor) -> Tensor:
 
 
 def head_of(dims: Sequence[int], output_dim: int) -> nn.Sequential:
-    """Linear layers with ReLU between them, from what a model knows to SOH."""
+    """Build linear layers with ReLU between them, from a representation to SOH."""
     between = [part for before, after in pairwise(dims) for part in (nn.Linear(before, after), nn.ReLU())]
     return nn.Sequential(*between, nn.Linear(dims[-1], output_dim))
 
 
 def reverse_rows(sequence: Tensor, last: Tensor) -> Tensor:
-    """Each history backwards, its padding still at the end; doing it twice gives the sequence back.
+    """Reverse each history and leave its padding at the end; twice gives the original sequence.
 
     Shape:
         (B, T, C) -> (B, T, C)
@@ -82,7 +82,7 @@ def reverse_rows(sequence: Tensor, last: Tensor) -> Tensor:
 
 
 def rows_at(sequence: Tensor, index: Tensor) -> Tensor:
-    """One row of each history.
+    """Return one row of each history.
 
     Shape:
         (B, T, C), (B,) -> (B, C)
