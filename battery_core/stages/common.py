@@ -21,21 +21,21 @@ STAGE_FILE = "stage.json"
 
 
 def source_of(settings: Settings) -> Source:
-    """The source the settings name."""
+    """Return the source that the settings name."""
     source: Source = SOURCES.get(settings.data.source)
     return source
 
 
 def stage_key(*contents: Any) -> str:
-    """Hash of what a stage depends on."""
+    """Return the hash of all contents that a stage depends on."""
     return hashlib.sha256(json.dumps(contents, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """One of the canonical tables.
+    """Return one of the canonical tables.
 
     Raises:
-        DataError: it is not there yet.
+        DataError: the table does not exist yet.
     """
     file = folder / f"{name}.parquet"
     if not file.is_file():

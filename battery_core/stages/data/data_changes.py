@@ -1,4 +1,4 @@
-"""news: what is new since the model that serves, and whether there is any reason to train."""
+"""Find the data changes since the champion, and whether they are a reason to retrain."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from battery_core.stages.registry import open_registry, registered_name
 
 @dataclass(frozen=True)
 class DataChanges:
-    """What is new in the data since a model version.
+    """Changes of the data since a model version.
 
     Args:
-        message: in words, for people.
-        no_new_data: data, split, settings and code are those of a version that stands.
-        since: the registered version that is compared with, or "".
-        changes: cells that came, went, grew or were corrected; None where that cannot be told.
+        message: the changes in one sentence.
+        no_new_data: data, split, settings and code equal those of a registered version.
+        since: the registered version of the comparison, or "".
+        changes: added, removed, extended and corrected cells; None if the earlier tables are not stored.
     """
 
     message: str
@@ -39,14 +39,14 @@ class DataChanges:
     changes: dict[str, Any] | None = field(default=None)
 
     def as_json(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the fields as JSON for the report."""
         return asdict(self)
 
 
 def find_data_changes(
     settings: Settings, raw: StageResult, tables: StageResult, specs: Sequence[JobSpec]
 ) -> DataChanges:
-    """Compare what would be trained now with the champion and the last candidate."""
+    """Compare the inputs of a training run with those of the champion and of the last challenger."""
     registry = ModelRegistry(open_registry(settings), registered_name(settings))
     champion, last = registry.version_by_alias(CHAMPION), registry.version_by_alias(CHALLENGER)
     key = retrain_key(
@@ -60,17 +60,17 @@ def find_data_changes(
                 since=version.uri,
                 changes=_changes(version, tables),
             )
-    known = champion or last
-    if known is None:
+    reference = champion or last
+    if reference is None:
         return DataChanges("the first model of this source: every cell is new", changes=_first(tables))
-    changes = _changes(known, tables)
-    return DataChanges(f"since {_named(known)}: {_describe_change(changes)}", since=known.uri, changes=changes)
+    changes = _changes(reference, tables)
+    return DataChanges(f"since {_named(reference)}: {_describe_change(changes)}", since=reference.uri, changes=changes)
 
 
 def _named(version: Version) -> str:
     tags = version.tags
-    facts = f"run {tags.get('flow_run', '?')}, data version {tags.get('data_version', '?')[:SHORT]}"
-    return f"{version.name} version {version.number} ({facts}, code {tags.get('git_commit', '?')[:10]})"
+    origin = f"run {tags.get('flow_run', '?')}, data version {tags.get('data_version', '?')[:SHORT]}"
+    return f"{version.name} version {version.number} ({origin}, code {tags.get('git_commit', '?')[:10]})"
 
 
 def _describe_change(changes: dict[str, Any] | None) -> str:
@@ -80,12 +80,12 @@ def _describe_change(changes: dict[str, Any] | None) -> str:
 
 
 def _changes(version: Version, tables: StageResult) -> dict[str, Any] | None:
-    """Against the very tables that version was trained on, where they are kept."""
-    kept = version.tags.get("tables_md5", "")
-    then = VersionStore(project_root()).file(kept, "checkups.parquet") if kept else None
-    if then is None:
+    """Return the changes since the tables of a version; None if the store does not have them."""
+    content = version.tags.get("tables_md5", "")
+    file = VersionStore(project_root()).file(content, "checkups.parquet") if content else None
+    if file is None:
         return None
-    before = pd.read_parquet(then)
+    before = pd.read_parquet(file)
     return changes_between(before, read_table(tables.path, "checkups"), version.tags.get("data_version", ""))
 
 

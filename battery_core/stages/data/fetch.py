@@ -1,4 +1,4 @@
-"""fetch: the raw files of a source, with a record of where they come from."""
+"""Fetch the raw files of a source and record their origin."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from battery_core.stages.common import ORIGIN_FILE, source_of
 
 
 def fetch(settings: Settings) -> StageResult:
-    """Bring the raw files of the source; nothing is fetched again while its origin is unchanged.
+    """Fetch the raw files of the source; skip the download while the origin is unchanged.
 
-    Until then a raw file that was edited (a corrected reading, say) is kept and makes a new data version; a changed
-    origin replaces it, and that is said.
+    An edited raw file (a corrected reading, say) then stays and makes a new data version. A changed origin replaces
+    edited files, and the message names them.
 
     Raises:
         DataError: the origin cannot be read.
     """
     source, folder = source_of(settings), settings.folder("data") / "raw" / settings.data.source
     origin = source.origin_key(settings.data)
-    known = read_json(folder / ORIGIN_FILE)
-    edited = _edited(folder, known["files"]) if known is not None else []
+    record = read_json(folder / ORIGIN_FILE)
+    edited = _edited(folder, record["files"]) if record is not None else []
     names = ", ".join(edited[:3])
-    if known is not None and known["origin"] == origin:
+    if record is not None and record["origin"] == origin:
         note = f"; {len(edited)} raw file(s) differ from what was fetched: {names}" if edited else ""
         return StageResult(
             folder, content_version(folder), True, f"fetch: {source.label}: origin unchanged, skipped{note}"
         )
-    with whole_folder(folder) as part:
-        source.fetch(part, settings.data)
-        files = {str(file.relative_to(part)): file_sha256(file) for file in _files(part)}
+    with whole_folder(folder) as tmp:
+        source.fetch(tmp, settings.data)
+        files = {str(file.relative_to(tmp)): file_sha256(file) for file in _files(tmp)}
         if not files:
             raise DataError(f"source '{source.name}': expected raw files, fetched none - check its origin")
-        write_json(part / ORIGIN_FILE, {"source": source.name, "origin": origin, "files": files})
+        write_json(tmp / ORIGIN_FILE, {"source": source.name, "origin": origin, "files": files})
     note = f"; {len(edited)} raw file(s) edited here are replaced: {names}" if edited else ""
     return StageResult(folder, content_version(folder), False, f"fetch: {source.label}: {len(files)} files{note}")
 

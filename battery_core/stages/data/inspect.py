@@ -1,4 +1,4 @@
-"""What a folder of cycler exports was understood to be, cell by cell, before anything is trained."""
+"""Inspect a folder of cycler exports, cell by cell, before any training."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _SECONDS_PER_DAY, _SECONDS_PER_HOUR = 86400.0, 3600.0
 
 
 def inspect(settings: Settings) -> Inspection:
-    """Read every cell of ``data.cycler.folder`` as a run would; a cell that is refused does not stop the others.
+    """Read every cell of ``data.cycler.folder`` as a run does; a refused cell does not stop the others.
 
     Raises:
-        DataError: there is no such folder, or its table of cells is not as it should be.
+        DataError: the folder does not exist, or its table of cells is invalid.
     """
     views, pictures, tables = [], [], []
     refused: dict[str, str] = {}
     issues: list[Issue] = []
     for cell in folder_cells(settings.data.cycler):
         try:
-            found = analyse_cell(cell.metadata, cell.files, settings.data.cycler)
-            part = as_tables(found, settings.data)
+            analysis = analyse_cell(cell.metadata, cell.files, settings.data.cycler)
+            cell_tables = as_tables(analysis, settings.data)
         except DataError as err:
             refused[cell.metadata.cell_id] = str(err)
             continue
-        issues += part.issues
-        views.append(_view(found, part, settings.data))
-        if len(part.checkups):
-            tables.append(part)
-            pictures.append(_picture(found, part, views[-1]))
+        issues += cell_tables.issues
+        views.append(_view(analysis, cell_tables, settings.data))
+        if len(cell_tables.checkups):
+            tables.append(cell_tables)
+            pictures.append(_picture(analysis, cell_tables, views[-1]))
     issues += _quality(tables, settings.data, refused)
     figure = None
     if pictures:
@@ -93,11 +93,11 @@ def _picture(analysis: CellAnalysis, tables: SourceTables, view: CellSummary) ->
 
 
 def _quality(tables: Sequence[SourceTables], settings: DataSettings, refused: dict[str, str]) -> list[Issue]:
-    """The checks of a run on the check-ups of all cells together."""
+    """Return the issues that the quality checks of a run find in the check-ups of all cells."""
     if not tables:
         return []
-    cells = pd.concat([part.cells for part in tables], ignore_index=True)
-    checkups = pd.concat([part.checkups for part in tables], ignore_index=True)
+    cells = pd.concat([one.cells for one in tables], ignore_index=True)
+    checkups = pd.concat([one.checkups for one in tables], ignore_index=True)
     try:
         return check_quality(cells, checkups, settings)[1]
     except DataError as err:

@@ -1,4 +1,4 @@
-"""normalize: raw files of a source to checked tables, cell by cell; only cells that changed are read again."""
+"""Convert the raw files of a source into checked tables, cell by cell; only changed cells are read again."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _LOG = logging.getLogger(__name__)
 _TABLES = ("cells", "checkups", "curves", "quarantine")
 _MANIFEST = "tables.json"
 _MOST_WORKERS = 4
-# settings that change no table of a cell: where data come from, how fast they are read, what becomes of them later
-_NO_PART: dict[str, Any] = dict.fromkeys(
+# settings that change no table of a cell: location of the data, reading speed, later use
+_NOT_IN_KEY: dict[str, Any] = dict.fromkeys(
     (
         "reference_root", "workers", "keep_cells_days", "max_quarantine_share",
         "zenodo_url", "download_cache", "remote", "remote_timeout_s",
@@ -50,7 +50,7 @@ _NO_PART: dict[str, Any] = dict.fromkeys(
 
 @dataclass
 class _Outcome:
-    """What became of the cells, counted as they pass."""
+    """Counts and records of the cells, collected during the run."""
 
     cells: list[dict[str, Any]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
@@ -67,46 +67,50 @@ class _Outcome:
 def normalize(
     settings: Settings, raw: StageResult | None = None, log: Callable[[str], None] = _LOG.info
 ) -> StageResult:
-    """Raw files to the canonical tables, units converted once, every unusable row quarantined and counted.
+    """Convert raw files to the canonical tables; quarantine and count every unusable row.
 
-    The version is that of the tables' content: the same cells give the same version, whatever the order, the number
-    of workers and what was read before.
+    Units are converted once. The version depends on the content of the tables only: neither the order of the cells,
+    nor the number of workers, nor the cache changes it.
 
     Raises:
-        DataError: a file or a table is not what it should be, or too much of it is unusable.
-        DataChangingError: a raw file is being written; a retry may heal it.
+        DataError: a file or a table is invalid, or too many rows are unusable.
+        DataChangingError: a raw file is being written; a retry may succeed.
     """
     source, name = source_of(settings), settings.data.source
     raw_folder = settings.folder("data") / "raw" / name
     if not (raw_folder / ORIGIN_FILE).is_file():
         raise DataError(f"normalize: no raw data of '{name}' in '{raw_folder}' - run the stage fetch first")
     raw_version = raw.version if raw else content_version(raw_folder)
-    given = settings_of_source(source, settings.data)
-    said, reader = given.model_dump(mode="json", exclude=_NO_PART), type(source)
-    key = stage_key(raw_version, said, given.max_quarantine_share, code_version(normalize, reader))
+    source_settings = settings_of_source(source, settings.data)
+    key_settings, reader = source_settings.model_dump(mode="json", exclude=_NOT_IN_KEY), type(source)
+    key = stage_key(raw_version, key_settings, source_settings.max_quarantine_share, code_version(normalize, reader))
     folder = settings.folder("data") / "normalized" / name
-    standing = read_json(folder / STAGE_FILE)
-    if standing is not None and standing["key"] == key and _are_files_whole(folder, standing["files"]):
-        return StageResult(folder, standing["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
-    place = settings.folder("data") / "cells" / name
-    cache, cell_recipe = CellCache(place), stage_key(name, said, code_version(IncrementalLoader, reader))
-    cells = sorted(source.cell_files(raw_folder, given), key=lambda cell: cell.cell_id)
-    workers = given.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
-    loader = IncrementalLoader(source, raw_folder, given, cache, cell_recipe, workers)
-    with whole_folder(folder) as part:
+    earlier = read_json(folder / STAGE_FILE)
+    if earlier is not None and earlier["key"] == key and _are_files_whole(folder, earlier["files"]):
+        return StageResult(folder, earlier["version"], True, f"normalize: {source.label}: raw data unchanged, skipped")
+    cache_folder = settings.folder("data") / "cells" / name
+    cache = CellCache(cache_folder)
+    cell_recipe = stage_key(name, key_settings, code_version(IncrementalLoader, reader))
+    cells = sorted(source.cell_files(raw_folder, source_settings), key=lambda cell: cell.cell_id)
+    workers = source_settings.workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+    loader = IncrementalLoader(source, raw_folder, source_settings, cache, cell_recipe, workers)
+    with whole_folder(folder) as tmp:
         with Progress(len(cells), f"normalize: {source.label}: cells", log) as progress:
-            outcome = _write_tables(part, source, loader, cells, progress)
-        _write_issues(part, source, outcome, given)
-        files = {file.name: outcome.files.get(file.name) or file_sha256(file) for file in sorted(part.iterdir())}
+            outcome = _write_tables(tmp, source, loader, cells, progress)
+        _write_issues(tmp, source, outcome, source_settings)
+        files = {file.name: outcome.files.get(file.name) or file_sha256(file) for file in sorted(tmp.iterdir())}
         version = stage_key({name: files[f"{name}.parquet"] for name in _TABLES if f"{name}.parquet" in files})
-        write_json(part / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
-    changes = _changes(place / _MANIFEST, folder, version, outcome, cache)
-    cache.prune(given.keep_cells_days, outcome.keys)
+        write_json(tmp / STAGE_FILE, {"key": key, "raw_version": raw_version, "version": version, "files": files})
+    changes = _changes(cache_folder / _MANIFEST, folder, version, outcome, cache)
+    cache.prune(source_settings.keep_cells_days, outcome.keys)
     return StageResult(folder, version, False, f"normalize: {source.label}: {_describe_outcome(outcome, changes)}")
 
 
 def changes_file(tables: Path) -> Path:
-    """Where it is kept what was new in the tables of a folder; beside it, for the tables do not depend on the past."""
+    """Return the file with the changes of the tables in a folder.
+
+    The file is beside the folder, because the tables do not depend on earlier versions.
+    """
     return tables.with_name(f"{tables.name}.changes.json")
 
 
@@ -117,7 +121,7 @@ def _are_files_whole(folder: Path, files: dict[str, str]) -> bool:
 def _write_tables(
     folder: Path, source: Source, loader: IncrementalLoader, cells: list[CellFiles], progress: Progress
 ) -> _Outcome:
-    """Every cell's rows to the end of the tables, in order of the cells' names."""
+    """Append the rows of every cell to the tables, in order of the cell names."""
     outcome = _Outcome()
     with (
         TableWriter(folder / "checkups.parquet", schema.checkups_arrow(source.columns)) as checkups,
@@ -157,10 +161,10 @@ def _count(outcome: _Outcome, cell: LoadedCell) -> None:
 
 
 def _write_issues(folder: Path, source: Source, outcome: _Outcome, settings: DataSettings) -> None:
-    """quality.json and issues.csv; stops when there is too much in them.
+    """Write quality.json and issues.csv; check the share of quarantined rows.
 
     Raises:
-        DataError: more rows are quarantined than can be trusted, no cell is left, or rows were lost.
+        DataError: the share of quarantined rows is above the limit, no cell is left, or rows were lost.
     """
     issues = outcome.issues + outcome.across.issues()
     summary = quality.summary(outcome.rows_read, outcome.rows_kept, outcome.rows_quarantined, issues)
@@ -180,14 +184,17 @@ def _write_issues(folder: Path, source: Source, outcome: _Outcome, settings: Dat
 
 
 def _one_line_an_issue(summary: dict[str, Any]) -> str:
-    """JSON for people; they may be many, and Python takes thirty times as long where each word has a line."""
+    """Return the summary as JSON with one line an issue.
+
+    There may be many issues, and Python takes thirty times as long to indent each field.
+    """
     lines = ",\n".join(f"    {json.dumps(issue)}" for issue in summary["findings"])
     text = json.dumps({**summary, "findings": []}, indent=2) + "\n"
     return text.replace('"findings": []', f'"findings": [\n{lines}\n  ]', 1) if lines else text
 
 
 def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, cache: CellCache) -> Changes:
-    """What is new since the tables that were made before these; kept for the report."""
+    """Return the changes since the previous tables, and write them for the report."""
     before, now = Manifest.from_json(read_json(file)), Manifest(version, outcome.manifest)
     changes = changes_since(before, now, cache)
     if before is None or before.version != version:
@@ -197,12 +204,12 @@ def _changes(file: Path, folder: Path, version: str, outcome: _Outcome, cache: C
 
 
 def _describe_outcome(outcome: _Outcome, changes: Changes) -> str:
-    taken_out = f", {outcome.rows_quarantined} quarantined" if outcome.rows_quarantined else ""
+    quarantined = f", {outcome.rows_quarantined} quarantined" if outcome.rows_quarantined else ""
     before = changes["previous_version"]
     new = (
         f"new since version {before[:12]}: {describe_changes(changes) or 'nothing'}" if before else "the first version"
     )
     return (
-        f"{len(outcome.cells)} cells, {outcome.rows_kept} check-ups{taken_out}; {outcome.cells_read} cells read, "
+        f"{len(outcome.cells)} cells, {outcome.rows_kept} check-ups{quarantined}; {outcome.cells_read} cells read, "
         f"{len(outcome.keys) - outcome.cells_read} unchanged; {new}"
     )

@@ -1,4 +1,4 @@
-"""checkout: exactly the data a registered model was trained on, back in their place, and how to train on them again."""
+"""Restore the training data of a registered model version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from battery_core.stages.registry import open_registry, registered_name
 
 @dataclass(frozen=True)
 class Place:
-    """Where the parts of a data version belong: below the project's own folders, or below one that is given."""
+    """Paths of the contents of a data version: below the folders of the project, or below another folder."""
 
     raw: Path
     tables: Path
@@ -29,19 +29,19 @@ class Place:
 
 
 def restore(settings: Settings, which: str, to: Path | None = None, log: Callable[[str], None] = print) -> list[str]:
-    """Restore raw files, tables and split of a model version, from the version store or else from the remote.
+    """Restore raw files, tables and split of a model version from the version store, or else from the remote.
 
     Args:
-        settings: which registry, which folders, which remote.
+        settings: registry, folders and remote.
         which: number or alias of a version, or ``name/number``.
-        to: restore below this folder instead; nothing of the project is touched.
-        log: told about copies that are tried again.
+        to: restore below this folder instead; the folders of the project stay as they are.
+        log: called with a line for each repeated copy.
 
     Returns:
-        What was restored, line by line, and the command that trains on it again.
+        A line for each restored path, and the command that reproduces the training.
 
     Raises:
-        DataError: no such version, its data are nowhere, or edits that are kept nowhere would be lost.
+        DataError: the version does not exist, its data are not stored, or unsaved edits would be lost.
     """
     version = find(settings, which)
     wanted = data_of(version)
@@ -49,42 +49,44 @@ def restore(settings: Settings, which: str, to: Path | None = None, log: Callabl
     place = _place(settings, wanted, to)
     store = VersionStore(project_root())
     _refuse_to_lose(settings, store, wanted, place)
-    _bring(settings, store, wanted, log)
+    _pull_missing(settings, store, wanted, log)
     lines = [f"checkout: {version.name} version {version.number}, data version {wanted.raw}"]
     for name, path in (("raw", place.raw), ("tables", place.tables), ("split", place.split)):
-        if part := getattr(wanted, name):
-            stood = path.exists() and content_version(path) == part
-            files = 0 if stood else store.restore(part, path)
-            lines.append(f"  {path}: " + ("stands already" if stood else f"{files} file{'s'[: files != 1]} restored"))
+        if content := getattr(wanted, name):
+            is_current = path.exists() and content_version(path) == content
+            files = 0 if is_current else store.restore(content, path)
+            lines.append(
+                f"  {path}: " + ("stands already" if is_current else f"{files} file{'s'[: files != 1]} restored")
+            )
     if not wanted.tables:
         lines.append("  this version is older than the version store: normalize makes its tables anew")
     return [*lines, "train on it again with:", f"  {command(version, wanted.source, place.options)}"]
 
 
 def find(settings: Settings, which: str) -> Version:
-    """A registered version by number, alias, or ``name/number``.
+    """Return a registered version by number, alias, or ``name/number``.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such version.
     """
-    name, _, asked = which.rpartition("/")
+    name, _, alias = which.rpartition("/")
     registry = ModelRegistry(open_registry(settings), name or registered_name(settings))
-    if asked.isdigit():
-        return registry.version(int(asked))
-    version = registry.version_by_alias(asked)
+    if alias.isdigit():
+        return registry.version(int(alias))
+    version = registry.version_by_alias(alias)
     if version is None:
         raise DataError(
-            f"model '{registry.name}': no version has the alias '{asked}' - give a number, champion, challenger or "
+            f"model '{registry.name}': no version has the alias '{alias}' - give a number, champion, challenger or "
             "previous, or NAME/NUMBER for another model"
         )
     return version
 
 
 def data_of(version: Version) -> DataVersion:
-    """The data a version was trained on, as its tags say.
+    """Return the version of the training data from the tags of a model version.
 
     Raises:
-        DataError: it does not say.
+        DataError: a tag is missing.
     """
     tags = version.tags
     if not tags.get("data_version") or not tags.get("source"):
@@ -108,14 +110,18 @@ def _place(settings: Settings, wanted: DataVersion, to: Path | None) -> Place:
 
 
 def _refuse_to_lose(settings: Settings, store: VersionStore, wanted: DataVersion, place: Place) -> None:
-    """What is kept nowhere stays where it is: raw files edited by hand, a split that is not under version control."""
+    """Refuse to overwrite raw files or a split that neither the version store nor git has.
+
+    Raises:
+        DataError: the content on disk is not stored.
+    """
     if place.raw.is_dir() and (now := content_version(place.raw)) != wanted.raw and store.missing(now):
-        known = [entry["raw"] for entry in known_versions(settings)]
-        edited = [name for one in known[-1:] for name in store.differences(one, place.raw)]
+        recorded = [entry["raw"] for entry in known_versions(settings)]
+        edited = [name for one in recorded[-1:] for name in store.differences(one, place.raw)]
         shown = ", ".join(edited[:5]) + (f" and {len(edited) - 5} more" if len(edited) > 5 else "")
-        what = f"{shown} would be lost" if edited else f"data version {now[:SHORT]} is kept nowhere and would be lost"
+        loss = f"{shown} would be lost" if edited else f"data version {now[:SHORT]} is kept nowhere and would be lost"
         raise DataError(
-            f"checkout: '{place.raw}' has edits that are kept nowhere: {what} - keep them first with: {COMMAND} "
+            f"checkout: '{place.raw}' has edits that are kept nowhere: {loss} - keep them first with: {COMMAND} "
             f"--data.source {wanted.source}, or restore elsewhere with --to FOLDER"
         )
     split = place.split
@@ -128,10 +134,10 @@ def _refuse_to_lose(settings: Settings, store: VersionStore, wanted: DataVersion
 
 
 def _committed(file: Path) -> bool:
-    """Whether version control has the file exactly as it is."""
-    for asked in (["ls-files", "--error-unmatch"], ["diff", "--quiet", "HEAD"]):
+    """Return whether git has the file with its present content."""
+    for arguments in (["ls-files", "--error-unmatch"], ["diff", "--quiet", "HEAD"]):
         try:
-            done = subprocess.run(["git", "-C", str(file.parent), *asked, "--", file.name], capture_output=True)
+            done = subprocess.run(["git", "-C", str(file.parent), *arguments, "--", file.name], capture_output=True)
         except FileNotFoundError:
             return False
         if done.returncode:
@@ -139,19 +145,19 @@ def _committed(file: Path) -> bool:
     return True
 
 
-def _bring(settings: Settings, store: VersionStore, wanted: DataVersion, log: Callable[[str], None]) -> None:
-    """Everything into the store; what is not there, or damaged, comes from the remote.
+def _pull_missing(settings: Settings, store: VersionStore, wanted: DataVersion, log: Callable[[str], None]) -> None:
+    """Pull missing or damaged contents from the remote into the version store.
 
     Raises:
-        DataError: neither has it.
+        DataError: neither the store nor the remote has a content.
     """
-    gone = [part for part in wanted.contents if store.drop_damaged(part)]
-    if gone and settings.data.remote:
-        remote_of(settings).pull(gone, log)
-        gone = [part for part in gone if store.drop_damaged(part)]
-    if gone:
+    missing = [content for content in wanted.contents if store.drop_damaged(content)]
+    if missing and settings.data.remote:
+        remote_of(settings).pull(missing, log)
+        missing = [content for content in missing if store.drop_damaged(content)]
+    if missing:
         where = f"nor at '{remote_of(settings).label}'" if settings.data.remote else "and no data.remote is set"
         raise DataError(
-            f"checkout: data version {', '.join(gone)} is not whole in the version store {where} - give the remote "
+            f"checkout: data version {', '.join(missing)} is not whole in the version store {where} - give the remote "
             "that has it with --data.remote"
         )

@@ -1,4 +1,4 @@
-"""keep: the data of a run go into the version store, and to the remote where one is set, to be restored."""
+"""Store the data of a run in the version store and, if one is set, at the remote."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SHORT = 12
 
 @dataclass(frozen=True)
 class DataVersion:
-    """Everything a model was trained on, each part by its content.
+    """Versions of all training data of a model, each a hash of the content.
 
     Args:
-        source: where the cells come from.
-        raw: version of the raw folder: the data version on every run and report.
+        source: source of the cells.
+        raw: version of the raw folder: the data version of every run and report.
         tables: version of the folder of normalized tables.
         split: version of the split file.
         split_file: its name.
@@ -42,22 +42,22 @@ class DataVersion:
 
     @property
     def contents(self) -> tuple[str, ...]:
-        """The versions that have to be there."""
-        return tuple(part for part in (self.raw, self.tables, self.split) if part)
+        """Return the contents that the version store must have."""
+        return tuple(content for content in (self.raw, self.tables, self.split) if content)
 
 
 @dataclass(frozen=True)
 class SnapshotResult:
-    """What became of the data of a run: where they are kept, and what the remote did not take."""
+    """Result of a snapshot: a message, and the problem of a remote that did not accept the data."""
 
     message: str
     problem: str = ""
 
 
 def data_version(settings: Settings, raw_version: str, tables: StageResult, split: StageResult) -> DataVersion:
-    """The data of a run, by content."""
-    parts = content_version(tables.path), content_version(split.path)
-    return DataVersion(settings.data.source, raw_version, *parts, split.path.name)
+    """Return the version of the data of a run."""
+    contents = content_version(tables.path), content_version(split.path)
+    return DataVersion(settings.data.source, raw_version, *contents, split.path.name)
 
 
 def snapshot(
@@ -67,21 +67,21 @@ def snapshot(
     split: StageResult,
     log: Callable[[str], None] = _LOG.info,
 ) -> SnapshotResult:
-    """Keep raw files, tables and split in the version store; send to the remote what it does not have yet.
+    """Save raw files, tables and split in the version store, and send unsent versions to the remote.
 
-    A remote that fails costs the run nothing: what it did not take is said, and goes with the next run.
+    A failing remote does not fail the run: the result names the problem, and the next run sends the data again.
 
     Raises:
-        DataError: the store itself could not take the data.
+        DataError: the store could not save the data.
     """
     store = VersionStore(project_root())
     version = data_version(settings, raw.version, tables, split)
-    stood = not any(store.missing(part) for part in version.contents)
-    for path, part in ((raw.path, version.raw), (tables.path, version.tables), (split.path, version.split)):
-        store.save(path, part)
+    is_stored = not any(store.missing(content) for content in version.contents)
+    for path, content in ((raw.path, version.raw), (tables.path, version.tables), (split.path, version.split)):
+        store.save(path, content)
     _write_down(settings, version)
-    did = "stands in the version store" if stood else "kept in the version store"
-    message = f"keep: data version {version.raw[:SHORT]} {did}"
+    state = "stands in the version store" if is_stored else "kept in the version store"
+    message = f"keep: data version {version.raw[:SHORT]} {state}"
     if not settings.data.remote:
         return SnapshotResult(message)
     try:
@@ -100,34 +100,36 @@ COMMAND = "python -m battery_core snapshot"
 
 
 def send(settings: Settings, store: VersionStore, log: Callable[[str], None]) -> int:
-    """Send every version the remote does not have yet; returns how many.
+    """Send every version that the remote does not have yet, and return their number.
 
     Raises:
-        RemoteError: it did not take them.
+        RemoteError: the remote did not accept them.
     """
-    waiting = [version for version in unsent(settings) if not any(store.missing(part) for part in version.contents)]
+    waiting = [
+        version for version in unsent(settings) if not any(store.missing(content) for content in version.contents)
+    ]
     if not waiting:
         return 0
     remote = remote_of(settings)
-    remote.push(list(dict.fromkeys(part for version in waiting for part in version.contents)), log)
+    remote.push(list(dict.fromkeys(content for version in waiting for content in version.contents)), log)
     for version in waiting:
         _write_down(settings, version, remote.label)
     return len(waiting)
 
 
 def unsent(settings: Settings) -> list[DataVersion]:
-    """Versions kept here that the remote of the settings has not taken yet."""
+    """Return the recorded versions that the remote of the settings does not have yet."""
     entries, place = known_versions(settings), remote_of(settings).label
     return [_version(entry) for entry in entries if place not in entry["sent_to"]]
 
 
 def remote_of(settings: Settings) -> Remote:
-    """The second place that the settings name."""
+    """Return the remote that the settings name."""
     return Remote.of(project_root(), settings.data)
 
 
 def known_versions(settings: Settings) -> list[dict[str, Any]]:
-    """Every version kept here, oldest first: its parts, since when, and the remotes that have it."""
+    """Return every recorded version, oldest first: its contents, its time, and the remotes that have it."""
     return list(read_json(_record(settings)) or [])
 
 
@@ -140,17 +142,17 @@ def _version(entry: dict[str, Any]) -> DataVersion:
 
 
 def _write_down(settings: Settings, version: DataVersion, remote: str = "") -> None:
-    """One line a version; a second run may write at the same time."""
+    """Record a version, and the remote that has it; a lock guards against a second run."""
     file = _record(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_suffix(".lock")):
         entries = known_versions(settings)
-        found = next((entry for entry in entries if _version(entry) == version), None)
-        if found is None:
-            found = asdict(version) | {"kept_at": time.strftime("%Y-%m-%d %H:%M:%S"), "sent_to": []}
-            entries.append(found)
+        recorded = next((entry for entry in entries if _version(entry) == version), None)
+        if recorded is None:
+            recorded = asdict(version) | {"kept_at": time.strftime("%Y-%m-%d %H:%M:%S"), "sent_to": []}
+            entries.append(recorded)
         elif not remote:
             return
-        if remote and remote not in found["sent_to"]:
-            found["sent_to"].append(remote)
+        if remote and remote not in recorded["sent_to"]:
+            recorded["sent_to"].append(remote)
         write_json(file, entries)

@@ -1,4 +1,4 @@
-"""split: cells into training, validation and test."""
+"""Split the cells into training, validation and test cells."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from battery_core.stages.common import read_table, source_of, stage_key
 
 
 def split(settings: Settings, tables: StageResult | None = None) -> StageResult:
-    """Divide the cells into training, validation and test; known cells keep their part from night to night.
+    """Split the cells into training, validation and test; cells of an earlier split keep their subset.
 
-    The frozen split of a source is never overwritten: one with other settings gets a file of its own beside it.
+    The frozen split of a source is never overwritten: a split with other settings gets a separate file beside it.
 
     Raises:
-        SplitError: the split cannot be made from the cells there are.
+        SplitError: the split cannot be made from the present cells.
     """
     folder = tables.path if tables else settings.folder("data") / "normalized" / settings.data.source
     source = source_of(settings)
@@ -31,14 +31,14 @@ def split(settings: Settings, tables: StageResult | None = None) -> StageResult:
     if not unchanged:
         write_text(file, made.to_json())
     sizes = f"{len(made.train)} train / {len(made.val)} validation / {len(made.test)} test cells"
-    said = "unchanged, skipped" if unchanged else "frozen"
+    state = "unchanged, skipped" if unchanged else "frozen"
     if file != frozen:
-        said += f" in '{file.name}'; '{frozen}' has other settings and stays: delete it to replace it"
-    return StageResult(file, file_sha256(file), unchanged, f"split: {made.strategy}: {sizes}, {said}")
+        state += f" in '{file.name}'; '{frozen}' has other settings and stays: delete it to replace it"
+    return StageResult(file, file_sha256(file), unchanged, f"split: {made.strategy}: {sizes}, {state}")
 
 
 def split_file(settings: Settings) -> Path:
-    """Return where the split of these settings is: the frozen one of the source, or a file beside one with others."""
+    """Return the split file of these settings: the frozen one, or a file beside a frozen one with other settings."""
     frozen, wanted = _frozen(settings), resolve_split(settings.split, source_of(settings)).model_dump(mode="json")
     before = _read_split(frozen)
     if before is None or before.settings == wanted:
