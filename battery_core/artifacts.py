@@ -168,7 +168,7 @@ class TrainingResult(Artifact):
         data_hash: content of tables and split; empty for the ensemble.
         device, precision: where and with which numbers it was fitted; empty for the ensemble.
         best_epoch, stop_reason, batch_size: of a model that is fitted step by step.
-        length_scale, noise: of kernel ridge regression.
+        length_scale, alpha: of kernel ridge regression.
         ensemble_weights: weight of each member by the name of its model; empty for a single model.
         reused: whether an earlier run had made it.
     """
@@ -189,7 +189,7 @@ class TrainingResult(Artifact):
     stop_reason: str | None = None
     batch_size: int | None = None
     length_scale: Number = None
-    noise: Number = None
+    alpha: Number = None
     ensemble_weights: dict[str, float] = Field(default={}, validation_alias="parts", serialization_alias="parts")
     reused: bool = False
 

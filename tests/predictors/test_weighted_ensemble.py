@@ -19,7 +19,7 @@ from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import ENSEMBLE_FILE, WeightedEnsemble, load_predictor
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.training.ensemble import _one_is_better, blend
+from battery_core.stages.training.ensemble import _one_is_better, build_ensemble
 from battery_core.stages.training.job_specs import job_specs
 from battery_core.stages.training.train import train
 
@@ -78,13 +78,13 @@ def high_and_low(prepared, trained) -> list[dict[str, Any]]:
 
 
 def test_the_night_has_one_more_candidate(prepared, trained, high_and_low, rows) -> None:
-    made = blend(mixing(prepared), rows, high_and_low)
+    made = build_ensemble(mixing(prepared), rows, high_and_low)
     assert made is not None
     assert made["parts"] == pytest.approx({"high": 0.5, "low": 0.5}, abs=0.02)  # 3 % of a lower SOH is more
     (lgbm, *_) = trained
     assert made["val_mean_cell_mape"] == pytest.approx(lgbm["val_mean_cell_mape"])  # both copies are that model
     assert made["conformal"]["n_cells"] == lgbm["conformal"]["n_cells"]
-    assert blend(mixing(prepared), rows, high_and_low) == {**made, "reused": True}
+    assert build_ensemble(mixing(prepared), rows, high_and_low) == {**made, "reused": True}
 
 
 def test_intervals_allow_for_how_hard_the_validation_cells_are(prepared, trained, rows) -> None:
@@ -94,8 +94,8 @@ def test_intervals_allow_for_how_hard_the_validation_cells_are(prepared, trained
     kernel = train(spec) | {"key": spec.key, "run_id": spec.run_id}
     results = [*trained, kernel]
     sure = {"min_weight": 0.0, "confidence": 0.999}
-    plain = blend(mixing(prepared, compare_cells=False, **sure), rows, results)["conformal"]
-    corrected = blend(mixing(prepared, **sure), rows, results)["conformal"]
+    plain = build_ensemble(mixing(prepared, compare_cells=False, **sure), rows, results)["conformal"]
+    corrected = build_ensemble(mixing(prepared, **sure), rows, results)["conformal"]
     told = rows[rows["subset"].isin(["train", "val"])]
     scores = out_of_fold_scores(Pipeline.load(spec.folder / PIPELINE_FOLDER), told)
     cells = list(rows.loc[rows["subset"] == "val", "cell_id"].unique())
@@ -104,12 +104,12 @@ def test_intervals_allow_for_how_hard_the_validation_cells_are(prepared, trained
     assert abs(factor - 1) > 0.01
     for (_, before), (_, after) in zip(plain["quantiles"], corrected["quantiles"], strict=True):
         assert after == pytest.approx(factor * before)
-    without = blend(mixing(prepared, **sure), rows, trained)  # no kernel among the models: nobody to ask
+    without = build_ensemble(mixing(prepared, **sure), rows, trained)  # no kernel among the models: nobody to ask
     assert without["conformal"]["correction"] == 1.0
 
 
 def test_switched_off_there_is_no_blend(prepared, high_and_low, rows) -> None:
-    assert blend(mixing(prepared, enabled=False), rows, high_and_low) is None
+    assert build_ensemble(mixing(prepared, enabled=False), rows, high_and_low) is None
 
 
 def test_a_single_model_that_is_surely_better_serves_alone(prepared, high_and_low, rows) -> None:
@@ -120,10 +120,10 @@ def test_a_single_model_that_is_surely_better_serves_alone(prepared, high_and_lo
     said = pd.read_parquet(near / PREDICTIONS_FILE)
     said.assign(prediction=said["soh"] + 0.001).to_parquet(near / PREDICTIONS_FILE, index=False)
     results = [high_and_low[0], {"model": "near", "run_id": near.name, "key": "key of near"}]
-    assert blend(mixing(prepared, min_weight=0.0, confidence=0.7), rows, results) is None
+    assert build_ensemble(mixing(prepared, min_weight=0.0, confidence=0.7), rows, results) is None
     never_sure = mixing(prepared, min_weight=0.0, confidence=0.999)  # on so few cells
-    assert blend(never_sure, rows, results) is not None
-    assert blend(mixing(prepared, min_weight=0.05), rows, results) is None  # one is left
+    assert build_ensemble(never_sure, rows, results) is not None
+    assert build_ensemble(mixing(prepared, min_weight=0.05), rows, results) is None  # one is left
 
 
 @pytest.mark.parametrize("gap", [np.nan, np.inf])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from battery_core.data.samples.sample import SampleMeta, Samples
 from battery_core.errors import DataError
+
+if TYPE_CHECKING:  # the Trainer reads samples and must not load pandas
+    import pandas as pd
 
 
 def make_samples(features: pd.DataFrame, soh: pd.Series[float], rows: pd.DataFrame) -> Samples:

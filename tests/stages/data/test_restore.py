@@ -19,7 +19,7 @@ from battery_core.files import write_json
 from battery_core.jobs import RESULT_FILE, finished
 from battery_core.settings import Settings
 from battery_core.stages.data import snapshot as keeping
-from battery_core.stages.data.data_changes import DataChanges, news
+from battery_core.stages.data.data_changes import DataChanges, find_data_changes
 from battery_core.stages.data.fetch import fetch
 from battery_core.stages.data.normalize import normalize
 from battery_core.stages.data.restore import restore
@@ -50,7 +50,7 @@ def one_night(settings: Settings, name: str) -> Night:
     tables = normalize(settings, raw)
     cell_split = split(settings, tables)
     specs = job_specs(settings, tables, cell_split)
-    found = news(settings, raw, tables, specs)
+    found = find_data_changes(settings, raw, tables, specs)
     assert keeping.snapshot(settings, raw, tables, cell_split).problem == ""
     for spec in (spec for spec in specs if finished(spec) is None):
         write_json(spec.folder / RESULT_FILE, train(spec) | {"key": spec.key, "run_id": spec.run_id})
@@ -218,11 +218,11 @@ def test_nothing_new_only_when_data_settings_and_code_are_the_same(
 ) -> None:
     settings, night = house.settings, house.second
     specs = job_specs(settings, night.tables, night.split)
-    assert news(settings, night.raw, night.tables, specs).no_new_data
+    assert find_data_changes(settings, night.raw, night.tables, specs).no_new_data
     other_rule = settings.model_copy(update={"release": settings.release.model_copy(update={"min_improvement": 0.5})})
-    assert not news(other_rule, night.raw, night.tables, specs).no_new_data
+    assert not find_data_changes(other_rule, night.raw, night.tables, specs).no_new_data
     other_code = [dataclasses.replace(spec, code="another") for spec in specs]
-    assert not news(settings, night.raw, night.tables, other_code).no_new_data
+    assert not find_data_changes(settings, night.raw, night.tables, other_code).no_new_data
     other_data = dataclasses.replace(night.raw, version="another")
-    assert not news(settings, other_data, night.tables, specs).no_new_data
-    assert "since soh-xjtu version 1" in news(settings, other_data, night.tables, specs).message  # the champion
+    assert not find_data_changes(settings, other_data, night.tables, specs).no_new_data
+    assert "since soh-xjtu version 1" in find_data_changes(settings, other_data, night.tables, specs).message  # the champion

@@ -176,8 +176,9 @@ def test_by_hand_standing_results_are_not_trained_again(
 ) -> None:
     monkeypatch.setattr("battery_core.jobs._run_process", lambda *_: pytest.fail("trained again"))
     lines = list(chain.run_stage("train", prepared.settings))
-    assert [line.split(": ")[0] for line in lines] == ["normalize", "split", "train", "train"]
+    assert [line.split(": ")[0] for line in lines] == ["train", "train"]
     assert lines[-1].endswith(f"{trained[1]['val_mean_cell_mape']:.2f} % on validation cells")
-    *_, said = chain.run_stage("evaluate", prepared.settings)
-    assert said.startswith("evaluate: ")
-    assert (prepared.settings.folder("artifacts") / "reports" / "xjtu-by-hand" / "report.json").is_file()
+    for stage, file in (("ensemble", "candidates.json"), ("evaluate", "evaluation.json"), ("select", "report.json")):
+        *_, line = chain.run_stage(stage, prepared.settings)
+        assert line.startswith(f"{stage}: ")
+        assert (prepared.settings.folder("artifacts") / "reports" / "xjtu-by-hand" / file).is_file()
