@@ -1,4 +1,4 @@
-"""Settings of one's own cycler data: where the files are, which columns mean what, what counts as a check-up."""
+"""Settings of your own cycler data: location of the files, meaning of the columns, rule for check-ups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CurrentSign = Literal["auto", "charge_positive", "charge_negative"]
 
 
 class ColumnMap(SectionSettings):
-    """Header of each column in a plain table; the unit is read from the header, or from ``data.cycler.units``.
+    """Map columns to the headers of a plain table; the unit comes from the header or ``data.cycler.units``.
 
     Example:
         >>> ColumnMap(time_s="Time [min]").named_headers()
@@ -34,7 +34,7 @@ class ColumnMap(SectionSettings):
 
 
 class ColumnUnits(SectionSettings):
-    """Units of a plain table whose headers state none, or a wrong one: what is set here wins over the header."""
+    """Set the units of a plain table whose headers state none or a wrong one; these override the header."""
 
     time_s: str = setting("", "unit of the test time: s, min, h, ms, d")
     voltage_V: str = setting("", "unit of the voltage: V, mV")
@@ -43,7 +43,7 @@ class ColumnUnits(SectionSettings):
 
 
 class CyclerSettings(SectionSettings):
-    """How a folder of cycler exports is understood.
+    """Set how a folder of cycler exports is read.
 
     Example:
         >>> CyclerSettings(folder="lab", columns={"time_s": "Time [min]"}).columns.time_s

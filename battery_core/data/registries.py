@@ -1,4 +1,4 @@
-"""What can be chosen by name in this room; a class is imported only when it is asked for."""
+"""Registries of sources and split strategies; a class is imported on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the data room: which source, which SOH, how strict, and how cells are split."""
+"""Settings of the data: source, definition of SOH, quality limits, and split of cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from battery_core.errors import unknown_name
 
 
 class DataSettings(SectionSettings):
-    """Which measured (or simulated) cells are used and what SOH means.
+    """Set the source of measured (or simulated) cells and the definition of SOH.
 
     Example:
         >>> DataSettings(source="xjtu").soh_reference
@@ -28,7 +28,7 @@ class DataSettings(SectionSettings):
         "https://zenodo.org/api/records/10637534/files", "address of the lgm50t archives, for a mirror; /NAME/content"
     )
     download_cache: Path | None = setting(
-        None, "folder where lgm50t files that arrived whole are kept; none: the user's cache folder"
+        None, "folder that caches complete lgm50t files; none: the user's cache folder"
     )
     extraction: ExtractionSettings = Field(
         default_factory=ExtractionSettings, description="measurements taken from raw curves"
@@ -50,7 +50,7 @@ class DataSettings(SectionSettings):
         "", "second place for data versions: a folder, s3://bucket/path or a remote of .dvc/config; empty: none"
     )
     remote_endpoint_url: str = setting(
-        "", "who serves an s3:// remote, as http://nas:9000; empty: Amazon, or AWS_ENDPOINT_URL"
+        "", "endpoint of an s3:// remote, such as http://nas:9000; empty: Amazon, or AWS_ENDPOINT_URL"
     )
     remote_region: str = setting("", "region of an s3:// remote; empty: as AWS_DEFAULT_REGION or the profile says")
     remote_timeout_s: float = setting(
@@ -82,7 +82,7 @@ class DataSettings(SectionSettings):
 
 
 class SplitSettings(SectionSettings):
-    """How cells are divided into training, validation and test; always by cell, never by row.
+    """Set how cells are divided into training, validation and test; always by cell, never by row.
 
     Example:
         >>> SplitSettings(strategy="temperature", test_temps_degC=[25]).test_temps_degC

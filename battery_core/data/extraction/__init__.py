@@ -1,1 +1,1 @@
-"""Numbers measured from a cell's raw curves, which become columns of its check-ups."""
+"""Measurements extracted from raw curves of a cell, which become columns of its check-ups."""

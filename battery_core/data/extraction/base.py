@@ -1,4 +1,4 @@
-"""The contract of a measurement: numbers of one check-up from its charge or its discharge curve."""
+"""The interface of a measurement: numbers of one check-up from its charge or discharge curve."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True)
 class HalfCycle:
-    """One charge or discharge, in time order, without missing values and with each time once.
+    """Store one charge or discharge, in time order, without missing values and duplicate times.
 
     Shape: (N,) each. Units: in the names; charge current is positive, in a discharge too (negative).
 
@@ -35,7 +35,7 @@ class HalfCycle:
 
     @classmethod
     def clean(cls, time_s: Array, voltage_V: Array, current_A: Array, nominal_capacity_Ah: float) -> HalfCycle:
-        """Samples as a cycler writes them, sorted by time; of several at one time the last, as after a range switch.
+        """Return samples sorted by time; of several at one time the last is used, as after a range switch.
 
         Example:
             >>> half = HalfCycle.clean(*np.array([[2.0, 1.0, 2.0], [3.1, 3.0, 3.2], [1.0, 1.0, 1.0]]), 2.0)
@@ -50,13 +50,13 @@ class HalfCycle:
         return cls(time[last], voltage[last], current[last], nominal_capacity_Ah)
 
     def charge_Ah(self) -> Array:
-        """Charge passed since the first sample, shape (N,): integral of the current by the trapezoid rule."""
+        """Return the charge passed since the first sample, shape (N,): trapezoid integral of the current."""
         step = np.diff(self.time_s) * (self.current_A[1:] + self.current_A[:-1]) / 2.0 / SECONDS_PER_HOUR
         return np.concatenate([[0.0], np.cumsum(step)])
 
 
 class Measurement(ABC):
-    """Numbers measured from the curves of one check-up; a new one is one file and one line in names.py."""
+    """Extract numbers from the curves of one check-up; a new measurement is one file and one line in the registry."""
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, Role]]
@@ -64,20 +64,20 @@ class Measurement(ABC):
 
     @abstractmethod
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
-        """The columns that can be measured; ``curves`` has ``charge``, ``discharge``, both or none.
+        """Return the columns that can be measured; ``curves`` has ``charge``, ``discharge``, both or none.
 
         Nothing may be taken from the whole discharge: it is the label.
         """
 
 
 def charge_of(curves: Mapping[str, HalfCycle]) -> HalfCycle | None:
-    """The charge of a check-up; None where there is none, or no current flowed in it."""
+    """Return the charge of a check-up; None where there is none, or no current flowed in it."""
     charge = curves.get("charge")
     return charge if charge is not None and bool((charge.current_A > 0).any()) else None
 
 
 def crossing(time_s: Array, values: Array, level: float, index: int) -> float:
-    """When a linear run from sample ``index`` to the next one passes ``level``.
+    """Return the time at which the line from sample ``index`` to the next one crosses ``level``.
 
     Example:
         >>> crossing(np.array([0.0, 10.0]), np.array([3.0, 4.0]), 3.25, 0)
@@ -89,7 +89,7 @@ def crossing(time_s: Array, values: Array, level: float, index: int) -> float:
 
 
 def vertex(at: Array, values: Array, index: int) -> tuple[float, float]:
-    """Place and height of a peak on an even grid: of the parabola through its sample and both neighbours.
+    """Return position and height of a peak on an even grid, from a parabola through three samples.
 
     Example:
         >>> place = np.array([0.0, 1.0, 2.0])

@@ -1,4 +1,4 @@
-"""The 16 statistics of the end of a charge, from its raw curve: last constant current, then constant voltage."""
+"""The 16 statistics of the end of a charge, from its raw curve: constant current, then constant voltage."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LEAST_SAMPLES = 10  # of a part: the fourth moment of fewer is noise
 
 
 class ChargeStatisticsOfCurve(Measurement):
-    """Mean, std, kurtosis, skewness, slope, entropy, charge and time of two parts of a charge.
+    """Extract mean, std, kurtosis, skewness, slope, entropy, charge and time of two segments of a charge.
 
     Constant current: from ``window_V`` below the cut-off until the current leaves its level. Constant voltage: from the
-    higher to the lower of ``cv_window_per_h``. Both ends of a part are found by interpolation, and the part is sampled
+    higher to the lower of ``cv_window_per_h``. Both ends of a part are interpolated, and the part is sampled
     anew every ``sample_s``, so that the rate of the cycler plays no part. A part that the charge does not cover is NaN.
 
     Definitions: std of the population; kurtosis is the excess (0 for a normal distribution); slope is the straight line
@@ -35,7 +35,7 @@ class ChargeStatisticsOfCurve(Measurement):
     columns = dict.fromkeys(CHARGE_STATISTICS, Role.MEASUREMENT)
 
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
-        """From the charge alone."""
+        """Return the statistics, from the charge alone."""
         charge = curves.get("charge")
         if charge is None:
             return {}
@@ -52,7 +52,7 @@ class ChargeStatisticsOfCurve(Measurement):
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a curve between two times."""
+    """Store the section of a curve between two times."""
 
     begins_s: float
     ends_s: float
@@ -69,7 +69,7 @@ _CV_COLUMNS = {
 
 
 def _arrival(charge: HalfCycle) -> int | None:
-    """First sample near the highest voltage that is reached under charge current; None for no charge at all."""
+    """Return the first sample near the highest voltage under charge current; None for no charge at all."""
     flows = charge.current_A > 0
     if not flows.any():
         return None
@@ -78,7 +78,7 @@ def _arrival(charge: HalfCycle) -> int | None:
 
 
 def _cv_part(charge: HalfCycle, arrived: int, settings: ExtractionSettings) -> Segment | None:
-    """From the last time the current is at the high level to the first time it is at the low one."""
+    """Return the segment from the last time at the high current level to the first time at the low one."""
     time, current = charge.time_s, charge.current_A
     high, low = (level * charge.nominal_capacity_Ah for level in settings.cv_window_per_h)
     is_high = np.flatnonzero(current[arrived:] >= high)
@@ -96,7 +96,7 @@ def _cv_part(charge: HalfCycle, arrived: int, settings: ExtractionSettings) -> S
 
 
 def _cc_part(charge: HalfCycle, arrived: int, after: Segment, settings: ExtractionSettings) -> Segment | None:
-    """From ``window_V`` below the cut-off to where the current leaves its constant level."""
+    """Return the segment from ``window_V`` below the cut-off to the end of the constant current."""
     time, voltage, current = charge.time_s, charge.voltage_V, charge.current_A
     cutoff = settings.charge_cutoff_V
     if cutoff is None:

@@ -1,4 +1,4 @@
-"""Differential voltage: the main dV/dQ peaks of a charge over the charge passed, from real, quantised, noisy curves."""
+"""Differential voltage: the main dV/dQ peaks of a charge over the charge passed, for quantised, noisy curves."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MOSTLY = 0.98  # of the samples of a constant current; a cycler may stumble ove
 
 
 class DifferentialVoltage(Measurement):
-    """Position and height of the two main dV/dQ peaks of a charge, their distance and the valley between them.
+    """Extract position and height of the two main dV/dQ peaks of a charge, their distance and the valley between.
 
-    Peaks stand between the plateaus of an electrode, most of all between the stages of graphite. Both moving together
-    is lithium lost, their distance shrinking is active material lost. Charge is counted from the beginning of the
-    charge, and nothing beyond ``dva_window`` of the nominal capacity is looked at. The two that stand out most count,
-    each by ``dva_prominence_V`` at least; without them their columns are NaN, as they are where the current changes.
+    Peaks lie between the voltage plateaus of an electrode, mainly between the stages of graphite. A common shift of
+    both peaks indicates loss of lithium; a smaller distance indicates loss of active material. Charge is counted from
+    the start of the charge, inside ``dva_window`` of the nominal capacity. The two most prominent peaks are used, with
+    a prominence of ``dva_prominence_V`` at least. Without peaks, or where the current changes, the columns are NaN.
 
     ``dva_full_charge_Ah``, the charge between both ends of the curve, is the capacity itself, and a position as a share
-    of it needs it: both are refused as features. ``dva_peak_of_nominal`` is the share of what the label says.
+    of it needs it: both are refused as features. ``dva_peak_of_nominal`` is relative to the nominal capacity.
 
     Reference: Bloom, Jansen, Abraham et al., J. Power Sources 139, 295 (2005); Dubarry, Truchot, Liaw, J. Power Sources
     219, 204 (2012).
@@ -45,7 +45,7 @@ class DifferentialVoltage(Measurement):
     }
 
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
-        """From the charge alone."""
+        """Return the peaks, from the charge alone."""
         charge = charge_of(curves)
         if charge is None:
             return {}
@@ -53,22 +53,26 @@ class DifferentialVoltage(Measurement):
 
 
 def dva_peaks(half: HalfCycle, settings: ExtractionSettings) -> dict[str, float]:
-    """Columns of ``DifferentialVoltage`` of any half cycle, to be understood: a discharge is the label's own curve."""
+    """Return the columns of ``DifferentialVoltage`` for any half cycle; a discharge is the curve of the label."""
     full = float(np.abs(np.trapezoid(half.current_A, half.time_s)) / 3600.0)
-    found = {"dva_full_charge_Ah": full}
+    peak_columns = {"dva_full_charge_Ah": full}
     charge, slope = differential_voltage(half, settings)
     peaks, shape = find_peaks(slope, prominence=settings.dva_prominence_V / half.nominal_capacity_Ah)
     if len(peaks) == 0:
-        return found
+        return peak_columns
     main = np.sort(peaks[np.argsort(shape["prominences"])[-2:]])
     first, second = int(main[0]), int(main[-1])
     at, height = vertex(charge, slope, first)
-    found |= {"dva_peak_Ah": at, "dva_peak_of_nominal": at / half.nominal_capacity_Ah, "dva_peak_of_full": at / full}
-    found |= {"dva_peak_height_V_per_Ah": height}
+    peak_columns |= {
+        "dva_peak_Ah": at,
+        "dva_peak_of_nominal": at / half.nominal_capacity_Ah,
+        "dva_peak_of_full": at / full,
+    }
+    peak_columns |= {"dva_peak_height_V_per_Ah": height}
     if first == second:
-        return found
+        return peak_columns
     second_at, second_height = vertex(charge, slope, second)
-    return found | {
+    return peak_columns | {
         "dva_second_peak_Ah": second_at,
         "dva_second_peak_height_V_per_Ah": second_height,
         "dva_peak_distance_Ah": second_at - at,
@@ -77,7 +81,7 @@ def dva_peaks(half: HalfCycle, settings: ExtractionSettings) -> dict[str, float]
 
 
 def differential_voltage(half: HalfCycle, settings: ExtractionSettings) -> tuple[Array, Array]:
-    """Charge passed and dV/dQ there, smoothed, in Ah and V/Ah, both counted positive in a discharge too; maybe empty.
+    """Return charge passed and smoothed dV/dQ, in Ah and V/Ah, positive in a discharge too; may be empty.
 
     The voltage is averaged between the lines of a charge grid, so that neither noise, nor a coarse resolution, nor how
     often the cycler writes plays a part; then a Savitzky-Golay filter. Half a filter is left out at either end.
@@ -109,7 +113,7 @@ def differential_voltage(half: HalfCycle, settings: ExtractionSettings) -> tuple
 
 
 def _constant_current(half: HalfCycle, tolerance: float) -> slice:
-    """From the first to the last sample at the current that passes most of the charge; empty where it is not kept."""
+    """Return the samples at the current that passes most of the charge; empty where it is not constant."""
     current = np.abs(half.current_A)
     order = np.argsort(current)
     passed = np.cumsum((np.gradient(half.time_s) * current)[order])
@@ -121,7 +125,7 @@ def _constant_current(half: HalfCycle, tolerance: float) -> slice:
 
 
 def _mean_between(edges: Array, at: Array, values: Array) -> Array:
-    """Mean of a piecewise linear curve between neighbouring edges, shape (E,) -> (E - 1,)."""
+    """Return the mean of a piecewise linear curve between neighbouring edges, shape (E,) -> (E - 1,)."""
     points = np.union1d(at, edges)
     line = np.interp(points, at, values)
     area = np.concatenate([[0.0], np.cumsum(np.diff(points) * (line[1:] + line[:-1]) / 2.0)])

@@ -1,4 +1,4 @@
-"""Incremental capacity: the main dQ/dV peak of a charge, from real, quantised, non-monotone curves."""
+"""Incremental capacity: the main dQ/dV peak of a charge, for quantised, non-monotonic curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POLYNOMIAL_ORDER = 3
 
 
 class IncrementalCapacity(Measurement):
-    """Voltage, height, width and area of the tallest dQ/dV peak of a charge inside a voltage window.
+    """Extract voltage, height, width and area of the tallest dQ/dV peak of a charge inside a voltage window.
 
     dQ/dV is the charge that passes between neighbouring voltage levels, however often the voltage crosses them, so
     noise and a coarse voltage resolution need no monotone curve (level averaging); then a Savitzky-Golay filter. The
@@ -38,7 +38,7 @@ class IncrementalCapacity(Measurement):
     }
 
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
-        """From the charge alone."""
+        """Return the peak, from the charge alone."""
         charge = charge_of(curves)
         if charge is None:
             return {}
@@ -49,7 +49,7 @@ class IncrementalCapacity(Measurement):
 
 
 def charge_between(charge: HalfCycle, levels_V: Array) -> Array:
-    """Charge that passes between neighbouring voltage levels, shape (L,) -> (L - 1,), in Ah.
+    """Return the charge passed between neighbouring voltage levels, shape (L,) -> (L - 1,), in Ah.
 
     Between two samples the charge is spread evenly over the voltages between them.
 
@@ -68,7 +68,7 @@ def charge_between(charge: HalfCycle, levels_V: Array) -> Array:
 
 
 def incremental_capacity(charge: HalfCycle, settings: ExtractionSettings) -> tuple[Array, Array]:
-    """Voltages inside the window and dQ/dV there, smoothed; in V and Ah/V."""
+    """Return voltages inside the window and smoothed dQ/dV, in V and Ah/V."""
     low, high = settings.ica_window_V
     grid, margin = settings.ica_grid_V, settings.ica_smooth_V
     count = round((high - low + 2 * margin) / grid)
@@ -103,7 +103,7 @@ def _peak(voltage: Array, rate: Array) -> dict[str, float]:
 
 
 def _half_height(voltage: Array, rate: Array, half: float) -> float:
-    """Where a flank, walked from its top, first falls to ``half``; its end where it does not."""
+    """Return where a flank first falls to ``half``, from its top down; its end where it does not."""
     under = np.flatnonzero(rate < half)
     if len(under) == 0:
         return float(voltage[-1])

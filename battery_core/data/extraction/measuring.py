@@ -1,4 +1,4 @@
-"""Every registered measurement on every check-up of one cell."""
+"""Extraction of every registered measurement from every check-up of one cell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROLES: Mapping[str, Role] = roles()
 
 
 def measure(curves: pd.DataFrame, settings: ExtractionSettings, nominal_capacity_Ah: float) -> pd.DataFrame:
-    """One row a check-up with every measured column; NaN where a curve is missing or does not cover a window.
+    """Return one row per check-up with every measured column; NaN where a curve does not cover a window.
 
     Args:
         curves: the curves of one cell, columns as ``schema.CURVE_COLUMNS``.

@@ -1,4 +1,4 @@
-"""The measurements by name, and the role of every column they fill."""
+"""The measurements by name, and the role of every column they compute."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ MEASUREMENTS: Registry[Measurement] = Registry(
 
 
 def roles() -> Mapping[str, Role]:
-    """Role of every measured column, in the order of the registry."""
+    """Return the role of every measured column, in the order of the registry."""
     return {column: role for name in MEASUREMENTS for column, role in MEASUREMENTS[name].columns.items()}

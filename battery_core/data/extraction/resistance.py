@@ -1,4 +1,4 @@
-"""Resistance from current steps: how far the voltage moves when a resting cell is put under load."""
+"""Resistance from current steps: the voltage change when a load is applied to a resting cell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDING_S = 1e-6  # of times counted from far away: a sample just at the delay
 
 
 class StepResistance(Measurement):
-    """dV/dI from the last sample at rest to the first one ``step_delay_s`` later or more; median over steps, in ohm.
+    """Extract the median dV/dI from the last sample at rest to the first one ``step_delay_s`` later or more, in ohm.
 
     Only steps larger than ``step_min_per_h`` count, that are read no later than ``step_max_delay_s`` (a cycler that
     writes every 10 s gives a 10 s resistance), and only while the half cycle has passed less than ``step_max_charge``
@@ -30,13 +30,13 @@ class StepResistance(Measurement):
     }
 
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
-        """From the beginning of each half cycle."""
+        """Return the resistances, from the start of each half cycle."""
         resistances = {name: step_resistances(half, settings) for name, half in curves.items()}
         return {f"step_resistance_{name}_ohm": float(np.median(r)) for name, r in resistances.items() if r}
 
 
 def step_resistances(half: HalfCycle, settings: ExtractionSettings) -> list[float]:
-    """Resistance of each step from rest to load, in order, in ohm.
+    """Return the resistance of each step from rest to load, in order, in ohm.
 
     Example:
         >>> half = HalfCycle(*np.array([[0.0, 10.0, 11.0], [4.2, 4.2, 4.0], [0.0, 0.0, -2.0]]), 2.0)

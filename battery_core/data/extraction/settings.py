@@ -1,4 +1,4 @@
-"""Settings of the measurements taken from raw curves: windows in voltage and current, what counts as a step."""
+"""Settings of the measurements from raw curves: windows in voltage and current, and the criterion for a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from battery_core.base_settings import SectionSettings, setting
 
 
 class ExtractionSettings(SectionSettings):
-    """Where in a cell's curves numbers are measured.
+    """Set the windows in which numbers are extracted from the curves of a cell.
 
     Example:
         >>> ExtractionSettings(ica_window_V="3.6,4.0").ica_window_V

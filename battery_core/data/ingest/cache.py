@@ -1,4 +1,4 @@
-"""The tables of each cell that was read, one Arrow file a cell, named by the key of all that they depend on.
+"""Cache of the tables of each cell: one Arrow file per cell, named by a key of all its inputs.
 
 A file is written beside its place and moved there, so it is whole or absent. Arrow streams carry no checksum: the first
 32 bytes are the SHA-256 of the rest, and a damaged file counts as absent.
@@ -30,7 +30,7 @@ _SUFFIX = ".arrow"
 
 
 class CellCache:
-    """A folder with the tables of cells of one source."""
+    """Store the tables of the cells of one source in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellTables:
-    """One cell, read and checked: ``rows_read`` check-ups are in ``checkups`` or in ``quarantined``.
+    """Store one cell after reading and checks: ``rows_read`` is the sum of ``checkups`` and ``quarantined``.
 
     Args:
         cell: its row of the cells table; None where no check-up is left.

@@ -18,7 +18,7 @@ _DIGESTS = "arrays"  # how the digest of a cell is made: digests of an earlier k
 
 @dataclass(frozen=True)
 class Manifest:
-    """The cells of a version of the tables: the cache key of each, and a digest of its content."""
+    """Store the cells of a version of the tables: the cache key of each, and a digest of its content."""
 
     version: str
     cells: Mapping[str, tuple[str, str]]

@@ -18,7 +18,7 @@ _CLOCK_S = 2.0  # the coarsest clock of a file system: a younger file may change
 
 @dataclass(frozen=True)
 class FileState:
-    """The state of a raw file at one moment.
+    """Store the state of a raw file at one moment.
 
     Args:
         path: where it is.

@@ -32,7 +32,7 @@ _BATCH_CELLS = 256
 
 @dataclass(frozen=True)
 class LoadedCell:
-    """A cell, the cache key of its tables, and whether its raw files had to be read."""
+    """Store a cell, the cache key of its tables, and whether its raw files had to be read."""
 
     cell_id: str
     key: str
@@ -42,7 +42,7 @@ class LoadedCell:
 
 @dataclass(frozen=True)
 class LoadedBatch:
-    """Cells that were loaded together.
+    """Store cells that were loaded together.
 
     Args:
         cells: each of them, in order.

@@ -1,4 +1,4 @@
-"""How far a long reading is: a bar on a terminal, a line now and then in a log."""
+"""Progress of a long read: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EVERY_S = 10.0
 
 
 class Progress:
-    """Counts steps; says nothing about what is over in a few seconds.
+    """Count steps; show nothing for reads of a few seconds.
 
     Args:
         total: number of steps.
@@ -31,7 +31,7 @@ class Progress:
         return self
 
     def step(self) -> None:
-        """One more is done."""
+        """Count one finished step."""
         self._done += 1
         self._bar.update()
         if self._bar.disable and time.monotonic() - self._last > _EVERY_S:

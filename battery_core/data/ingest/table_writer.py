@@ -1,4 +1,4 @@
-"""Tables written as they come, cell by cell, with the same bytes whatever the pieces in which the cells arrive."""
+"""Incremental writer of tables, with the same bytes for any grouping of the cells."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _CHUNK = 1 << 20
 
 
 class TableWriter:
-    """A Parquet file that grows by whole cells; nothing but the row group to come is in memory.
+    """Write a Parquet file cell by cell; only the next row group is in memory.
 
     Args:
         file: where it is written.
         schema: its columns.
-        rows: a row group has at least so many rows; 1 makes every cell one.
-        optional: without any cell there is no file.
-        compression: lz4 is quick and hardly helps numbers with all their digits; zstd is slow and takes least room.
+        rows: minimum rows of a row group; with 1, each cell is a row group.
+        optional: write no file if there is no cell.
+        compression: lz4 is fast but hardly compresses full-precision numbers; zstd is slow and compresses best.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class TableWriter:
         self._digest, self._n_digested = hashlib.sha256(), 0
 
     def add(self, table: pa.Table, counts: Sequence[int] | None = None) -> None:
-        """The rows of one cell, or of several one after the other with the number of rows of each."""
+        """Add the rows of one cell, or of several cells with the number of rows of each."""
         start = end = 0
         for n in [table.num_rows] if counts is None else counts:
             end += n
@@ -69,7 +69,7 @@ class TableWriter:
         self._waiting, self._n_waiting = [], 0
 
     def _digest_more(self) -> None:
-        """Digest what was written since the last time, while others still read: nothing of it is written again."""
+        """Hash the bytes written since the last call, in parallel with the reads; they are not written again."""
         with self._file.open("rb", buffering=0) as written:
             written.seek(self._n_digested)
             while chunk := written.read(_CHUNK):
@@ -78,11 +78,11 @@ class TableWriter:
 
     @property
     def name(self) -> str:
-        """Name of the file."""
+        """Return the name of the file."""
         return self._file.name
 
     def sha256(self) -> str:
-        """Digest of the whole file, when it is closed."""
+        """Return the digest of the whole file, once it is closed."""
         return self._digest.hexdigest()
 
     def __enter__(self) -> TableWriter:

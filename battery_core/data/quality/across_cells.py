@@ -1,4 +1,4 @@
-"""Rules that need all cells, on a few numbers a cell: the tables themselves are never in memory together."""
+"""Quality rules over all cells, from a few numbers per cell; the tables are never in memory together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIN_ROWS = 5  # shorter cells may well have a constant column
 
 @dataclass(frozen=True)
 class CellSummary:
-    """The numbers of one cell that rules across cells need.
+    """Store the numbers of one cell that the rules over all cells need.
 
     Args:
         cell_id: the cell.
@@ -57,7 +57,7 @@ def summarise(rows: CellRows) -> list[CellSummary]:
 
 @dataclass
 class AcrossCells:
-    """Collect cells one by one, in order of their names; the issues are those of all of them together."""
+    """Collect cells in order of their names, and return the issues of all of them together."""
 
     _cells: list[CellSummary] = field(default_factory=list)
 

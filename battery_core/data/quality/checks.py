@@ -1,4 +1,4 @@
-"""What is wrong with the data, row by row: flagged and kept, or quarantined and counted, never dropped in silence."""
+"""Quality checks of rows: each problem is flagged, or the row is quarantined and counted; none is dropped silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def check_quality(
     cells: pd.DataFrame, checkups: pd.DataFrame, settings: DataSettings
 ) -> tuple[pd.DataFrame, list[Issue]]:
-    """Check-ups with a usable label, and everything that looks wrong, for tables in memory.
+    """Return check-ups with a usable label, and all issues, for tables in memory.
 
     Raises:
         DataError: a cell has no usable label at all, a unit is wrong, or too many rows are quarantined.
@@ -34,7 +34,7 @@ def check_quality(
 
 
 def check_share(rows_read: int, rows_quarantined: int, issues: Iterable[Issue], limit: float) -> None:
-    """Stop when more rows are quarantined than can be trusted.
+    """Refuse data with a larger share of quarantined rows than the limit.
 
     Raises:
         DataError: the share is above ``limit``; the text names the commonest reason.
@@ -53,10 +53,10 @@ def check_share(rows_read: int, rows_quarantined: int, issues: Iterable[Issue], 
 
 
 def summary(rows_read: int, rows_kept: int, rows_quarantined: int, issues: Iterable[Issue]) -> dict[str, Any]:
-    """Content of quality.json: counts, then every finding.
+    """Return the content of quality.json: counts, then every issue.
 
     Raises:
-        DataError: rows read are neither kept nor quarantined; a reader lost some.
+        DataError: some rows are neither in the table nor quarantined; a reader lost them.
 
     Example:
         >>> summary(2, 2, 0, [])["rows_kept"]
@@ -74,7 +74,7 @@ def summary(rows_read: int, rows_kept: int, rows_quarantined: int, issues: Itera
 
 
 def check_count(where: str, rows_read: int, rows_kept: int, rows_quarantined: int) -> None:
-    """Rows in are rows out and rows quarantined.
+    """Check that the rows read are the rows in the table and the rows quarantined.
 
     Raises:
         DataError: they are not; the reader lost some, or made some up.

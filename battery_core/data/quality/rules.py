@@ -29,7 +29,7 @@ _TEMPERATURES = ("temperature_degC", "temperature_mean_degC")
 
 @dataclass(frozen=True)
 class Checked:
-    """Check-ups after the rules: every input row is usable or quarantined.
+    """Store check-ups after the rules: every input row is usable or quarantined.
 
     Args:
         checkups: rows with a usable label, sorted by cell (as they came) and check-up.
@@ -50,7 +50,7 @@ def check_rows(
     """Apply every rule to the check-ups of one cell or of several, cell by cell.
 
     Only a row that cannot be scored (no finite, positive capacity) or that is there twice is taken out. A suspicious
-    label is flagged and kept: cleaning test rows on the label would make the error look better than it is.
+    label is flagged but not removed: cleaning test rows by the label would understate the error.
 
     Args:
         cells: one row a cell.
@@ -103,7 +103,7 @@ def _check_cells_have_labels(names: Any, codes: Integers) -> None:
         raise DataError(
             f"cell '{unlabelled[0]}': no check-up has a usable capacity_Ah (all missing, infinite or not positive)"
             f"{f', nor in {len(unlabelled) - 1} more cells' if len(unlabelled) > 1 else ''} - "
-            "mend the label column in the raw file or take the file out"
+            "correct the label column in the raw file or remove the file"
         )
 
 

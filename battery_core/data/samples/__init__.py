@@ -1,4 +1,4 @@
-"""Samples: check-ups as arrays that a model is trained on; ``from battery_core.data.samples import Sample``."""
+"""Samples: check-ups as arrays for training; ``from battery_core.data.samples import Sample``."""
 
 from battery_core.data.samples.from_rows import make_samples
 from battery_core.data.samples.sample import Sample, SampleMeta, Samples

@@ -1,4 +1,4 @@
-"""From tables to what a model is trained on."""
+"""Conversion of tables to training samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the Trainer reads samples and must not load pandas
 
 
 def make_samples(features: pd.DataFrame, soh: pd.Series[float], rows: pd.DataFrame) -> Samples:
-    """One sample a row; features, labels and rows belong together by position.
+    """Return one sample per row; features, labels and rows correspond by position.
 
     Shape: x (N, F) float32, y (N, 1) float32.
 

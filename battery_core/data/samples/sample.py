@@ -1,4 +1,4 @@
-"""What a model is trained on: one check-up of one cell, and many of them as contiguous arrays."""
+"""Training samples: one check-up of one cell, and many check-ups as contiguous arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class SampleMeta:
-    """Where a sample comes from; the split and the per-cell error need it, no model sees it."""
+    """Store the origin of a sample for the split and the error per cell; it is no model input."""
 
     cell_id: str
     checkup_index: int = 0
@@ -26,7 +26,7 @@ class SampleMeta:
 
 @dataclass(frozen=True)
 class Sample:
-    """One check-up: measured features and the SOH to predict.
+    """Store one check-up: measured features and the SOH to predict.
 
     Args:
         meta: the cell and check-up.
@@ -48,12 +48,12 @@ class Sample:
 
     @property
     def feature_dim(self) -> int:
-        """Number of features F."""
+        """Return the number of features F."""
         return int(self.x.shape[-1])
 
 
 class Samples(Sequence[Sample]):
-    """Many samples as contiguous float32 arrays; an integer gives one ``Sample``, a slice a ``Samples``.
+    """Store many samples as contiguous float32 arrays; an integer gives one ``Sample``, a slice a ``Samples``.
 
     Args:
         x: shape (N, F) or (N, T, F).
@@ -81,7 +81,7 @@ class Samples(Sequence[Sample]):
 
     @classmethod
     def stack(cls, samples: Sequence[Sample]) -> Samples:
-        """Join samples; histories of different length T are padded at the end and masked.
+        """Concatenate samples; histories of different length T are padded at the end and masked.
 
         Raises:
             DataError: there is no sample, or their feature dimensions differ.
@@ -118,16 +118,16 @@ class Samples(Sequence[Sample]):
 
     @property
     def feature_dim(self) -> int:
-        """Number of features F."""
+        """Return the number of features F."""
         return int(self.x.shape[-1])
 
     @property
     def cell_ids(self) -> list[str]:
-        """Cell of each sample, in order."""
+        """Return the cell of each sample, in order."""
         return [m.cell_id for m in self.meta]
 
     def take(self, index: Array) -> Samples:
-        """The samples at these positions (integers or a boolean mask), as arrays of their own."""
+        """Return a copy of the samples at these positions (integers or a boolean mask)."""
         chosen = np.flatnonzero(index) if np.asarray(index).dtype == bool else np.asarray(index)
         mask, t = (None if array is None else array[chosen] for array in (self.mask, self.t))
         return Samples(self.x[chosen], self.y[chosen], [self.meta[i] for i in chosen], mask, t)

@@ -1,4 +1,4 @@
-"""Simulated LG M50T ageing data, made with PyBaMM (the ``simulate`` extra), in the folder layout of the real data."""
+"""Simulated LG M50T ageing data from PyBaMM (the ``simulate`` extra), in the folder layout of the real data."""
 
 from battery_core.data.simulation.run import simulate
 

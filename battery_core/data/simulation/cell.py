@@ -1,4 +1,4 @@
-"""One simulated cell's life in steps: ageing sets and check-ups, each solved with PyBaMM from a rested state.
+"""Simulation of one cell in steps: ageing sets and check-ups, each solved with PyBaMM from a rested state.
 
 Not every cycle is solved: a few are, then the degradation state jumps over the rest of the ageing set.
 """
@@ -27,7 +27,7 @@ _TOTALS = ("Time [h]", "Throughput capacity [A.h]", "Throughput energy [W.h]")
 
 @dataclass(frozen=True)
 class AgeingSet:
-    """What one ageing set did: the state it leaves and its totals, charge and discharge both counted."""
+    """Store the result of one ageing set: the final state and its totals over charge and discharge."""
 
     end: CellState
     days: float
@@ -37,7 +37,7 @@ class AgeingSet:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What one check-up (RPT) measures before any noise; the curve is its C/10 discharge, current negative."""
+    """Store the noise-free results of one check-up (RPT); the curve is its C/10 discharge, current negative."""
 
     end: CellState
     c10_Ah: float
@@ -50,7 +50,7 @@ class Checkup:
 
 @dataclass(frozen=True)
 class CellHistory:
-    """One simulated life: check-up 0, ageing set 1, check-up 1, ageing set 2 and so on."""
+    """Store one simulated history: check-up 0, ageing set 1, check-up 1, ageing set 2 and so on."""
 
     plan: CellPlan
     sets: list[AgeingSet]
@@ -58,7 +58,7 @@ class CellHistory:
 
 
 class CellSimulator:
-    """Ageing sets and check-ups of any cell of one protocol; the equations are built once and reused."""
+    """Simulate ageing sets and check-ups of any cell of one protocol; the equations are built once."""
 
     def __init__(self, protocol: Protocol) -> None:
         self._protocol = protocol
@@ -70,7 +70,7 @@ class CellSimulator:
         self._checkup = build_simulation([CHECKUP_STEPS])
 
     def age(self, plan: CellPlan, start: CellState) -> AgeingSet:
-        """One ageing set from a charged cell to a charged cell."""
+        """Simulate one ageing set, from a charged cell to a charged cell."""
         solution = self._ageing.solve(inputs=inputs(plan, start, plan.temperature_degC), calc_esoh=False)
         solved = solution.cycles[self._solved]
         # the first solved cycle still carries the check-up's rest: the trend is read from the others
@@ -82,7 +82,7 @@ class CellSimulator:
         return AgeingSet(end, float(hours) / 24.0, float(charge), float(energy))
 
     def checkup(self, plan: CellPlan, start: CellState) -> Checkup:
-        """One check-up at 25 degC: the C/10 discharge and its curve, the C/2 discharge, the 0.1 s resistance."""
+        """Simulate one check-up at 25 degC: C/10 discharge with its curve, C/2 discharge, 0.1 s resistance."""
         solution = self._checkup.solve(inputs=inputs(plan, start, CHECKUP_TEMPERATURE_degC), calc_esoh=False)
         steps = {name: solution.cycles[0].steps[index] for name, index in CHECKUP_STEP_INDEX.items()}
         curve, pulse = _curve(steps["c10"]), steps["pulse"]
@@ -108,7 +108,7 @@ def _totals(solution: Any) -> Array:
 
 
 def _almost_charged(jumped: CellState, charged: CellState) -> CellState:
-    """The jumped state at about 60 % SOC: the next charge has room, also where the negative electrode has shrunk."""
+    """Return the jumped state at about 60 % SOC; the next charge then fits a shrunken negative electrode."""
     c_positive = charged.c_positive + 0.25 * POSITIVE_MAXIMUM
     return replace(jumped, c_positive=c_positive).with_lithium(jumped.lithium())
 

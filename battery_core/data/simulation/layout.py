@@ -1,4 +1,4 @@
-"""Simulated cells as files: folders, names, headers, units and quirks of the published LG M50T data set."""
+"""Writer of simulated cells in the published LG M50T layout: folders, names, headers, units and quirks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HEADERS = (
 
 
 def write_cell(out_dir: Path, history: CellHistory, seed: int) -> None:
-    """All files of one cell, with measurement noise: performance summary, ageing sets, one curve a check-up."""
+    """Write all files of one cell with measurement noise: performance summary, ageing sets, curves."""
     protocol, letter = history.plan.protocol, history.plan.letter
     rng = np.random.default_rng(derive_seed(seed, "noise", protocol.number, letter))
     folder = out_dir / protocol.folder
@@ -57,7 +57,7 @@ def write_cell(out_dir: Path, history: CellHistory, seed: int) -> None:
 
 
 def write_note(out_dir: Path, seed: int, n_cells: int) -> None:
-    """A file on top of the folder that says what this is: nobody shall take it for measured data."""
+    """Write a file in the top folder that marks the data as simulated, not measured."""
     (out_dir / "SIMULATED.txt").write_text(
         f"SIMULATED data: {n_cells} LG M50T cells simulated with PyBaMM (parameter set OKane2022), seed {seed}.\n"
         "No cell was measured. Layout and headers follow Kirkaldy et al. 2024 (Zenodo 10637534).\n"
@@ -67,7 +67,7 @@ def write_note(out_dir: Path, seed: int, n_cells: int) -> None:
 
 
 def _usage(history: CellHistory, rng: np.random.Generator) -> pd.DataFrame:
-    """What each ageing set did, as a cycler counts it; one row a set."""
+    """Return the totals of each ageing set as a cycler counts them, one row per set."""
     sets, plan = history.sets, history.plan
     gain = 1.0 + rng.normal(0.0, 2e-4, len(sets))  # current sensor
     return pd.DataFrame(
@@ -104,7 +104,7 @@ def _summary(history: CellHistory, usage: pd.DataFrame, rng: np.random.Generator
 
 
 def _electrodes(history: CellHistory, rng: np.random.Generator) -> dict[str, Array]:
-    """What the published table gets from fitting the C/10 curve; here it is the simulated state and a fitting error."""
+    """Return the electrode capacities of the published table: the simulated state plus a fitting error."""
     checkups = history.checkups
     full, empty = [c.full for c in checkups], [c.empty for c in checkups]
     area, n = electrode_area_m2(history.plan), len(checkups)
@@ -143,7 +143,7 @@ def _noisy(values: list[float], relative_noise: float, rng: np.random.Generator)
 
 
 def _loss(left: Array, rng: np.random.Generator) -> Array:
-    """Share lost since the first check-up, as a fit would find it: 0 there, some 0.2 % off later."""
+    """Return the fraction lost since the first check-up, with an error of about 0.2 % after the first."""
     lost: Array = 1.0 - left / left[0] + rng.normal(0.0, 0.002, len(left))
     lost[0] = 0.0
     return lost.round(5)
@@ -158,7 +158,7 @@ def _resistance(checkups: list[Checkup], rng: np.random.Generator) -> Array:
 
 
 def _dates(days: Array) -> dict[str, list[str]]:
-    """Calendar of one cell: each check-up takes some days; before the first there is no ageing set."""
+    """Return the dates of one cell: each check-up takes some days; no ageing set comes before the first."""
     begins = [_START + timedelta(days=float(day) + _CHECKUP_DAYS * k) for k, day in enumerate(days)]
     after = [(begin + timedelta(days=_CHECKUP_DAYS)).date().isoformat() for begin in begins]
     begin_dates = [begin.date().isoformat() for begin in begins]

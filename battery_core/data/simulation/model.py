@@ -1,4 +1,4 @@
-"""The equations of the simulated cell: PyBaMM's single particle model of the LG M50T, its ageing and its parameters."""
+"""Equations and parameters of the simulated cell: PyBaMM's single particle model of the LG M50T with ageing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPTIONS = {
     "contact resistance": "true",
     "calculate discharge energy": "true",
 }
-# the ageing rates of the mean cell, as factors on the published set OKane2022: docs/simulated-data.md says why
+# the ageing rates of the mean cell, as factors on the published set OKane2022: see docs/simulated-data.md
 _RATES = {
     "SEI lithium interstitial diffusivity [m2.s-1]": ("sei_rate", 5.2e4),
     "Lithium plating kinetic rate constant [m.s-1]": ("plating_rate", 1.0),
@@ -53,7 +53,7 @@ CELL_VARIABLES = {
 
 
 def import_pybamm() -> ModuleType:
-    """The simulator; imported only here and in the protocols, for nothing else of the project needs it.
+    """Import PyBaMM; only this function and the protocols need it.
 
     Raises:
         DataError: it is not installed.
@@ -71,7 +71,7 @@ def import_pybamm() -> ModuleType:
 
 
 def build_simulation(cycles: list[Any]) -> Any:
-    """A PyBaMM simulation of these cycles; per-cell rates, temperature and starting state are its inputs.
+    """Build a PyBaMM simulation of these cycles; rates, temperature and initial state of a cell are inputs.
 
     So the equations are built once, and every cell and every ageing set solves them with numbers of its own.
     """
@@ -107,7 +107,7 @@ def _parameters(pybamm: ModuleType) -> Any:
 
 
 def inputs(plan: CellPlan, start: CellState, temperature_degC: float) -> dict[str, float]:
-    """The numbers of one solve: this cell, at this temperature, from this state."""
+    """Return the inputs of one solve: cell, temperature and initial state."""
     own = ("sei_rate", "plating_rate", "lam_rate", "electrode_width", "contact_ohm")
     return {
         **{name: float(getattr(plan, name)) for name in own},
@@ -117,5 +117,5 @@ def inputs(plan: CellPlan, start: CellState, temperature_degC: float) -> dict[st
 
 
 def electrode_area_m2(plan: CellPlan) -> float:
-    """Area of the electrode sheet of one cell."""
+    """Return the area of the electrode sheet of one cell."""
     return 0.065 * 1.58 * _FACTORS["Electrode width [m]"] * plan.electrode_width

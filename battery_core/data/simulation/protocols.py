@@ -1,4 +1,4 @@
-"""What is done to the simulated cells: ageing protocols, the check-up, and how cells differ from each other."""
+"""Test plan of the simulated cells: ageing protocols, the check-up, and the variation between cells."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CHECKUP_STEP_INDEX = {"rest": 2, "c10": 3, "rest_before_pulse": 7, "pulse": 8, "
 
 @dataclass(frozen=True)
 class Protocol:
-    """One ageing experiment: its folder and words, and how one cycle, starting from a full cell, is made.
+    """Define one ageing experiment: folder, description, and one cycle from a full cell.
 
     ``before`` brings the full cell into the cycled window and ``after`` charges it again. An entry of ``cycle`` is
     a step in words or a function that makes it. Of ``set_cycles`` cycles per ageing set, ``solved_cycles`` are solved.
@@ -52,7 +52,7 @@ class Protocol:
 
 
 def drive_cycle_step() -> Any:
-    """A stylised drive cycle, repeated until the cell is empty: bursts, cruising, braking (mean 0.5C)."""
+    """Return a stylised drive cycle, repeated until the cell is empty: bursts, cruising, braking (mean 0.5C)."""
     import pybamm
 
     # (C-rate, seconds): discharge positive
@@ -89,7 +89,7 @@ PROTOCOLS = (
 
 @dataclass(frozen=True)
 class CellPlan:
-    """One simulated cell: where it ages and how it differs from the mean cell (factors around 1)."""
+    """Define one simulated cell: its experiment and its deviation from the mean cell (factors around 1)."""
 
     protocol: Protocol
     letter: str
@@ -104,7 +104,7 @@ class CellPlan:
 
     @property
     def name(self) -> str:
-        """Cell id, unique over experiments, as the reader will make it.
+        """Return the cell id, unique over experiments, in the form of the reader.
 
         Example:
             >>> CellPlan(PROTOCOLS[-1], "A", 10, 16.3).name
@@ -114,7 +114,7 @@ class CellPlan:
 
 
 def plan_cells(seed: int) -> list[CellPlan]:
-    """All cells of the simulated data set: every protocol at every temperature, four cells each."""
+    """Return all cells of the simulated data set: every protocol at every temperature, four cells each."""
     plans = []
     for protocol in PROTOCOLS:
         letters = iter("ABCDEFGHIJKL")

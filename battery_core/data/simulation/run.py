@@ -1,4 +1,4 @@
-"""The stage that makes the simulated data set: plan the cells, simulate each one's life, write the files."""
+"""Stage that makes the simulated data set: plan the cells, simulate each history, write the files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def simulate(
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """A folder as a zip that is the same, byte for byte, whenever and wherever it is packed."""
+    """Pack a folder as a zip with identical bytes on every run and machine."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _ZIP_TIME)
@@ -78,7 +78,7 @@ def _simulate_cells(plans: list[CellPlan], ageing_sets: int, workers: int) -> It
 
 
 def _live(plan: CellPlan, ageing_sets: int) -> CellHistory:
-    """One cell's life: a check-up, then ageing set and check-up in turn."""
+    """Simulate the history of one cell: a check-up, then ageing set and check-up in turn."""
     simulator = _simulator(plan.protocol)
     fresh = CellState()
     checkups = [simulator.checkup(plan, fresh.with_lithium(plan.lithium * fresh.lithium()))]

@@ -1,4 +1,4 @@
-"""The degradation state of a simulated cell, and how it jumps over cycles that are not solved."""
+"""Degradation state of a simulated cell, and its extrapolation over cycles that are not solved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INITIAL_SEI_m = 50e-9  # after formation
 
 @dataclass(frozen=True)
 class CellState:
-    """A charged, rested cell: all that one check-up hands to the next.
+    """Store the state of a charged, rested cell: all that one check-up passes to the next step.
 
     Active material volume fractions; concentrations in mol per m3 of the particles (``c_negative``, ``c_positive``)
     or of the electrode (``c_sei``, ``c_plated``, ``c_dead``: SEI, plated and dead lithium).
@@ -33,24 +33,24 @@ class CellState:
     c_dead: float = 0.0
 
     def lithium(self) -> float:
-        """Lithium that can be cycled, in the particles of both electrodes, in mol per m2."""
+        """Return the cyclable lithium in the particles of both electrodes, in mol per m2."""
         return (
             NEGATIVE_THICKNESS_m * self.eps_negative * self.c_negative
             + POSITIVE_THICKNESS_m * self.eps_positive * self.c_positive
         )
 
     def bound(self) -> float:
-        """Lithium bound in SEI, plated and dead lithium, in mol per m2."""
+        """Return the lithium bound in SEI, plated and dead lithium, in mol per m2."""
         return NEGATIVE_THICKNESS_m * (self.c_sei + self.c_plated + self.c_dead)
 
     def with_lithium(self, lithium: float) -> CellState:
-        """The same cell holding so much lithium; the negative electrode of a charged cell holds the difference."""
+        """Return the same cell with this amount of lithium; the negative electrode takes the difference."""
         rest = lithium - POSITIVE_THICKNESS_m * self.eps_positive * self.c_positive
         return replace(self, c_negative=rest / (NEGATIVE_THICKNESS_m * self.eps_negative))
 
 
 def jump(first: CellState, last: CellState, times: float) -> CellState:
-    """The state after ``times`` more stretches like the one from ``first`` to ``last``.
+    """Return the state after ``times`` more stretches like the one from ``first`` to ``last``.
 
     Active material and dead lithium go on linearly; the SEI squared does (growth limited by diffusion through itself).
     Lithium is conserved: what SEI and dead lithium bind, and what is lost inside dead active material, is gone.

@@ -1,4 +1,4 @@
-"""Check-ups of cells one after the other as plain numbers: what every check needs is computed once."""
+"""Check-ups of several cells as numeric arrays; statistics that every check needs are computed once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMED = ("cell_id", "checkup_index")  # they identify a row; all other columns 
 
 @dataclass(frozen=True)
 class CellRows:
-    """Check-ups of cells, each cell's rows together and in order.
+    """Store check-ups of cells, the rows of each cell together and in order.
 
     Args:
         names: the cells, in order.
@@ -52,17 +52,17 @@ class CellRows:
 
     @cached_property
     def starts(self) -> Integers:
-        """First row of each cell; shape (cells,)."""
+        """Return the first row of each cell; shape (cells,)."""
         return np.flatnonzero(np.diff(self.codes, prepend=-1))
 
     @cached_property
     def counts(self) -> Integers:
-        """Number of rows of each cell; shape (cells,)."""
+        """Return the number of rows of each cell; shape (cells,)."""
         return np.diff(self.starts, append=len(self.codes))
 
     @cached_property
     def ranges(self) -> Mapping[str, tuple[Numbers, Numbers, bool]]:
-        """Lowest and highest value of each column by cell, NaN where it has none, and whether any is missing.
+        """Return minimum and maximum of each column by cell, NaN where it has none, and whether any is missing.
 
         Shape (cells,) each. All checks of a range share these: the numbers are scanned once.
         """

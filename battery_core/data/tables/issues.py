@@ -1,4 +1,4 @@
-"""Issues: what looks wrong in the data, one entry an observation."""
+"""Issues: suspicious observations in the data, one entry each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ALL_CELLS = "all cells"
 
 @dataclass(frozen=True)
 class Issue:
-    """One observation about one check-up, or about a whole cell (``row`` is None).
+    """Store one observation about one check-up, or about a whole cell (``row`` is None).
 
     Args:
         cell_id: the cell.
         row: check-up index in the raw file, from 0.
         rule: short name of the check.
         column: the column concerned.
-        value: the value found, as text; JSON has no infinity.
+        value: the observed value, as text; JSON has no infinity.
         action: kept (a note), flagged (kept, to look at) or quarantined (taken out).
         reason: one sentence for people.
 

@@ -13,9 +13,9 @@ from battery_core.errors import DataError
 
 
 def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "nominal") -> pd.Series[float]:
-    """SOH of each check-up: capacity / nominal capacity, or / the capacity of the cell's own first check-up.
+    """Return SOH of each check-up: capacity / nominal capacity, or / capacity of the first check-up of the cell.
 
-    With ``first_checkup`` the first check-up is 1.0 by definition and says nothing about a model.
+    With ``first_checkup`` the first check-up is 1.0 by definition and does not measure a model.
 
     Units: fraction, 1.0 is fresh. Index: that of ``checkups``.
 
@@ -39,7 +39,7 @@ def soh(checkups: pd.DataFrame, cells: pd.DataFrame, reference: SohReference = "
 
 
 def fractions(capacity: Any, codes: Any, names: Any, references: Mapping[Any, float], reference: SohReference) -> Any:
-    """The same for numbers: capacities in Ah, of the cells ``names[codes]`` with these reference capacities in Ah.
+    """Return SOH from arrays: capacities in Ah, of the cells ``names[codes]`` with reference capacities in Ah.
 
     Shape: (rows,), as ``capacity`` and ``codes``.
 

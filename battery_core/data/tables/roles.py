@@ -1,4 +1,4 @@
-"""The role of each column of the check-up table: whether a model may use it; and the reference of the label."""
+"""The role of each column of the check-up table: whether a model may use it, or it is the label's reference."""
 
 from __future__ import annotations
 

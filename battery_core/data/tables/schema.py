@@ -1,4 +1,4 @@
-"""The canonical tables at the door: their columns, units and ranges, checked in one line."""
+"""Schemas of the canonical tables: columns, units and ranges, and their validation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KINDS = {"cell_id": "text", "half_cycle": "text", "checkup_index": "count"}
 
 
 def check_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """The table of cells, as it should be.
+    """Validate the table of cells.
 
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
@@ -42,7 +42,7 @@ def check_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = (), rows: CellRows | None = None) -> pd.DataFrame:
-    """The table of check-ups with the source's own measured columns.
+    """Validate the table of check-ups with the source's own measured columns.
 
     Args:
         checkups: the table.
@@ -56,7 +56,7 @@ def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = (), rows: Cell
 
 
 def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """The table of time series (charge current is positive).
+    """Validate the table of time series (charge current is positive).
 
     Raises:
         DataError: the first thing that is wrong, and how many more there are.
@@ -65,28 +65,28 @@ def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells_arrow() -> pa.Schema:
-    """Types of the table of cells on disk."""
+    """Return the types of the table of cells on disk."""
     return _arrow({name: "text" if name in TEXT_COLUMNS else "number" for name in CELL_COLUMNS})
 
 
 def checkups_arrow(extra: Iterable[str] = ()) -> pa.Schema:
-    """Types of the table of check-ups on disk."""
+    """Return the types of the table of check-ups on disk."""
     return _arrow({name: _KINDS.get(name, "number") for name in (*CHECKUP_COLUMNS, *extra)})
 
 
 def curves_arrow() -> pa.Schema:
-    """Types of the time series on disk."""
+    """Return the types of the time series on disk."""
     return _arrow({name: _KINDS.get(name, "number") for name in CURVE_COLUMNS})
 
 
 def quarantine_arrow(extra: Iterable[str] = ()) -> pa.Schema:
-    """Types of the table of rows taken out: what could be read of each check-up, and what was wrong with it."""
+    """Return the types of the table of quarantined rows: the values read, and the reason."""
     kinds = {name: _KINDS.get(name, "number") for name in (*CHECKUP_COLUMNS, *extra)}
     return _arrow({**kinds, "rule": "text", "reason": "text"})
 
 
 def as_arrow(frame: pd.DataFrame, types: pa.Schema) -> pa.Table:
-    """A table with exactly these columns, in this order; a missing number is null."""
+    """Return a table with exactly these columns, in this order; a missing number is null."""
     return pa.Table.from_pandas(frame, schema=types, preserve_index=False, nthreads=1).replace_schema_metadata(None)
 
 
@@ -96,7 +96,7 @@ def _arrow(kinds: Mapping[str, str]) -> pa.Schema:
 
 
 def join_rows(cells: pd.DataFrame, checkups: pd.DataFrame) -> pd.DataFrame:
-    """Raw measured rows, as a model may be given them: each check-up with what is known of its cell.
+    """Join raw measured rows for a model: each check-up with the metadata of its cell.
 
     Sorted by cell and check-up, with a fresh index.
 
@@ -122,7 +122,7 @@ def check_table(
     frame: pd.DataFrame,
     schema: DataFrameSchema,
     rows: CellRows | None = None,
-    remedy: str = "mend the source's reader or its raw file",
+    remedy: str = "correct the source's reader or its raw file",
 ) -> pd.DataFrame:
     """Validate a table against a pandera schema; pandera itself runs only where the fast check cannot decide.
 
