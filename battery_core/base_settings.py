@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 
 class SectionSettings(BaseModel):
-    """Base of a settings section: frozen; unknown names and non-finite numbers are refused. Lists: ``a,b``."""
+    """Define a settings section: frozen; unknown names and non-finite numbers are refused. Lists: ``a,b``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 

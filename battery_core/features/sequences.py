@@ -14,16 +14,16 @@ from battery_core.errors import DataError
 from battery_core.features.settings import FeatureSettings
 
 Array = npt.NDArray[Any]
-#: Columns that can serve as the time axis, the best first; the number of the check-up is always there.
+#: Possible columns of the time axis, in order of preference; the check-up number is always available.
 TIME_COLUMNS = ("time_days", "cycle_count", "checkup_index")
 
 
 @dataclass(frozen=True)
 class SequenceIndex:
-    """Which rows belong to the history of each row; features are gathered by it only where they are needed.
+    """Index the history rows of each row; features are gathered only where they are needed.
 
     Shapes: rows (N, T), positions in the table; mask (N, T), True where a row is real, real ones first; t (N, T), time
-    of each row as ``FeatureSettings.history_time`` says, float32, the last real one repeated in the padding.
+    of each row by ``FeatureSettings.history_time``, float32, the last real one repeated in the padding.
     """
 
     rows: Array
@@ -139,7 +139,7 @@ def _by_cell(rows: pd.DataFrame) -> tuple[Array, Array]:
 
 
 def _positions(longest: int, most: int) -> Array:
-    """Row i: places within the cell of the history of its check-up i, real ones first, then -1; (longest, most)."""
+    """Return positions within the cell of the history of each check-up, real ones first, then -1; (longest, most)."""
     table = np.full((longest, most), -1, dtype=np.int32)
     for last in range(longest):
         places = _spread(last + 1, most)

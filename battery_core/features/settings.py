@@ -12,7 +12,7 @@ from battery_core.features.registry import FEATURES
 
 
 class FeatureSettings(SectionSettings):
-    """Which feature sets a model sees and their constants.
+    """Set the feature sets of a model and their constants.
 
     Example:
         >>> FeatureSettings(sets=["summary", "initial_relative"]).sets

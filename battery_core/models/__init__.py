@@ -1,1 +1,1 @@
-"""SOH models, one a file."""
+"""SOH models, one module each."""

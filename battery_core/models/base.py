@@ -1,4 +1,4 @@
-"""The contract of a regressor, and what their folders share; nothing here imports torch or LightGBM."""
+"""The interface of a regressor and the format of model folders; importable without torch and LightGBM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METADATA_FILE = "model.json"
 
 
 class Regressor(Protocol):
-    """A fitted model: features of check-ups in, SOH out; written to disk without pickle."""
+    """Define a fitted model: features of check-ups to SOH; saved without pickle."""
 
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Return estimates, shape (N, D), of rows, shape (N, F)."""
@@ -40,7 +40,7 @@ class Regressor(Protocol):
 
 
 class SequenceRegressor(Regressor, Protocol):
-    """A regressor that reads a cell's check-ups in order, up to the one to predict."""
+    """Define a regressor that reads a cell's check-ups in order, up to the one to predict."""
 
     def predict_members(
         self, x: npt.NDArray[Any], mask: npt.NDArray[Any] | None = None, t: npt.NDArray[Any] | None = None
@@ -50,7 +50,7 @@ class SequenceRegressor(Regressor, Protocol):
 
 
 class ArrayRegressor(ABC):
-    """A regressor that fits itself to arrays; a network is fitted by the ``Trainer`` instead."""
+    """Define a regressor that fits itself to arrays; a network is fitted by the ``Trainer`` instead."""
 
     precision: ClassVar[str] = "float64"
     """Number format of the fit."""
@@ -63,7 +63,7 @@ class ArrayRegressor(ABC):
 
     @property
     def summary(self) -> Mapping[str, float]:
-        """Figures of the fit for a report, such as the best number of trees."""
+        """Return figures of the fit for a report, such as the best number of trees."""
         return {}
 
     @abstractmethod

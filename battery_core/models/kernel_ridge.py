@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 4096  # of a prediction: the kernel matrix stays below 100 MB
 
 
 class KernelRidgeModel(ArrayRegressor):
-    """Kernel ridge regression on ``n_landmarks`` training check-ups, the same number of each cell.
+    """Fit kernel ridge regression on ``n_landmarks`` training check-ups, the same number of each cell.
 
     The kernel is a Matern kernel of smoothness 5/2, plus a linear kernel for extrapolation, plus a constant. Length
     scale and ridge parameter alpha are the pair with the smallest error on validation cells. The fit has a closed form:

@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 
 class LGBMModel(ArrayRegressor):
-    """LightGBM with early stopping on validation cells; one booster a target, missing values (NaN) as they are.
+    """Fit LightGBM with early stopping on validation cells; one booster per target, NaN as missing.
 
     Args:
         params: settings by name, see ``LGBMSettings``.
@@ -77,7 +77,7 @@ class LGBMModel(ArrayRegressor):
         train_cells: Sequence[str] = (),
         val_cells: Sequence[str] = (),
     ) -> Self:
-        """Boost; with validation rows, keep the trees up to the best validation loss.
+        """Fit boosters; with validation rows, keep the trees up to the best validation loss.
 
         Args:
             X_train: shape (N, F).

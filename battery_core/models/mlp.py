@@ -1,4 +1,4 @@
-"""Multi-layer perceptron: features of one check-up to its SOH; several seeds at once where asked for."""
+"""Multi-layer perceptron: features of one check-up to its SOH; optionally several seeds at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEFAULT = MLPSettings()
 
 
 class MLPModel(TorchModel):
-    """Linear layers with a nonlinearity and dropout between them.
+    """Stack linear layers with a nonlinearity and dropout between them.
 
     Args:
         input_dim: features F of a check-up.
@@ -62,12 +62,12 @@ class MLPModel(TorchModel):
             self.layers = BatchedMLP([cast(nn.Sequential, single.layers) for single in self.singles()])
 
     def forward(self, x: Tensor) -> Tensor:
-        """SOH of each check-up, by each member if there are several."""
+        """Return SOH of each check-up, by each member if there are several."""
         out: Tensor = self.layers(x)
         return out
 
     def copy_member(self, single: MLPModel, index: int) -> None:
-        """Give a single perceptron the weights of one member."""
+        """Copy the weights of one member into a single perceptron."""
         if isinstance(self.layers, BatchedMLP) and isinstance(single.layers, nn.Sequential):
             self.layers.copy_to(single.layers, index)
 

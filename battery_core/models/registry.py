@@ -1,4 +1,4 @@
-"""The models by name: one entry says all that settings, training, packaging and ONNX export need of a model.
+"""The models by name; one entry has everything that settings, training, packaging and ONNX export need.
 
 A new model needs a module with its regressor and its settings, and an entry here. Addresses are strings, so that
 nothing is imported before it is used; a job key follows them like imports.
@@ -52,12 +52,12 @@ class ModelSpec:
 
     @property
     def settings_section(self) -> str:
-        """Name of its settings section."""
+        """Return the name of its settings section."""
         return self.section or self.name
 
     @property
     def sections(self) -> tuple[str, ...]:
-        """Settings sections that shape the fitted model; others play no part in its job key."""
+        """Return the settings sections that shape the fitted model; others are not part of its job key."""
         return (self.settings_section, *self.fitter_sections)
 
     def load_regressor(self) -> type[Regressor]:

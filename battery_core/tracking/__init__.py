@@ -1,1 +1,1 @@
-"""Where a run is written down: local folder, TensorBoard, MLflow."""
+"""Records of runs: local folder, TensorBoard, MLflow."""

@@ -1,4 +1,4 @@
-"""What a run record has to offer."""
+"""The interface of a run record."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ STATUSES = ("FINISHED", "FAILED", "KILLED")
 
 
 class TrackingError(BatteryError):
-    """A run cannot be written down or sent."""
+    """Report that a run cannot be recorded or sent."""
 
 
 class Tracker(ABC):
-    """Writes down one run at a time: what was set, what came out, and the files it left."""
+    """Record one run at a time: settings, metrics and files."""
 
     @property
     @abstractmethod
     def run_dir(self) -> Path | None:
-        """Folder of the open run; None when no run is open."""
+        """Return the folder of the open run; None when no run is open."""
 
     @abstractmethod
     def start_run(self, name: str, config: Mapping[str, Any] | BaseModel | None = None) -> str:
-        """Open a run and give its id."""
+        """Open a run and return its id."""
 
     @abstractmethod
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -45,7 +45,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def log_artifact(self, path: Path | str) -> None:
-        """Keep a file or folder with the run."""
+        """Store a file or folder with the run."""
 
     @abstractmethod
     def end_run(self, status: str = "FINISHED") -> None:

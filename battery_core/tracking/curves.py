@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class Curves:
-    """Event files in a run's folder."""
+    """Write event files in a run's folder."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboard.compat.proto import (  # type: ignore[import-untyped,unused-ignore]
@@ -25,7 +25,7 @@ class Curves:
         self._writer = EventFileWriter(str(folder), flush_secs=10)
 
     def add(self, values: Mapping[str, float], step: int, now: float) -> None:
-        """One point on each curve."""
+        """Add one point to each curve."""
         parts = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._writer.add_event(self._event(wall_time=now, step=step, summary=self._summary(value=parts)))
 
@@ -35,7 +35,7 @@ class Curves:
 
 
 def open_curves(folder: Path) -> Curves | None:
-    """Curves in this folder; None, and a line that says so, where TensorBoard is not installed."""
+    """Return curves in this folder; without TensorBoard, log a line and return None."""
     try:
         return Curves(folder)
     except ImportError as err:

@@ -1,4 +1,4 @@
-"""The local record, and MLflow beside it: training never waits for the second."""
+"""Local run record with a copy in MLflow; training never waits for MLflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class DualTracker(LocalTracker):
-    """A local run folder with curves for TensorBoard, sent to MLflow in the background and once more at the end.
+    """Record a run in a local folder with TensorBoard curves, and send it to MLflow in the background and at the end.
 
     MLflow is only imported when something is sent. A store that fails or hangs costs at most ``mlflow_timeout_s`` at
     the end of the run; the local record is whole, and one command, which the warning names, sends it later.

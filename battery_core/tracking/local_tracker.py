@@ -1,4 +1,4 @@
-"""A run as a folder: everything is whole on disk before anyone else hears of it."""
+"""A run as a local folder; data are complete on disk before they are sent elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
 
 
 class LocalTracker(Tracker):
-    """Writes ``<base_dir>/<run_id>/``: run.json (settings, tags, status), metrics.jsonl, and curves for TensorBoard.
+    """Write ``<base_dir>/<run_id>/``: run.json (settings, tags, status), metrics.jsonl, and TensorBoard curves.
 
     Logging without an open run opens one.
 
@@ -53,7 +53,7 @@ class LocalTracker(Tracker):
 
     @property
     def run_dir(self) -> Path | None:
-        """Folder of the open run; None when no run is open."""
+        """Return the folder of the open run; None when no run is open."""
         return self._run_dir
 
     def start_run(
@@ -77,7 +77,7 @@ class LocalTracker(Tracker):
         return run_id
 
     def resume_run(self, run_id: str) -> str:
-        """Open a run again that was cut off; its numbers are kept.
+        """Open an interrupted run again; its metrics are kept.
 
         Raises:
             TrackingError: there is no such run.
@@ -122,7 +122,7 @@ class LocalTracker(Tracker):
         self._write()
 
     def log_artifact(self, path: Path | str) -> None:
-        """Copy a file or folder into the run's ``artifacts``; what is in the run folder already stays where it is.
+        """Copy a file or folder into the run's ``artifacts``; one inside the run folder stays where it is.
 
         Raises:
             TrackingError: it does not exist.
@@ -177,7 +177,7 @@ class LocalTracker(Tracker):
 
 
 def read_metrics(run_dir: Path | str, first_line: int = 0) -> Iterator[dict[str, Any]]:
-    """Lines of metrics.jsonl, from ``first_line`` on, as they were logged; a line cut off by a crash is left out."""
+    """Return the logged lines of metrics.jsonl from ``first_line`` on; a line cut off by a crash is left out."""
     with (Path(run_dir) / METRICS_FILE).open(encoding="utf-8") as file:
         for number, line in enumerate(file):
             if number >= first_line and line.endswith("\n"):
@@ -186,7 +186,7 @@ def read_metrics(run_dir: Path | str, first_line: int = 0) -> Iterator[dict[str,
 
 
 def _new_id(name: str) -> str:
-    """Sorts by time, says what it is, never twice the same."""
+    """Return a unique id that sorts by time and contains the name."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "run"
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{plain}-{secrets.token_hex(3)}"
 
@@ -196,12 +196,12 @@ def _now_ms() -> int:
 
 
 def _as_json(value: float) -> float | str:
-    """JSON has no NaN: it is written as text that ``float`` reads back."""
+    """Return NaN and infinity as text, which ``float`` parses; JSON has no such numbers."""
     return value if math.isfinite(value) else str(value)
 
 
 def _flat(config: Mapping[str, Any] | BaseModel | None, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names and plain values."""
+    """Return nested settings as dotted names and plain values."""
     values = config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config or {})
     flat: dict[str, Any] = {}
     for key, value in values.items():

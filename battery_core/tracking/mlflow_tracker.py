@@ -1,4 +1,4 @@
-"""Runs in MLflow: sent from the local folder, so that a server that fails costs nothing but a later send."""
+"""Transfer of runs from the local folder to MLflow; a failed server only delays the transfer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _METRICS, _PARAMS, _TAGS, _PARAM_LENGTH, _TAG_LENGTH = 1000, 100, 100, 6000, 500
 
 
 def send_run(run_dir: Path | str, tracking_uri: str, experiment: str = "soh-training") -> str:
-    """Send what MLflow does not have yet of a local run: settings, tags, numbers and, when it has ended, files.
+    """Send the missing records of a local run to MLflow: settings, tags, metrics and, once it has ended, files.
 
     May be called again at any time: nothing is sent twice, and no second MLflow run is made.
 
@@ -59,7 +59,7 @@ def send_run(run_dir: Path | str, tracking_uri: str, experiment: str = "soh-trai
 
 
 def resolve_uri(tracking_uri: str) -> tuple[str, str | None]:
-    """The store behind a tracking URI, absolute, and where its artifacts go (None: the server decides).
+    """Return the absolute store of a tracking URI, and its artifact location (None: the server decides).
 
     Example:
         >>> resolve_uri("sqlite:////data/mlflow.db")
@@ -79,7 +79,7 @@ def resolve_uri(tracking_uri: str) -> tuple[str, str | None]:
 
 
 def ensure_store(uri: str) -> None:
-    """Make sure that MLflow answers; a SQLite store that is not there yet is created.
+    """Ensure that MLflow responds; a missing SQLite store is created.
 
     Raises:
         TrackingError: the store cannot be opened, or the server does not answer; nothing of the run is lost.
@@ -102,7 +102,7 @@ def is_store_reachable(uri: str) -> Iterator[None]:
     with _in_one_line(
         f"MLflow at '{uri}' did not answer",
         "look at the server or the database and run again: what is trained is kept and not trained twice",
-        files_too=False,  # a file of ours, and its own error says more
+        files_too=False,  # a local file; its own error message is clearer
     ):
         yield
 
@@ -118,7 +118,7 @@ def _in_one_line(problem: str, action: str, files_too: bool = True) -> Iterator[
 
 @cache
 def _open_store(uri: str) -> None:
-    """Under a lock: processes that open a fresh SQLite store together would break it for good."""
+    """Open the store under a lock; concurrent creation of a SQLite store would corrupt it."""
     if not uri.startswith("sqlite:///"):
         _client(uri).search_experiments(max_results=1)
         return
@@ -133,7 +133,7 @@ def _open_store(uri: str) -> None:
 
 
 class _Sender:
-    """One run on its way to one store."""
+    """Send one run to one store."""
 
     def __init__(
         self, folder: Path, metadata: dict[str, Any], uri: str, experiment: str, artifacts: str | None
@@ -145,7 +145,7 @@ class _Sender:
         self.experiment = _experiment_id(self.client, experiment, artifacts)
 
     def send(self) -> str:
-        """Everything MLflow does not have yet; the MLflow run id."""
+        """Send everything that MLflow lacks; return the MLflow run id."""
         self._find_or_create()
         self._labels()
         self._numbers()
@@ -163,8 +163,8 @@ class _Sender:
         if self.sent.get("run_id") and self.sent.get("started_ms") == started:
             return
         # a sender that died before it could note the id has left the run behind
-        found = self.client.search_runs([self.experiment], f"tags.`{RUN_TAG}` = '{run_id}'")
-        run = next((run for run in found if run.info.start_time == started), None)
+        runs = self.client.search_runs([self.experiment], f"tags.`{RUN_TAG}` = '{run_id}'")
+        run = next((run for run in runs if run.info.start_time == started), None)
         if run is None:
             tags = {"mlflow.runName": self.metadata["name"], RUN_TAG: run_id}
             run = self.client.create_run(self.experiment, start_time=started, tags=tags)
@@ -197,7 +197,7 @@ class _Sender:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files of a run that a person may ask for; logs that MLflow holds itself and the resume state stay here."""
+    """Yield the files of a run to send; logs that MLflow has as metrics and the resume state are left out."""
     ours = {RUN_FILE, METRICS_FILE, SENT_FILE, "last.pt"}
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
@@ -208,16 +208,16 @@ def _files(folder: Path) -> Iterator[Path]:
 def _experiment_id(client: Any, name: str, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     try:
         return str(client.create_experiment(name, artifact_location=artifacts and f"{artifacts}/{name}"))
     except MlflowException:
-        found = client.get_experiment_by_name(name)  # another process was quicker
-        if found is None:
+        experiment = client.get_experiment_by_name(name)  # another process was quicker
+        if experiment is None:
             raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
 
 def _client(uri: str) -> Any:
@@ -236,7 +236,7 @@ def _store_errors(files_too: bool) -> tuple[type[Exception], ...]:
 
 
 def _quiet() -> None:
-    """Before MLflow is imported: it does not phone home, and gives up on a dead server within a minute."""
+    """Configure MLflow before its import: no telemetry, and a timeout of a minute for an unreachable server."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")

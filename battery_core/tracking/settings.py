@@ -6,7 +6,7 @@ from battery_core.base_settings import SectionSettings, setting
 
 
 class TrackingSettings(SectionSettings):
-    """Where runs are written down beside the local run folder."""
+    """Set where runs are recorded in addition to the local run folder."""
 
     mlflow_uri: str = setting("", "MLflow tracking URI; empty: sqlite:///<artifacts>/mlflow.db")
     experiment: str = setting("soh-training", "MLflow experiment")

@@ -18,7 +18,7 @@ SEEDS = 2**31
 
 @dataclass(frozen=True)
 class Target:
-    """Mean and spread of the training SOH: a network predicts the SOH in units of its spread.
+    """Store mean and spread of the training SOH; a network predicts SOH in units of its spread.
 
     Example:
         >>> from battery_core.data.samples.sample import SampleMeta
@@ -42,7 +42,7 @@ class Target:
 
 @dataclass(frozen=True)
 class FitResult:
-    """A fitted model, how the fitting went, and what went wrong if it cannot be used.
+    """Store a fitted model, metrics of the fit, and the error if it cannot be used.
 
     Args:
         model: ready to predict.

@@ -13,15 +13,15 @@ from battery_core.errors import DataError
 
 Array = npt.NDArray[np.float64]
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-"""Coverages that are calibrated beside the one that serves: what the calibration of a report is drawn from."""
+"""Coverages calibrated in addition to the deployed one, for the calibration plot of a report."""
 _MOST_FOLDS = 20  # more cells than these are left out several at a time
-_HALVINGS = 12  # of the range in which the level is looked for: it is found to 0.0001
+_HALVINGS = 12  # bisections of the range of levels, for a precision of 0.0001
 _FRESH = 0.05  # fade at which the scale has doubled: a fresh cell's error is not zero
 
 
 @dataclass(frozen=True)
 class Conformal:
-    """Split-conformal intervals of SOH, symmetric, wider the further a cell has faded.
+    """Compute split-conformal intervals of SOH: symmetric, wider for cells with more fade.
 
     The score of a check-up is ``|SOH - prediction| / fade_scale(prediction)``. Check-ups of one cell err together, so
     cells are what is exchangeable: each calibration cell weighs the same, however many check-ups it has, and a
@@ -148,7 +148,7 @@ def fade_scale(prediction: npt.ArrayLike) -> Array:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of check-ups in rising order, each cell weighing one.
+    """Store scores of check-ups in ascending order; each cell has the same total weight.
 
     Args:
         sorted: scores, shape (N,).
@@ -177,7 +177,7 @@ class Scores:
 
 
 def _raised(scores: Scores, levels: list[float]) -> dict[float, float]:
-    """For each level the lowest, not below it, at which the quantile of the others holds the cells left out to it."""
+    """Return for each level the lowest level at which left-out cells reach the requested coverage."""
     if scores.n_cells < 2:
         return {level: level for level in levels}
     fold = scores.cell % _MOST_FOLDS
@@ -195,7 +195,7 @@ def _raised(scores: Scores, levels: list[float]) -> dict[float, float]:
 
 
 def _lowest(level: float, holds: Callable[[float, float], bool]) -> float:
-    """Lowest level from this one on whose quantile holds this share of the cells left out, 1 where none does."""
+    """Return the lowest level from this one on at which left-out cells reach this coverage, 1 where none does."""
     if holds(level, level):
         return level
     low, high = level, 1.0

@@ -6,7 +6,7 @@ from battery_core.base_settings import SectionSettings, setting
 
 
 class UncertaintySettings(SectionSettings):
-    """Intervals of predictions, and which values are in the training domain."""
+    """Set intervals of predictions, and the limits of the training domain."""
 
     coverage: float = setting(0.9, "Fraction of check-ups that the interval is to cover", unit="fraction", gt=0, lt=1)
     range_quantile: float = setting(

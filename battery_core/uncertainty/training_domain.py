@@ -17,7 +17,7 @@ _NOT_MEASURED = ("cell_id", "checkup_index")
 
 @dataclass(frozen=True)
 class TrainingDomain:
-    """Range of each measured column over the training cells' check-ups, and the conditions they were used under.
+    """Store the range of each measured column over the training check-ups, and the operating conditions.
 
     The range goes from a low to a high quantile of the training rows, so that a few bad readings do not widen it, and
     a margin further on either side. A chamber's temperature is known within 5 degC of one that training cells had: what
@@ -63,14 +63,14 @@ class TrainingDomain:
                 names[name] = tuple(sorted(set(rows[name].dropna().astype(str))))
                 continue
             values = rows[name].to_numpy(dtype=np.float64)
-            found = values[np.isfinite(values)]
-            if len(found) < len(values):
+            finite = values[np.isfinite(values)]
+            if len(finite) < len(values):
                 may_miss.add(name)
-            if len(found) and name in _SET_POINTS:
-                set_points[name] = tuple(np.unique(found).tolist())
-                limits[name] = (float(found.min()) - _SET_POINTS[name], float(found.max()) + _SET_POINTS[name])
-            elif len(found):
-                limits[name] = _limits(found, quantile, max(margin, 0.0))
+            if len(finite) and name in _SET_POINTS:
+                set_points[name] = tuple(np.unique(finite).tolist())
+                limits[name] = (float(finite.min()) - _SET_POINTS[name], float(finite.max()) + _SET_POINTS[name])
+            elif len(finite):
+                limits[name] = _limits(finite, quantile, max(margin, 0.0))
         return cls(limits, frozenset(may_miss), names, set_points)
 
     def ood_column(self, rows: pd.DataFrame) -> npt.NDArray[np.object_]:
@@ -88,8 +88,8 @@ class TrainingDomain:
     def _distances(self, rows: pd.DataFrame) -> Any:
         """Yield each column with the distance of its values from the range, 0 inside; inf for an unknown name."""
         for name, names in self.names.items():
-            codes, found = rows[name].factorize()  # -1 is missing: unknown, unless training had gaps only
-            unknown = np.array([str(value) not in names for value in found] + [bool(names)])
+            codes, categories = rows[name].factorize()  # -1 is missing: unknown, unless training had gaps only
+            unknown = np.array([str(value) not in names for value in categories] + [bool(names)])
             yield name, np.where(unknown[codes], np.inf, 0.0)
         for name, (low, high) in self.limits.items():
             if name in self.set_points:

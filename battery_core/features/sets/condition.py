@@ -1,4 +1,4 @@
-"""Under which condition a cell is used: its group as yes-or-no columns, and its ambient temperature."""
+"""Operating condition of a cell: its group as one-hot columns, and its ambient temperature."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @FEATURES.register("condition")
 class ConditionFeatures(FeatureSet):
-    """One column per group (a protocol, a chemistry): 1.0 in its cells; all 0.0 for a group that training did not have.
+    """Encode each group (a protocol, a chemistry) as a column: 1.0 in its cells; all 0.0 for an unseen group.
 
     The groups are those of ``features.groups``. Training writes them there with ``with_training_groups``, so that a
     model always gets the columns it was trained with. Without them, the groups in the rows at hand.

@@ -1,4 +1,4 @@
-"""The main dV/dQ peaks of a slow charge: how far the electrodes have shifted, and how much of them still takes part."""
+"""The main dV/dQ peaks of a slow charge: shift of the electrodes, and loss of active material."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main dQ/dV peak of a partial charge: where the phases of the electrodes stand against each other."""
+"""The main dQ/dV peak of a partial charge: relative position of the phase transitions of the electrodes."""
 
 from __future__ import annotations
 

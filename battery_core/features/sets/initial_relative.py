@@ -1,4 +1,4 @@
-"""A cell relative to its first check-ups, which any deployed model has."""
+"""A cell relative to its first check-ups, which are available for any deployed cell."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MeasuredFeatures(FeatureSet):
-    """Measured columns of a row as they are; a set of them states ``uses``, and what to do when all are missing."""
+    """Return measured columns of a row unchanged; a subclass sets ``uses`` and the remedy when all are missing."""
 
     advice: ClassVar[str] = "choose other features.sets"
     """What to do when no column has a value."""
@@ -22,6 +22,6 @@ class MeasuredFeatures(FeatureSet):
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Compute each row from itself and, where the last value is carried forward, from earlier rows of its cell."""
-        if not (found := usable(rows, self.uses)):
+        if not (columns := usable(rows, self.uses)):
             raise DataError(f"feature set '{self.name}': none of {', '.join(self.uses)} has a value - {self.advice}")
-        return rows.groupby("cell_id", sort=False)[found].ffill() if self.keeps_last else rows[found].copy()
+        return rows.groupby("cell_id", sort=False)[columns].ffill() if self.keeps_last else rows[columns].copy()

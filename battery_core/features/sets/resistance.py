@@ -1,4 +1,4 @@
-"""Resistances of a cell, each as it was last measured: current steps and impedance."""
+"""Resistances of a cell at its last measurement: current steps and impedance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESISTANCES = (
 
 @FEATURES.register("resistance")
 class ResistanceFeatures(MeasuredFeatures):
-    """Those of the resistances that a source has; a missing one is the last one measured before, never a later one."""
+    """Use the resistances that a source has; a missing value is the last one measured before, never a later one."""
 
     name = "resistance"
     uses = RESISTANCES

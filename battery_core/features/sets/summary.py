@@ -31,13 +31,13 @@ class SummaryFeatures(FeatureSet):
 
     def compute(self, rows: pd.DataFrame, settings: FeatureSettings) -> pd.DataFrame:
         """Compute each row from itself alone."""
-        found = set(usable(rows, self.uses))
-        features = rows[[c for c in _AS_MEASURED if c in found]].copy()
-        if {"throughput_Ah", "nominal_capacity_Ah"} <= found:
+        available = set(usable(rows, self.uses))
+        features = rows[[c for c in _AS_MEASURED if c in available]].copy()
+        if {"throughput_Ah", "nominal_capacity_Ah"} <= available:
             features["equivalent_full_cycles"] = rows["throughput_Ah"].abs() / (2.0 * rows["nominal_capacity_Ah"])
-        if "time_days" in found:
+        if "time_days" in available:
             features["sqrt_time_days"] = np.sqrt(rows["time_days"].clip(lower=0.0))
-        if "ambient_temperature_degC" in found:
+        if "ambient_temperature_degC" in available:
             kelvin = convert(rows["ambient_temperature_degC"].astype(float), "degC", "K")
             features["temperature_K"] = kelvin
             features["arrhenius"] = arrhenius(kelvin, settings)
