@@ -1,1 +1,1 @@
-"""Schedules, and the commands that serve and check them."""
+"""Schedules, and the commands that run and check them."""

@@ -73,7 +73,7 @@ def check_writable(settings: Settings) -> None:
         folder = settings.folder(name)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as probe:  # a name of its own: another run may look at once
+            with tempfile.TemporaryFile(dir=folder) as probe:  # a unique name: another run may check at once
                 probe.write(b"x")
         except OSError as err:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""What the flows share: their name, their settings, and jobs that train side by side."""
+"""Shared steps of the flows: run name, settings, and concurrent training jobs."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ Result = TypeVar("Result")
 
 
 def run_name() -> str:
-    """Source and start of the flow run, such as ``simulated-20260131-020000``."""
-    given = runtime.flow_run.parameters
-    source = given.get("source") or resolve(given.get("settings")).data.source
+    """Return source and start of the flow run, such as ``simulated-20260131-020000``."""
+    parameters = runtime.flow_run.parameters
+    source = parameters.get("source") or resolve(parameters.get("settings")).data.source
     return f"{source}-{runtime.flow_run.scheduled_start_time:%Y%m%d-%H%M%S}"
 
 
 def begin(
     settings: dict[str, Any] | None, source: str | None = None, models: list[str] | None = None
 ) -> tuple[Settings, str]:
-    """Settings and name of the flow run that has just begun; from here on a known error is one line in its log.
+    """Return settings and name of the new flow run; shorten expected errors in its log to one line.
 
-    What has a parameter of its own wins over ``settings``; what is empty is as in params.yaml.
+    ``source`` and ``models`` override ``settings``; an empty one is as in params.yaml.
     """
     shorten_expected_errors()
-    own = {"data.source": source, "models": models}
-    chosen = resolve({**(settings or {}), **{name: value for name, value in own.items() if value}})
+    overrides = {"data.source": source, "models": models}
+    chosen = resolve({**(settings or {}), **{name: value for name, value in overrides.items() if value}})
     return chosen, str(runtime.flow_run.name)
 
 
 def start(settings: Settings, specs: list[JobSpec]) -> list[PrefectFuture[dict[str, Any]]]:
-    """A task for each job; only ``jobs.concurrent`` train at the same time, the others wait in line."""
+    """Submit a task for each job; at most ``jobs.concurrent`` train at the same time."""
     line: list[PrefectFuture[dict[str, Any]]] = []
     for spec in specs:
         ahead = line[-settings.jobs.concurrent :][:1] if len(line) >= settings.jobs.concurrent else []
@@ -49,23 +49,23 @@ def start(settings: Settings, specs: list[JobSpec]) -> list[PrefectFuture[dict[s
 
 
 def gather(training: list[PrefectFuture[dict[str, Any]]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Results of the jobs that ended well, and what the others said; one dead job never takes the rest.
+    """Return the results of the successful jobs and the errors of the failed ones.
 
     Raises:
-        TrainingError: not one job ended well.
+        TrainingError: every job failed.
     """
-    came = [ended(future).result(raise_on_failure=False) for future in training]
-    failures = [str(result) for result in came if isinstance(result, BaseException)]
-    if len(failures) == len(came):
+    outcomes = [ended(future).result(raise_on_failure=False) for future in training]
+    failures = [str(result) for result in outcomes if isinstance(result, BaseException)]
+    if len(failures) == len(outcomes):
         raise TrainingError("; ".join(failures))
-    return [result for result in came if isinstance(result, dict)], failures
+    return [result for result in outcomes if isinstance(result, dict)], failures
 
 
 def ended(future: PrefectFuture[Result]) -> PrefectFuture[Result]:
-    """Wait for it in short steps, so that Ctrl-C is heard.
+    """Wait for a future in short steps, so that Ctrl-C ends the wait.
 
-    Polars, which pandera and MLflow load where it is installed, sets a signal handler after which a wait without end is
-    taken up again instead of broken off (SA_RESTART).
+    Polars, which pandera and MLflow load if it is installed, sets a signal handler with SA_RESTART: an endless wait
+    then restarts instead of ending.
     """
     while True:
         with suppress(TimeoutError):  # an error of the task itself is returned, not raised

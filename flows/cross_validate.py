@@ -36,11 +36,11 @@ def cross_validate(source: str | None = None, settings: dict[str, Any] | None = 
     """Train every model on every fold with every seed, ``jobs.concurrent`` at a time, and compare them over cells.
 
     Args:
-        source: where the cells come from; empty: as in params.yaml.
+        source: source of the cells; empty: as in params.yaml.
         settings: any other setting by its dotted name, such as {"cross_validation.seeds": 5}.
 
     Raises:
-        TrainingError: a job failed; those that ended stand, and the next run goes on from there.
+        TrainingError: a job failed; the next run reuses the finished jobs.
     """
     chosen, name = begin(settings, source)
     log = get_run_logger()
@@ -63,7 +63,7 @@ def cross_validate(source: str | None = None, settings: dict[str, Any] | None = 
 
 
 def print_result(report: StageResult, _settings: Settings, seconds: float) -> None:
-    """What a person at the terminal reads last."""
+    """Print the comparison at the terminal."""
     from battery_core.files import read_json
     from battery_core.reporting.tables.cross_validation import cross_validation_table
     from battery_core.reporting.tables.rows import print_table

@@ -1,4 +1,4 @@
-"""Flow ``score``: the model in service looks at every cell as it is now.
+"""Flow ``score``: predict the present SOH of every cell with the champion.
 
 ``python flows/score.py`` runs it here and now; ``prefect deployment run score/daily`` on a worker.
 """
@@ -31,15 +31,15 @@ from tasks.data import fetch, normalize
 
 @flow(name="score", flow_run_name=run_name)
 def score(source: str | None = None, settings: dict[str, Any] | None = None) -> ScoringResult:
-    """Bring the newest check-ups, ask the champion, write table and plot; cells that need attention are flagged.
+    """Fetch the newest check-ups, predict with the champion, write table and plot, and flag cells that need attention.
 
     Args:
-        source: where the cells come from; empty: as in params.yaml.
+        source: source of the cells; empty: as in params.yaml.
         settings: any other setting by its dotted name, such as {"score.end_of_life": 0.7}.
     """
     chosen, name = begin(settings, source)
     waiting = get_run_logger().warning
-    with hold_lock(lock_file(chosen), f"score {name}", waiting):  # no night changes data or champion meanwhile
+    with hold_lock(lock_file(chosen), f"score {name}", waiting):  # no run changes data or champion
         raw = fetch(chosen)
         tag_run(f"source:{chosen.data.source}", f"data:{raw.version[:12]}")
         tables = normalize(chosen, raw)
@@ -49,12 +49,12 @@ def score(source: str | None = None, settings: dict[str, Any] | None = None) -> 
 
 
 def scores_folder(settings: Settings, name: str) -> Path:
-    """Where table, summary and plot of a scoring run are kept."""
+    """Return the folder for table, summary and plot of a scoring run."""
     return settings.folder("artifacts") / "scores" / name
 
 
 def print_result(result: ScoringResult, _settings: Settings, seconds: float) -> None:
-    """What a person at the terminal reads last."""
+    """Print the most urgent cells and the flags at the terminal."""
     import pandas as pd
 
     from battery_core.reporting.tables.rows import print_table

@@ -42,12 +42,12 @@ def train(
     """Retrain every model on the newest data, compare them on the same test cells, and promote the better one.
 
     Args:
-        source: where the cells come from; empty: as in params.yaml.
+        source: source of the cells; empty: as in params.yaml.
         models: models to train; empty: as in params.yaml.
         settings: any other setting by its dotted name, such as {"trainer.epochs": 50}.
 
     Returns:
-        What the run came to; with ``release.retrain_only_if_new`` and nothing new, that it was not trained.
+        The release result; with ``release.retrain_only_if_new`` and no new data, a state that names the reason.
     """
     chosen, name = begin(settings, source, models)
     _log_run_settings(chosen)
@@ -71,7 +71,7 @@ def train(
         candidates = build_ensemble(chosen, tables, cells, results, folder)
         evaluation = evaluate(chosen, tables, cells, candidates, _if_any(data_changes))
         selection = select_challenger(chosen, evaluation)
-        page = report.submit(chosen, tables, cells, selection)  # figures need no registry: meanwhile, compare
+        page = report.submit(chosen, tables, cells, selection)  # runs beside the comparison
         ended(registry).result()
         ended(recorded).result()
         comparison = compare(chosen, tables, cells, selection)
@@ -84,7 +84,7 @@ def train(
 
 
 def report_folder(settings: Settings, name: str) -> Path:
-    """Where report, figures and outcome of a run are kept; two runs may start in the same second."""
+    """Return the folder for report, figures and outcome of a run."""
     return settings.folder("artifacts") / "reports" / name
 
 

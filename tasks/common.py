@@ -1,4 +1,4 @@
-"""What every task has in common: which errors a retry can heal, how long to wait, and what was run."""
+"""Shared options of the tasks: retries for temporary errors, and the record of task runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CANNOT_HEAL = (FileNotFoundError, PermissionError, NotADirectoryError, FileExis
 
 
 def can_heal(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether trying again may help: I/O, locks, network and killed jobs may; bad settings and bad data never."""
+    """Return whether a retry may help: for I/O, locks, network and killed jobs, not for bad settings or bad data."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, _CAN_HEAL) or _is_busy_database(error):
         return True
@@ -34,11 +34,11 @@ def _is_busy_database(error: Any) -> bool:
 
 
 def tag_run(*tags: str) -> None:
-    """Add tags to the flow run, so that runs of one source, commit or data version are found together."""
+    """Add tags to the flow run, so that runs of one source, commit or data version can be filtered."""
     run_id = UUID(runtime.flow_run.id)
     with get_client(sync_client=True) as client:
-        known = client.read_flow_run(run_id).tags
-        client.update_flow_run(run_id, tags=[*known, *(tag for tag in tags if tag not in known)])
+        present = client.read_flow_run(run_id).tags
+        client.update_flow_run(run_id, tags=[*present, *(tag for tag in tags if tag not in present)])
 
 
 def _remember(_task: Any, run: Any, _state: Any) -> None:

@@ -24,7 +24,7 @@ def _log_result(result: StageResult) -> StageResult:
 
 @task(name="fetch", task_run_name="fetch {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS)
 def fetch(settings: Settings) -> StageResult:
-    """Bring the raw files of the source."""
+    """Fetch the raw files of the source."""
     return _log_result(fetching.fetch(settings))
 
 
@@ -32,14 +32,14 @@ def fetch(settings: Settings) -> StageResult:
     name="normalize", task_run_name="normalize {settings.data.source}", tags=["data"], timeout_seconds=3600, **OPTIONS
 )
 def normalize(settings: Settings, raw: StageResult) -> StageResult:
-    """Raw files to checked tables; what was taken out is shown on the run page."""
+    """Convert raw files to checked tables; show quarantined rows on the run page."""
     tables = normalizing.normalize(settings, raw, log=get_run_logger().info)
     show_quarantine(settings.data.source, tables.path)
     return _log_result(tables)
 
 
 def show_quarantine(source: str, tables: Path) -> None:
-    """Rows taken out as a table on the run page, or a line that there is none."""
+    """Show the quarantined rows as a table on the run page, or a line if there are none."""
     words, rows = quarantine_shown(tables)
     key = f"quarantine-{source.replace('_', '-')}"
     if rows:
@@ -50,5 +50,5 @@ def show_quarantine(source: str, tables: Path) -> None:
 
 @task(name="split", task_run_name="split {settings.data.source}", tags=["data"], timeout_seconds=600, **OPTIONS)
 def split(settings: Settings, tables: StageResult) -> StageResult:
-    """Cells into training, validation and test."""
+    """Split the cells into training, validation and test cells."""
     return _log_result(splitting.split(settings, tables))

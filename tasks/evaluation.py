@@ -69,7 +69,7 @@ def _logged(result: StageResult) -> StageResult:
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
-    """Tables and plots of a report as Prefect artefacts."""
+    """Publish tables and plots of a report as Prefect artefacts."""
     key, label = report["source"].replace("_", "-"), report["label"]
     create_table_artifact(
         table=model_table(report), key=f"models-{key}", description=f"Models and baselines on test cells of {label}"

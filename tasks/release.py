@@ -33,7 +33,7 @@ def compare(settings: Settings, tables: StageResult, split: StageResult, selecti
 def promote(
     settings: Settings, tables: StageResult, split: StageResult, comparison: StageResult, run_name: str
 ) -> ReleaseResult:
-    """Register the challenger, and promote it if it won the comparison."""
+    """Register the challenger, and promote it if it is better in the comparison."""
     result = promoting.promote(settings, tables, split, comparison, run_name)
     get_run_logger().info("promote: %s version %d: %s", result.name, result.version, decision_text(result))
     create_markdown_artifact(

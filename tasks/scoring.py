@@ -1,4 +1,4 @@
-"""Tasks of scoring: the model in service looks at every cell, and the run page shows what it says."""
+"""Tasks of scoring: predict every cell with the champion, and show the scores on the run page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.common import OPTIONS
 
 @task(name="score", task_run_name="score {settings.data.source}", tags=["score"], timeout_seconds=1800, **OPTIONS)
 def score(settings: Settings, tables: StageResult, folder: Path) -> ScoringResult:
-    """Ask the champion for the newest check-ups of every cell; the table, the plot and the flags go to the run page."""
+    """Predict the newest check-ups with the champion; show table, plot and flags on the run page."""
     log = get_run_logger()
     result = stage.score(settings, tables, folder, log.warning)
     log.info(result.message)
@@ -29,7 +29,7 @@ def score(settings: Settings, tables: StageResult, folder: Path) -> ScoringResul
 
 
 def show(result: ScoringResult, key: str) -> None:
-    """What a person looks at first."""
+    """Publish table, plot and flags of a scoring run as Prefect artefacts."""
     scores = pd.read_parquet(result.folder / stage.SCORES_FILE)
     create_table_artifact(table=score_table(scores), key=f"scores-{key}", description=result.message)
     picture = base64.b64encode((result.folder / stage.FIGURE_FILE).read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""Tasks of training: each model in a process of its own, then the weighted ensemble of them."""
+"""Tasks of training: each model in a separate process, then the weighted ensemble."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.common import OPTIONS
 
 @task(name="train-model", task_run_name="train {spec.run_id}", tags=["training"], **OPTIONS)
 def train_model(settings: Settings, spec: JobSpec) -> dict[str, Any]:
-    """Train one model; a result that stands for the same data, settings, code and libraries is taken as it is."""
+    """Train one model, or reuse the result for the same data, settings, code and libraries."""
     log = get_run_logger()
     result = run_job(spec, settings.jobs.timeout_s, settings.jobs.threads, log.info)
     did = "stands already, not trained again" if result["reused"] else f"trained in {result['seconds']:.1f} s"

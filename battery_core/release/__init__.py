@@ -1,1 +1,1 @@
-"""Which version serves, and the package that predicts."""
+"""Model release: comparison, promotion, registry, and the package of a predictor."""

@@ -1,4 +1,4 @@
-"""One MLflow pyfunc out of a pipeline folder: code, weights and JSON, loadable without this repository."""
+"""Package a pipeline folder as an MLflow pyfunc: code, weights and JSON, loadable without this repository."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def log_pipeline(pipeline_folder: Path) -> str:
     """Log the pipeline into the active MLflow run as a model with a signature.
 
     Args:
-        pipeline_folder: what ``Estimator.save`` wrote.
+        pipeline_folder: folder that ``save`` of the predictor wrote.
 
     Returns:
         The URI of the logged model.
@@ -36,7 +36,7 @@ def log_pipeline(pipeline_folder: Path) -> str:
         package = Path(scratch) / "battery_core"
         source = Path(battery_core.__file__).parent
         shutil.copytree(source, package, ignore=shutil.ignore_patterns(*_NOT_PACKED))
-        warnings.filterwarnings("ignore", ".*An input example was not provided")  # the signature is given in full
+        warnings.filterwarnings("ignore", ".*An input example was not provided")  # the signature is complete
         logged = mlflow.pyfunc.log_model(
             name="soh",
             python_model=str(source / "release" / "package" / "pyfunc_model.py"),
@@ -50,10 +50,10 @@ def log_pipeline(pipeline_folder: Path) -> str:
 
 
 def signature_of(pipeline: SohPredictor) -> Any:
-    """Columns of a raw row with their units in their names, and the SOH with its interval that comes out.
+    """Return the signature: columns of a raw row, with units in their names, and SOH with its interval.
 
-    Measured columns are no less needed for being marked optional: a required one that is missing would be refused
-    by MLflow in words without units. The model refuses it itself, see ``predictors.input_validation``.
+    Measured columns are marked optional, although the model needs them. MLflow would reject a missing column without
+    naming its unit; the model rejects it itself, see ``predictors.input_validation``.
     """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
@@ -70,7 +70,7 @@ def signature_of(pipeline: SohPredictor) -> Any:
 
 
 def requirements(*model_names: str) -> list[str]:
-    """What the packed model needs, pinned; local build tags such as ``+cpu`` are left out.
+    """Return the pinned requirements of the packaged model, without local build tags such as ``+cpu``.
 
     Example:
         >>> [line.split("==")[0] for line in requirements("lgbm")]
@@ -82,7 +82,7 @@ def requirements(*model_names: str) -> list[str]:
 
 
 def package_folder(model_uri: str) -> Path:
-    """The folder of a registered model, fetched if its store is elsewhere."""
+    """Return the folder of a registered model, downloaded if its store is remote."""
     import mlflow
 
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))

@@ -1,7 +1,7 @@
-"""Perceptron and LSTM as ONNX, for where no Python runs: features in their own units in, SOH out.
+"""Export perceptron and LSTM as ONNX graphs: features in physical units in, SOH out.
 
-Imputing, clipping, scaling and the mean over members are part of the graph; to compute the features is left to whoever
-uses it, and the contract beside the graph says which they are.
+Imputing, clipping, scaling and the mean over members are part of the graph. The caller computes the features, which
+the contract beside the graph lists.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from battery_core.predictors.weighted_ensemble import WeightedEnsemble
 OPSET = 17
 GRAPH_FILE, CONTRACT_FILE = "model.onnx", "contract.json"
 _TOLERANCE = 1e-5  # of SOH
-_INT64 = 7  # ONNX's number of the type
+_INT64 = 7  # ONNX type number of int64
 
 
 def export_onnx(candidate: Pipeline | WeightedEnsemble, rows: pd.DataFrame, folder: Path) -> list[str]:
-    """Write graph and contract of each perceptron and LSTM of the candidate, in a folder each; returns their names.
+    """Write graph and contract of each perceptron and LSTM of the candidate, each in a folder; return the folder names.
 
     Args:
-        candidate: a pipeline, or a mean of several: then each part has its own graph.
-        rows: raw test rows, on all of which graph and model have to agree.
-        folder: where the folders go; they are called as in the package.
+        candidate: a pipeline, or an ensemble, of which each member gets a separate graph.
+        rows: raw test rows, on all of which graph and model must agree.
+        folder: parent of the folders, which are named as in the package.
 
     Raises:
         TrainingError: a graph differs from its model by more than 1e-5 of SOH.
@@ -50,9 +50,9 @@ def export_onnx(candidate: Pipeline | WeightedEnsemble, rows: pd.DataFrame, fold
 
 
 def inputs_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
-    """What the graph is given for raw rows.
+    """Return the inputs of the graph for raw rows.
 
-    Shape: features (N, F), or (N, T, F) with mask (N, T) and t (N, T) for a model of histories.
+    Shape: features (N, F), or (N, T, F) with mask (N, T) and t (N, T) for a sequence model.
     """
     features = pipeline.features(rows).to_numpy(dtype=np.float64)
     if not pipeline.feature_pipeline.takes_sequences:
@@ -63,45 +63,41 @@ def inputs_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, npt.NDArray[A
 
 def _export(pipeline: Pipeline, rows: pd.DataFrame, folder: Path, weight: float) -> None:
     folder.mkdir(parents=True)
-    feature_names = inputs_of(pipeline, rows)
+    inputs = inputs_of(pipeline, rows)
     axes = {
         name: {0: "checkups", 1: "history"} if pipeline.feature_pipeline.takes_sequences else {0: "checkups"}
-        for name in feature_names
+        for name in inputs
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, on shapes that are checked below
+        warnings.simplefilter("ignore")  # warnings of the exporter about shapes, which are checked below
         torch.onnx.register_custom_op_symbolic("aten::argsort", _stable_argsort, OPSET)  # type: ignore[attr-defined]
         torch.onnx.export(
-            _AsServed(pipeline).eval(),
-            tuple(torch.as_tensor(values[:2]) for values in feature_names.values()),
+            _ExportedPipeline(pipeline).eval(),
+            tuple(torch.as_tensor(values[:2]) for values in inputs.values()),
             str(folder / GRAPH_FILE),
-            input_names=list(feature_names),
+            input_names=list(inputs),
             output_names=["soh"],
             dynamic_axes=axes | {"soh": {0: "checkups"}},
             opset_version=OPSET,
             dynamo=False,  # the newer exporter takes ten times as long and cannot do the LSTM's sort
         )
-    worst = _largest_difference(folder / GRAPH_FILE, feature_names, pipeline.predict(rows))
+    worst = _largest_difference(folder / GRAPH_FILE, inputs, pipeline.predict(rows))
     if not worst <= _TOLERANCE:
         raise TrainingError(
             f"ONNX of '{pipeline.model_name}': expected the SOH of the model on all {len(rows)} test rows to "
             f"{_TOLERANCE:g}, found a difference of {worst:.2g} - leave release.onnx off until that is mended"
         )
-    contract = _contract(pipeline, feature_names, weight) | {
-        "checked": {"rows": len(rows), "largest_difference": worst}
-    }
+    contract = _contract(pipeline, inputs, weight) | {"checked": {"rows": len(rows), "largest_difference": worst}}
     (folder / CONTRACT_FILE).write_text(json.dumps(contract, indent=2) + "\n")
 
 
-def _largest_difference(
-    file: Path, feature_names: dict[str, npt.NDArray[Any]], expected: npt.NDArray[np.float64]
-) -> float:
-    """Between what the ONNX runtime says and what the model said, SOH; NaN where either is."""
+def _largest_difference(file: Path, inputs: dict[str, npt.NDArray[Any]], expected: npt.NDArray[np.float64]) -> float:
+    """Return the largest difference in SOH between ONNX runtime and model; NaN if a prediction is NaN."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    (said,) = session.run(None, feature_names)
-    return float(np.abs(said - expected).max())
+    (predicted,) = session.run(None, inputs)
+    return float(np.abs(predicted - expected).max())
 
 
 def _contract(pipeline: Pipeline, feature_names: dict[str, npt.NDArray[Any]], weight: float) -> dict[str, Any]:
@@ -131,8 +127,8 @@ def _contract(pipeline: Pipeline, feature_names: dict[str, npt.NDArray[Any]], we
     }
 
 
-class _AsServed(nn.Module):
-    """A pipeline from its features on, with the scaler's arithmetic in double precision as it is in service."""
+class _ExportedPipeline(nn.Module):
+    """The pipeline after its features: the scaler in double precision, as in the package, then the network."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
@@ -145,18 +141,18 @@ class _AsServed(nn.Module):
         self.median, self.low, self.high, self.mean, self.std = (torch.as_tensor(values) for values in fitted)
 
     def forward(self, features: Tensor, mask: Tensor | None = None, t: Tensor | None = None) -> Tensor:
-        """SOH of each check-up, (N,)."""
+        """Return the SOH of each check-up, shape (N,)."""
         x = torch.where(torch.isnan(features) | torch.isinf(features), self.median, features)
         if self.clips:
             x = torch.minimum(torch.maximum(x, self.low), self.high)
         x = ((x - self.mean) / self.std).to(torch.float32)
         each = [member(x) if mask is None else member(x, mask=mask, t=t) for member in self.members]
-        said = torch.stack(each).to(torch.float64).mean(dim=0).squeeze(-1)  # (K, N, 1) -> (N,)
-        return said * self.scale + self.offset
+        scaled = torch.stack(each).to(torch.float64).mean(dim=0).squeeze(-1)  # (K, N, 1) -> (N,)
+        return scaled * self.scale + self.offset
 
 
 def _stable_argsort(g: Any, values: Any, _stable: Any, _dim: Any, _descending: Any) -> Any:
-    """Sort the rows of a history by 0 (real) and 1 (padding); of equal ones TopK promises the earlier first."""
+    """Sort the rows of a history by 0 (real) and 1 (padding); for equal values TopK returns the earlier first."""
     steps = g.op("Gather", g.op("Shape", values), g.op("Constant", value_t=torch.tensor([1])))
     _, order = g.op("TopK", g.op("Cast", values, to_i=_INT64), steps, axis_i=1, largest_i=0, sorted_i=1, outputs=2)
     return order

@@ -1,4 +1,4 @@
-"""The model as MLflow serves it: measured rows in, SOH with its interval out. Read as code; nothing is pickled."""
+"""Define the MLflow pyfunc model: measured rows in, SOH with its interval out. Loaded as code, without pickle."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from battery_core.predictors.weighted_ensemble import load_predictor
 
 
 class SohModel(PythonModel):
-    """A fitted pipeline behind MLflow's pyfunc door."""
+    """A fitted predictor with the pyfunc interface of MLflow."""
 
     def load_context(self, context: Any) -> None:
-        """Read the pipeline that was packed with the model."""
+        """Load the packaged pipeline."""
         self.pipeline = load_predictor(Path(context.artifacts["pipeline"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Columns soh, soh_lower, soh_upper, in_distribution of each row, in the order of the rows.
+        """Return soh, soh_lower, soh_upper and in_distribution of each row, in the order of the rows.
 
         Args:
-            context: MLflow's.
-            model_input: measured columns of the signature, units in their names; the history of a cell may be given.
-            params: ``details`` adds soh_spread, over an ensemble's members, and outside, the column furthest outside.
+            context: context of MLflow.
+            model_input: measured columns of the signature; it may contain earlier check-ups of a cell.
+            params: ``details`` adds soh_spread over the members, and outside, the column furthest out of distribution.
 
         Raises:
-            MlflowException: a column is missing or in another unit, in one line; over HTTP it is status 400.
+            MlflowException: a column is missing or in another unit; over HTTP the status is 400.
         """
         try:
             return self.pipeline.predict_interval(model_input, details=bool((params or {}).get("details", False)))
-        except BatteryError as err:  # the scoring server hides what other errors say
+        except BatteryError as err:  # the scoring server hides the message of other errors
             raise MlflowException.invalid_parameter_value(str(err)) from err
 
 
