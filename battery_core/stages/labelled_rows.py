@@ -1,4 +1,4 @@
-"""The labelled rows of a run: tables and split to one frame of check-ups."""
+"""Join tables and split to one frame of labelled check-ups."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def labelled_rows(tables: Path, split: CellSplit, reference: Any) -> LabelledRow
 
     Args:
         tables: folder of normalized tables.
-        split: which cells are in which subset; the others are ``unused``.
-        reference: what SOH is relative to.
+        split: subset of each cell; other cells are ``unused``.
+        reference: capacity that SOH is relative to.
 
     Raises:
-        DataError: the tables are not there, or a row breaks the schema.
+        DataError: a table is missing, or a row breaks the schema.
     """
     cells, checkups = read_table(tables, "cells"), read_table(tables, "checkups")
     rows = join_rows(cells, checkups)

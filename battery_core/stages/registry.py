@@ -1,4 +1,4 @@
-"""Where the model registry of a run is: its tracking URI, its model name and its lock."""
+"""Locate the model registry of a run: tracking URI, model name and lock."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from battery_core.tracking.mlflow_tracker import ensure_store, resolve_uri
 
 
 def tracking_uri(settings: Settings) -> str:
-    """Where MLflow keeps runs and models: one absolute database, whatever the current directory is."""
-    given = settings.tracking.mlflow_uri or f"sqlite:///{settings.folder('artifacts').resolve() / 'mlflow.db'}"
-    return resolve_uri(given)[0]
+    """Return the URI of the MLflow store; it is absolute, so that the current directory does not matter."""
+    uri = settings.tracking.mlflow_uri or f"sqlite:///{settings.folder('artifacts').resolve() / 'mlflow.db'}"
+    return resolve_uri(uri)[0]
 
 
 def registered_name(settings: Settings) -> str:
-    """The registered model of the source."""
+    """Return the name of the registered model of the source."""
     return settings.release.registered_model or f"soh-{settings.data.source}"
 
 
 def lock_file(settings: Settings) -> Path:
-    """The lock that all runs on the same registry share: beside its database, else in the artifacts folder."""
+    """Return the lock of all runs on one registry: beside its database, else in the artifacts folder."""
     database = local_database(tracking_uri(settings))
     return (database.parent if database else settings.folder("artifacts")) / "train.lock"
 
 
 def open_registry(settings: Settings) -> str:
-    """Make sure the store is there before anything is written; returns its URI."""
+    """Create the MLflow store if it does not exist, and return its URI."""
     uri = tracking_uri(settings)
     ensure_store(uri)
     return uri

@@ -1,4 +1,4 @@
-"""Each stage by name, for the command line and DVC: a stage reads what earlier stages left and runs none of them."""
+"""Run each stage by name, for the command line and DVC; a stage reads the files of earlier stages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Stage = Callable[[Settings], Iterator[str]]
 
 
 def run_stage(name: str, settings: Settings) -> Iterator[str]:
-    """Run one stage on what earlier stages left; yields the lines to print.
+    """Run one stage on the files of earlier stages; yield the lines to print.
 
     Raises:
         DataError: an earlier stage has not run yet.
@@ -165,4 +165,4 @@ STAGES: Mapping[str, Stage] = {
     "compare": _compare,
     "promote": _promote,
 }
-"""Stages in the order that they follow each other."""
+"""Stages in their order."""

@@ -1,4 +1,4 @@
-"""Cross-validation: every cell is tested once by models that never saw it; which is better, and do intervals hold."""
+"""Compare models by cross-validation: each cell is tested once by models that were not trained on it."""
 
 from __future__ import annotations
 
@@ -46,29 +46,33 @@ class FoldJob:
 
 
 def fold_jobs(settings: Settings, tables: StageResult, split: StageResult) -> list[FoldJob]:
-    """A job for each model, fold and seed; a fold is a split file of its own, so a job that stands is not run again.
+    """Return a job for each model, fold and seed.
+
+    Each fold has a separate split file, so that a finished job is not run again.
 
     Raises:
-        SettingsError: more folds than cells.
+        SettingsError: there are more folds than cells.
     """
     jobs = []
-    for fold, staged in enumerate(folds(settings, tables, split)):
+    for fold, fold_split in enumerate(folds(settings, tables, split)):
         for seed in range(settings.seed, settings.seed + settings.cross_validation.seeds):
             seeded = settings.model_copy(update={"seed": seed})
-            jobs += [FoldJob(fold, seed, spec) for spec in job_specs(seeded, tables, staged)]
+            jobs += [FoldJob(fold, seed, spec) for spec in job_specs(seeded, tables, fold_split)]
     return jobs
 
 
 def folds(settings: Settings, tables: StageResult, split: StageResult) -> list[StageResult]:
-    """The split file of each fold, over the cells that are not frozen as test cells unless these are asked for.
+    """Write and return the split file of each fold.
+
+    Frozen test cells take part only with ``cross_validation.with_test_cells``.
 
     Raises:
-        SettingsError: more folds than cells.
+        SettingsError: there are more folds than cells.
     """
     frozen = CellSplit.from_json(split.path.read_text())
     cells = read_table(tables.path, "cells")
-    kept_out = set(frozen.unused) | (set() if settings.cross_validation.with_test_cells else set(frozen.test))
-    cells = cells[~cells["cell_id"].isin(kept_out)].reset_index(drop=True)
+    excluded = set(frozen.unused) | (set() if settings.cross_validation.with_test_cells else set(frozen.test))
+    cells = cells[~cells["cell_id"].isin(excluded)].reset_index(drop=True)
     count = settings.cross_validation.folds or len(cells)
     if not 2 <= count <= len(cells):
         raise SettingsError(
@@ -78,10 +82,10 @@ def folds(settings: Settings, tables: StageResult, split: StageResult) -> list[S
     strategy = "grouped_kfold" if settings.cross_validation.folds else "leave_one_cell_out"
     made = []
     for fold in range(count):
-        asked = SplitSettings(
+        fold_settings = SplitSettings(
             strategy=strategy, n_folds=count, fold=fold, seed=settings.split.seed, val_share=settings.split.val_share
         )
-        one = make_split(cells, asked, source_of(settings))
+        one = make_split(cells, fold_settings, source_of(settings))
         name = f"{settings.data.source}-{split.version[:8]}-{strategy}-{count}-{len(cells)}-{fold}.json"
         file = settings.folder("artifacts") / "cross_validation" / name
         write_text(file, one.to_json())
@@ -92,17 +96,17 @@ def folds(settings: Settings, tables: StageResult, split: StageResult) -> list[S
 def cross_validate(
     settings: Settings, tables: StageResult, jobs: Sequence[FoldJob], folder: Path, log: Callable[[str], None] = print
 ) -> StageResult:
-    """Errors and intervals of all models, and of what a night would put forward, on the cells that each fold held out.
+    """Score all models and the chosen candidate of each fold on its held-out cells, and write the comparison.
 
     Args:
-        settings: of the run.
+        settings: settings of the run.
         tables: normalized tables of all cells.
-        jobs: those of all folds and seeds, finished.
-        folder: where the comparison is written.
-        log: told of each fold; to mix its models takes seconds.
+        jobs: finished jobs of all folds and seeds.
+        folder: folder for the comparison.
+        log: called with a line for each fold.
 
     Raises:
-        TrainingError: a job left no result.
+        TrainingError: a job has no result.
     """
     reference = settings.data.soh_reference
     lines = [
@@ -110,18 +114,20 @@ def cross_validate(
         for job in jobs
     ]
     for fold in sorted({job.fold for job in jobs}):
-        own = [job for job in jobs if job.fold == fold]
-        rows = labelled_rows(tables.path, CellSplit.from_json(Path(own[0].spec.split).read_text()), reference)
-        lines += [found.assign(model=name, **_where(own[0])) for name, found in _baselines(rows, reference)]
+        jobs_of_fold = [job for job in jobs if job.fold == fold]
+        rows = labelled_rows(tables.path, CellSplit.from_json(Path(jobs_of_fold[0].spec.split).read_text()), reference)
+        baselines = _baselines(rows, reference)
+        lines += [scores.assign(model=name, **_where(jobs_of_fold[0])) for name, scores in baselines]
         if settings.ensemble.enabled and len(settings.models) > 1:
-            mixed = _put_forward(settings, rows, own)
-            lines += mixed
-            log(f"cross_validate: fold {fold}: {ENSEMBLE} {percent(fmean(found['mape'].mean() for found in mixed))}")
+            candidates = _score_candidates(settings, rows, jobs_of_fold)
+            lines += candidates
+            error = fmean(scores["mape"].mean() for scores in candidates)
+            log(f"cross_validate: fold {fold}: {ENSEMBLE} {percent(error)}")
     errors = pd.concat(lines, ignore_index=True)
-    found = compare_models(errors)
-    ours = {job.spec.model for job in jobs} | {ENSEMBLE}
-    per_cell = {name: part.groupby("cell_id")["mape"].mean() for name, part in errors.groupby("model")}
-    tests = compare_with_best({str(name): cells for name, cells in per_cell.items() if name in ours})
+    summaries = compare_models(errors)
+    trained = {job.spec.model for job in jobs} | {ENSEMBLE}
+    per_cell = {name: rows.groupby("cell_id")["mape"].mean() for name, rows in errors.groupby("model")}
+    tests = compare_with_best({str(name): cells for name, cells in per_cell.items() if name in trained})
     content = {
         "source": settings.data.source,
         "data_version": (read_json(tables.path / STAGE_FILE) or {}).get("raw_version", ""),
@@ -130,28 +136,32 @@ def cross_validate(
         "with_test_cells": settings.cross_validation.with_test_cells,
         "nominal_coverage": settings.uncertainty.coverage,
         "cells": int(errors["cell_id"].nunique()),
-        "models": found,
+        "models": summaries,
         "tests": [asdict(test) for test in tests],
     }
     write_json(folder / CROSS_VALIDATION_FILE, content)
     errors.to_parquet(folder / "errors.parquet", index=False)
-    told = [line for line in found if line["model"] in ours]
-    best = told[0]
-    ranked = f"{best['model']} is the best of {len(told)} on {content['cells']} cells"
+    ranking = [line for line in summaries if line["model"] in trained]
+    best = ranking[0]
+    ranked = f"{best['model']} is the best of {len(ranking)} on {content['cells']} cells"
     message = f"cross_validate: {ranked}: {percent(best['mean'])}"
     return StageResult(folder / CROSS_VALIDATION_FILE, file_sha256(folder / CROSS_VALIDATION_FILE), False, message)
 
 
-def _put_forward(settings: Settings, rows: pd.DataFrame, jobs: Sequence[FoldJob]) -> list[pd.DataFrame]:
-    """What a night would put forward of one fold's models: their mean, or the one that is surely better than it."""
+def _score_candidates(settings: Settings, rows: pd.DataFrame, jobs: Sequence[FoldJob]) -> list[pd.DataFrame]:
+    """Return the scores of the candidate that a retraining run would choose in one fold, for each seed.
+
+    The candidate is the weighted ensemble, or the single model that is significantly better.
+    """
     lines = []
     for seed in sorted({job.seed for job in jobs}):
-        own = [job for job in jobs if job.seed == seed]
-        results = [_result(job.spec) for job in own]
+        seed_jobs = [job for job in jobs if job.seed == seed]
+        results = [_result(job.spec) for job in seed_jobs]
         chosen = build_ensemble(settings.model_copy(update={"seed": seed}), rows, results) or choose(results)
-        said = pd.read_parquet(settings.folder("artifacts") / "runs" / chosen["run_id"] / PREDICTIONS_FILE)
-        found = score_cells(drop_reference_checkup(said[said["subset"] == "test"], settings.data.soh_reference))
-        lines.append(found.assign(model=ENSEMBLE, **_where(own[0])))
+        predictions = pd.read_parquet(settings.folder("artifacts") / "runs" / chosen["run_id"] / PREDICTIONS_FILE)
+        test = predictions[predictions["subset"] == "test"]
+        scores = score_cells(drop_reference_checkup(test, settings.data.soh_reference))
+        lines.append(scores.assign(model=ENSEMBLE, **_where(seed_jobs[0])))
     return lines
 
 
@@ -177,5 +187,5 @@ def _predicted(spec: JobSpec) -> pd.DataFrame:
 def _baselines(rows: pd.DataFrame, reference: str) -> Iterator[tuple[str, pd.DataFrame]]:
     train, test = rows[rows["subset"] == "train"], rows[rows["subset"] == "test"].reset_index(drop=True)
     for name in _BASELINES:
-        said = test.assign(prediction=BASELINES[name](train, test))
-        yield name, score_cells(drop_reference_checkup(said, reference))
+        predictions = test.assign(prediction=BASELINES[name](train, test))
+        yield name, score_cells(drop_reference_checkup(predictions, reference))

@@ -1,4 +1,4 @@
-"""The figures of a run's data, beside its report."""
+"""Draw the figures of the data of a run, beside its report."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ DATA_FIGURES = {
     "data-drift": "training against test cells",
     "data-quarantine": "what was flagged and taken out",
 }
-"""Names of the figures and what they show."""
+"""Names and subjects of the figures."""
 
 
 def draw_data(settings: Settings, tables: Path, rows: pd.DataFrame, label: str, folder: Path) -> None:
-    """Fade of all cells, spacing of check-ups, features of training against test cells, findings.
+    """Draw fade curves, spacing of check-ups, data drift between training and test cells, and quality issues.
 
     Args:
-        settings: which features.
+        settings: settings of the features.
         tables: folder of normalized tables.
-        rows: labelled check-ups with the part of the split they are in.
-        label: what the data are, such as "simulated LG M50T".
-        folder: where the figures go.
+        rows: labelled check-ups with their subset.
+        label: description of the data, such as "simulated LG M50T".
+        folder: folder for the figures.
     """
     files = [folder / f"{name}.png" for name in DATA_FIGURES]
-    titles = [f"{label}: {what}" for what in DATA_FIGURES.values()]
+    titles = [f"{label}: {subject}" for subject in DATA_FIGURES.values()]
     features, subset = compared_features(settings, rows)
     drift = measure_drift(features, subset)
     draw_fade_curves(rows, titles[0], files[0])

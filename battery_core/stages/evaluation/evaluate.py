@@ -1,4 +1,4 @@
-"""evaluate: every candidate on the test cells, beside the baselines."""
+"""Evaluate every candidate on the test cells, beside the baselines."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def evaluate(
     candidates: StageResult,
     data_changes: Mapping[str, Any] | None = None,
 ) -> StageResult:
-    """Score every candidate and every baseline on the same test rows; writes evaluation.json beside candidates.json.
+    """Score every candidate and every baseline on the same test rows; write evaluation.json beside candidates.json.
 
     Args:
-        settings: of the run.
-        tables, split: what the models were trained on.
-        candidates: what the stage ensemble left.
-        data_changes: what is new in the data; None where it was not compared.
+        settings: settings of the run.
+        tables, split: training data of the models.
+        candidates: result of the stage ensemble.
+        data_changes: changes of the data; None if they were not compared.
 
     Raises:
-        DataError: a candidate's result is not there, or of another release.
+        DataError: the result of a candidate is missing, or of another release.
     """
     listed, folder = CandidateList.read(candidates.path), candidates.path.parent
     cells, reference = CellSplit.from_json(split.path.read_text()), settings.data.soh_reference
@@ -94,26 +94,27 @@ def describe_data(settings: Settings, tables: StageResult, split: StageResult, r
         "tables_version": tables.version,
         "split": {"strategy": cells.strategy, "version": split.version, "test_cells": list(cells.test)},
         "soh_reference": settings.data.soh_reference,
-        "rows": counts | {part: int((rows["subset"] == part).sum()) for part in ("train", "val", "test", "unused")},
-        "scope": {part: scope(rows[rows["subset"] == part]) for part in ("train", "val", "test")},
+        "rows": counts | {name: int((rows["subset"] == name).sum()) for name in ("train", "val", "test", "unused")},
+        "scope": {name: scope(rows[rows["subset"] == name]) for name in ("train", "val", "test")},
         "interval_method": METHOD,
     }
 
 
 def predictions_for(run_folder: Path, test: pd.DataFrame) -> Any:
-    """Predictions of a finished job for exactly these test rows, in their order."""
+    """Return the predictions of a finished job for these test rows, in their order."""
     return _predictions(run_folder, test)["prediction"].to_numpy(dtype=float)
 
 
 def intervals_for(run_folder: Path, test: pd.DataFrame, conformal: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    """How well the intervals of a finished job hold on these test rows."""
-    kept = _predictions(run_folder, test)[["prediction", "in_distribution", "outside", "soh_spread"]]
-    known = kept["in_distribution"].fillna(False).astype(bool)  # a row without a prediction is not known
-    return evaluate_intervals(test.join(kept.assign(in_distribution=known)), conformal, reference)
+    """Return coverage and width of the intervals of a finished job on these test rows."""
+    predictions = _predictions(run_folder, test)[["prediction", "in_distribution", "outside", "soh_spread"]]
+    # a row without a prediction counts as out of distribution
+    in_distribution = predictions["in_distribution"].fillna(False).astype(bool)
+    return evaluate_intervals(test.join(predictions.assign(in_distribution=in_distribution)), conformal, reference)
 
 
 def _predictions(run_folder: Path, test: pd.DataFrame) -> pd.DataFrame:
-    """What a finished job said of these test rows, with their index."""
-    kept = pd.read_parquet(run_folder / PREDICTIONS_FILE).set_index(["cell_id", "checkup_index"])
+    """Return the predictions of a finished job for these test rows, with their index."""
+    predictions = pd.read_parquet(run_folder / PREDICTIONS_FILE).set_index(["cell_id", "checkup_index"])
     wanted = pd.MultiIndex.from_frame(test[["cell_id", "checkup_index"]])
-    return kept.reindex(wanted).set_index(test.index)
+    return predictions.reindex(wanted).set_index(test.index)

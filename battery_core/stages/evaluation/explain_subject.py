@@ -1,4 +1,4 @@
-"""Which finished model is explained on demand, and the check-ups it is explained on."""
+"""Find the finished model to explain on demand, and the check-ups to explain it on."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _SHOWN_NAMES = 3
 
 
 def model_of(settings: Settings, which: str) -> Pipeline | WeightedEnsemble:
-    """The chosen model of a report, the model of a training run, or a registered version.
+    """Return the challenger of a report, the model of a training run, or a registered version.
 
     Args:
-        settings: which folders, which registry.
+        settings: folders and registry.
         which: folder below reports, or below runs; number or alias of a version, or ``name/number``.
 
     Raises:
-        DataError: there is none of that name.
+        DataError: no model has that name.
     """
     reports, runs = (settings.folder("artifacts") / name for name in ("reports", "runs"))
     if "/" in which or which.isdigit() or which in (CHAMPION, CHALLENGER, PREVIOUS):
@@ -45,10 +45,10 @@ def model_of(settings: Settings, which: str) -> Pipeline | WeightedEnsemble:
         return load_predictor(runs / run / PIPELINE_FOLDER)
     if run != which:
         raise DataError(f"explain: the model of report '{which}' is not in '{runs / run}' any more - name a version")
-    known = {path.parent.name: path.stat().st_mtime for path in reports.glob("*/report.json")}
-    known |= {path.parent.name: path.stat().st_mtime for path in runs.glob(f"*/{PIPELINE_FOLDER}")}
-    newest = ", ".join(sorted(known, key=lambda name: -known[name])[:_SHOWN_NAMES]) or "none"
-    hint = f"did you mean {near}? " if (near := nearest(which, known)) else ""
+    changed_at = {path.parent.name: path.stat().st_mtime for path in reports.glob("*/report.json")}
+    changed_at |= {path.parent.name: path.stat().st_mtime for path in runs.glob(f"*/{PIPELINE_FOLDER}")}
+    newest = ", ".join(sorted(changed_at, key=lambda name: -changed_at[name])[:_SHOWN_NAMES]) or "none"
+    hint = f"did you mean {near}? " if (near := nearest(which, changed_at)) else ""
     raise DataError(
         f"explain: no run '{which}' below '{reports}' or '{runs}': {hint}The newest: {newest} - name one of them, or a "
         "model version by number, alias such as champion, or NAME/NUMBER"
@@ -56,11 +56,13 @@ def model_of(settings: Settings, which: str) -> Pipeline | WeightedEnsemble:
 
 
 def rows_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> pd.DataFrame:
-    """Labelled check-ups of the model's source as the tables are now; ``part`` is train, val or, for cells it never
-    saw, unseen. Where no split on disk is the model's, all cells it saw are train.
+    """Return the labelled check-ups of the source of a model, from the present tables.
+
+    ``subset`` is train, val, or unseen for cells outside training. If no split on disk has the cells of the model,
+    all its cells are train.
 
     Raises:
-        DataError: the source has no tables, or none of the cells the model saw.
+        DataError: the source has no tables, or none of the training cells.
     """
     source, seen = str(model.metadata["source"]), set(model.metadata["seen_cells"])
     folder = tables_of(settings, model)
@@ -74,8 +76,8 @@ def rows_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> pd.DataFr
         if {*split.train, *split.val} == seen:
             val = set(split.val)
             break
-    part = {cell: "val" if cell in val else "train" for cell in seen}
-    rows["subset"] = rows["cell_id"].map(part).fillna("unseen")
+    subset = {cell: "val" if cell in val else "train" for cell in seen}
+    rows["subset"] = rows["cell_id"].map(subset).fillna("unseen")
     if not (rows["subset"] == "train").any():
         raise DataError(
             f"explain: '{folder}' has none of the {len(seen)} cells that {model.model_name} was trained on - bring its "
@@ -85,12 +87,12 @@ def rows_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> pd.DataFr
 
 
 def tables_of(settings: Settings, model: Pipeline | WeightedEnsemble) -> Path:
-    """The folder of the normalized tables of the model's source."""
+    """Return the folder of the normalized tables of the source of a model."""
     return settings.folder("data") / "normalized" / str(model.metadata["source"])
 
 
 def notes_on(settings: Settings, model: Pipeline | WeightedEnsemble) -> list[str]:
-    """What a reader of the explanation has to know."""
+    """Return notes for the reader of an explanation, such as tables that changed since training."""
     now = (read_json(tables_of(settings, model) / STAGE_FILE) or {}).get("version", "")
     if now == model.metadata.get("tables_version"):
         return []
@@ -98,10 +100,10 @@ def notes_on(settings: Settings, model: Pipeline | WeightedEnsemble) -> list[str
 
 
 def known_cells(rows: pd.DataFrame, requested: Iterable[str]) -> Sequence[str]:
-    """The cells that are asked for, each once.
+    """Return the requested cells, each once.
 
     Raises:
-        DataError: there is no such cell.
+        DataError: a cell does not exist.
     """
     cells = set(rows["cell_id"])
     for cell in (requested := list(dict.fromkeys(requested))):

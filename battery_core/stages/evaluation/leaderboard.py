@@ -1,4 +1,4 @@
-"""Leaderboard: every model and baseline on public cells over several seeds; only missing models are trained."""
+"""Compare every model and baseline on public cells over several seeds; only missing models are trained."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _split_by_temperature(settings: Settings, benchmark: Benchmark, tables: Stag
 
 
 def _train(run: BenchmarkRun, log: Callable[[str], None]) -> list[str]:
-    """Run the jobs without a result and return the failures; the lock is held for one seed, so that others can run."""
+    """Run the jobs without a result and return the failures; the lock covers one seed, so that other runs can start."""
     missing = [spec for spec in run.specs if finished(spec) is None]
     if not missing:
         return []
@@ -167,7 +167,7 @@ def _train(run: BenchmarkRun, log: Callable[[str], None]) -> list[str]:
 
 
 def _silent(line: str) -> None:
-    """Drop the output of a job: it is in its run folder, and a leaderboard has some two hundred jobs."""
+    """Drop the output of a job: its run folder has it, and a leaderboard has about two hundred jobs."""
 
 
 def _errors(prepared: PreparedBenchmark, runs: Sequence[BenchmarkRun]) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -216,7 +216,7 @@ def on_the_terminal(settings: Settings, names: Sequence[str], page: Path | None)
     """Make the leaderboard, print its tables, write its page where a file is given; return the exit code.
 
     Raises:
-        SettingsError: there is no benchmark of that name.
+        SettingsError: a benchmark does not exist.
         TrainingError: jobs failed.
     """
     content = leaderboard(settings, chosen_benchmarks(names), lambda line: print(line, flush=True))

@@ -1,4 +1,4 @@
-"""Models under the published, leaking protocol, a fit a group, model and seed; a fit that stands is not made again."""
+"""Fit models under the published, leaking protocol, one fit for each group, model and seed; reuse finished fits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from battery_core.stages.common import stage_key
 def leaking_errors(
     settings: Settings, rows: pd.DataFrame, version: str, folder: Path, log: Callable[[str], None] = print
 ) -> pd.DataFrame:
-    """Errors of the test cells of each group, of every model that was fitted to that group alone.
+    """Return the test errors of every model that is fitted to one group alone, for each group.
 
-    Without ``leaderboard.train`` only of the seeds whose fits all stand; no rows where there is none.
+    Without ``leaderboard.train`` only seeds with all fits finished count; without such a seed there are no rows.
 
     Args:
-        settings: of the run; the perceptron is a single one, as the published networks are.
-        rows: labelled rows with the part of the split they are in.
-        version: of the tables.
-        folder: of the leaderboard.
-        log: told of each fit.
+        settings: settings of the run; the perceptron is a single one, as the published networks are.
+        rows: labelled rows with their subset.
+        version: version of the tables.
+        folder: folder of the leaderboard.
+        log: called with a line for each fit.
     """
     shown = settings.model_dump(mode="json")
     sections = {name: shown[name] for name in ("lgbm", "mlp", "trainer", "loss")}
@@ -41,26 +41,26 @@ def leaking_errors(
         )
         name = f"{settings.data.source} {group} {model} seed {seed}"
         file = folder / "published" / f"{name.replace(' ', '-')}.json"
-        known = read_json(file)
-        if known is None or known["key"] != key:
+        fit = read_json(file)
+        if fit is None or fit["key"] != key:
             if not settings.leaderboard.train:
                 return None
-            known = {"key": key, "errors": _fit(rows_of_group, model, sections, seed).to_dict(orient="records")}
-            write_json(file, known)
-            mean = pd.DataFrame(known["errors"])["mape"].mean()
+            fit = {"key": key, "errors": _fit(rows_of_group, model, sections, seed).to_dict(orient="records")}
+            write_json(file, fit)
+            mean = pd.DataFrame(fit["errors"])["mape"].mean()
             log(f"leaderboard: published protocol (leaks): {name}: {mean:.2f} %")
-        return pd.DataFrame(known["errors"]).assign(model=model, seed=seed)
+        return pd.DataFrame(fit["errors"]).assign(model=model, seed=seed)
 
-    found = [pd.DataFrame(columns=["cell_id", "group", "mape", "rmse", "model", "seed"])]
+    tables = [pd.DataFrame(columns=["cell_id", "group", "mape", "rmse", "model", "seed"])]
     for seed in range(settings.seed, settings.seed + settings.leaderboard.published_seeds):
         lines = [errors(*group, model, seed) for group in groups for model in LEAKING_MODELS]
         whole = [line for line in lines if line is not None]
-        found += whole if len(whole) == len(lines) else []
-    return pd.concat(found[1:] or found, ignore_index=True)
+        tables += whole if len(whole) == len(lines) else []
+    return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def _fit(rows_of_group: pd.DataFrame, model: str, sections: dict[str, Any], seed: int) -> pd.DataFrame:
-    """In this process, with as many threads as a job may use."""
+    """Fit a model in this process, with as many threads as a job may use."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""report: figures, explanations and the page of an evaluation."""
+"""Write figures, explanations and the page of an evaluation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def report(settings: Settings, tables: StageResult, split: StageResult, selectio
     """Draw the figures of data, models and challenger, and write report.html beside report.json.
 
     Raises:
-        DataError: there is no report.json.
+        DataError: report.json does not exist.
     """
     folder, runs = selection.path.parent, settings.folder("artifacts") / "runs"
     typed = EvaluationReport.read(selection.path)

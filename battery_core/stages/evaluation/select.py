@@ -1,4 +1,4 @@
-"""select: the challenger, chosen on validation cells."""
+"""Select the challenger on the validation cells."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ REPORT_FILE = "report.json"
 def select(evaluation: StageResult) -> StageResult:
     """Choose the challenger and write report.json: the evaluation with the choice.
 
-    The validation cells choose; the test cells only measure the choice.
+    The choice uses validation cells only; test cells only measure it.
 
     Raises:
-        DataError: there is no evaluation.
+        DataError: the evaluation does not exist.
     """
     measured = Evaluation.read(evaluation.path)
     chosen = choose([model.model_dump() for model in measured.models])["run_id"]
@@ -43,9 +43,9 @@ def _primary(scores: ModelScores) -> dict[str, float]:
 
 
 def choose(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the ensemble where it was built, else the model with the lowest mean MAPE on validation cells.
+    """Return the ensemble if it was built, else the model with the lowest mean MAPE on validation cells.
 
-    An ensemble is built only where no single model errs less by more than chance (``stages.training.ensemble``).
+    An ensemble is built only if no single model is significantly better (``stages.training.ensemble``).
     A model without a finite error comes last.
     """
     return min(models, key=lambda m: (m.get("model") != ENSEMBLE, as_worst(m["val_mean_cell_mape"])))

@@ -1,4 +1,4 @@
-"""compare: the challenger against the champion, on the test cells that neither was trained on."""
+"""Compare the challenger with the champion on test cells that neither was trained on."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ COMPARISON_FILE = "comparison.json"
 
 @dataclass(frozen=True)
 class Champion:
-    """The model in service while it is being asked.
+    """The champion and its predictions, which a separate process computes.
 
     Args:
-        name: how to call it, such as "version 3"; empty when nothing serves yet.
-        predictions: waits for what it says of the test rows; it raises ``ChampionScoringError``.
+        name: name in messages, such as "version 3"; empty without a champion.
+        predictions: waits for the predictions of the test rows, or raises ``ChampionScoringError``.
     """
 
     name: str
@@ -45,7 +45,7 @@ NONE_SERVES = Champion("", lambda: None)
 
 
 def challenger_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry of the chosen model in a report."""
+    """Return the entry of the challenger in a report."""
     return next(dict(model) for model in report["models"] if model["run_id"] == report["challenger"])
 
 
@@ -53,7 +53,7 @@ def compare(settings: Settings, tables: StageResult, split: StageResult, selecti
     """Score challenger and champion on the same test rows, decide, and write comparison.json beside report.json.
 
     Raises:
-        DataError: there is no report.json.
+        DataError: report.json does not exist.
         TrackingError: the registry does not answer.
     """
     uri, report = open_registry(settings), EvaluationReport.read(selection.path)
@@ -73,17 +73,17 @@ def compare(settings: Settings, tables: StageResult, split: StageResult, selecti
 
 @contextmanager
 def asking(settings: Settings, registry: ModelRegistry, rows: pd.DataFrame) -> Iterator[Champion]:
-    """Have the champion predict the test rows while the block runs: to load it with its own code takes seconds."""
-    serving = registry.version_by_alias(CHAMPION)
-    if serving is None:
+    """Predict the test rows with the champion while the block runs; to load its packaged code takes seconds."""
+    version = registry.version_by_alias(CHAMPION)
+    if version is None:
         yield NONE_SERVES
         return
-    test, name = rows[rows["subset"] == "test"], f"version {serving.number}"
-    with ThreadPoolExecutor(1) as beside:
-        told = beside.submit(
-            lambda: predict_isolated(registry.package(serving), test, name, settings.release.champion_timeout_s)
+    test, name = rows[rows["subset"] == "test"], f"version {version.number}"
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(
+            lambda: predict_isolated(registry.package(version), test, name, settings.release.champion_timeout_s)
         )
-        yield Champion(name, told.result)
+        yield Champion(name, future.result)
 
 
 def compare_with_champion(
@@ -94,25 +94,29 @@ def compare_with_champion(
     champion: Champion,
     dirty: bool,
 ) -> tuple[Decision, dict[str, Any]]:
-    """Score challenger, champion and baselines on the test cells that nobody was trained on, then decide.
+    """Score challenger, champion and baselines on test cells outside the training of both models, then decide.
 
     Args:
-        settings: of the run.
-        report: what the stage evaluate wrote.
-        rows: labelled rows with the part of the split they are in.
-        registry: where it is written which models were withdrawn.
-        champion: the one that serves.
+        settings: settings of the run.
+        report: content of report.json.
+        rows: labelled rows with their subset.
+        registry: model registry, which has the versions that were rolled back.
+        champion: champion and its predictions.
         dirty: whether the code differs from its commit.
     """
     challenger_model = load_predictor(settings.folder("artifacts") / "runs" / report["challenger"] / PIPELINE_FOLDER)
     try:
-        said, silent = champion.predictions(), ""
+        predictions, problem = champion.predictions(), ""
     except ChampionScoringError as err:
-        said, silent = None, f"{err}; nothing is promoted over a champion that cannot be compared: repair it, or remove"
-    contest = build_comparison(challenger_model, said, champion.name, rows, settings.data.soh_reference, dirty)
-    if silent:
-        contest = replace(contest, champion={}, blocking_reason=f"{silent} the alias '{CHAMPION}' in MLflow")
-    if gone := registry.rolled_back_version(challenger_of(report)["key"]):
-        again = f"the same model as version {gone.number}, rolled back {gone.tags[ROLLED_BACK_TAG]}"
-        contest = replace(contest, blocking_reason=f"{again}; remove its tag '{ROLLED_BACK_TAG}' in MLflow to allow it")
-    return decide(contest, settings.release), asdict(contest)
+        predictions = None
+        problem = f"{err}; nothing is promoted over a champion that cannot be compared: repair it, or remove"
+    comparison = build_comparison(
+        challenger_model, predictions, champion.name, rows, settings.data.soh_reference, dirty
+    )
+    if problem:
+        comparison = replace(comparison, champion={}, blocking_reason=f"{problem} the alias '{CHAMPION}' in MLflow")
+    if rejected := registry.rolled_back_version(challenger_of(report)["key"]):
+        reason = f"the same model as version {rejected.number}, rolled back {rejected.tags[ROLLED_BACK_TAG]}"
+        reason = f"{reason}; remove its tag '{ROLLED_BACK_TAG}' in MLflow to allow it"
+        comparison = replace(comparison, blocking_reason=reason)
+    return decide(comparison, settings.release), asdict(comparison)

@@ -1,4 +1,4 @@
-"""A retraining run in MLflow: report and figures, a run below it for each model, and the challenger's package."""
+"""Log a retraining run in MLflow: report, figures, a child run for each model, and the package of the challenger."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ONNX_FOLDER = "onnx"
 def log_run(
     settings: Settings, report: Mapping[str, Any], folder: Path, run_name: str, uri: str, tags: Mapping[str, Any]
 ) -> str:
-    """Log one MLflow run with report and figures, and one below it for each model; return its id.
+    """Log one MLflow run with report and figures, and a child run for each model; return its id.
 
-    All of it is whole in the local folders first; a model that was not trained again keeps its run and its parent.
+    The local folders are complete first. A reused model keeps its run and the parent of that run.
     """
-    if (read_json(folder / RUN_FILE) or {}).get("status") != "FINISHED":  # else an earlier attempt of this run wrote it
+    if (read_json(folder / RUN_FILE) or {}).get("status") != "FINISHED":  # otherwise an earlier attempt wrote it
         tracker = LocalTracker(folder.parent, use_tensorboard=False)
         tracker.start_run(run_name, settings, run_id=folder.name)
         tracker.set_tags(tags)
@@ -51,7 +51,7 @@ def log_run(
 
 
 def log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run: str, uri: str) -> str:
-    """Pack the challenger into the MLflow run; returns the URI of the logged model."""
+    """Log the package of the challenger in the MLflow run; return the URI of the logged model."""
     import mlflow
 
     folder = settings.folder("artifacts") / "runs" / challenger["run_id"] / PIPELINE_FOLDER
@@ -61,16 +61,16 @@ def log_challenger(settings: Settings, challenger: Mapping[str, Any], mlflow_run
 
 
 def log_onnx(settings: Settings, report: Mapping[str, Any], rows: pd.DataFrame, mlflow_run: str, uri: str) -> None:
-    """Write the challenger's perceptrons and LSTM into the folder ``onnx`` of the MLflow run, checked first.
+    """Check the ONNX graphs of the challenger and log them in the folder ``onnx`` of the MLflow run.
 
     Raises:
-        TrainingError: a graph says something else than its model.
+        TrainingError: a graph predicts something else than its model.
     """
     from battery_core.release.package.onnx_export import export_onnx
 
-    home = settings.folder("artifacts") / "runs" / report["challenger"] / PIPELINE_FOLDER
+    pipeline_folder = settings.folder("artifacts") / "runs" / report["challenger"] / PIPELINE_FOLDER
     with tempfile.TemporaryDirectory() as scratch:
-        written = export_onnx(load_predictor(home), rows[rows["subset"] == "test"], Path(scratch))
+        written = export_onnx(load_predictor(pipeline_folder), rows[rows["subset"] == "test"], Path(scratch))
         client = mlflow_client(uri)
         client.log_artifacts(mlflow_run, scratch, ONNX_FOLDER)
         client.set_tag(mlflow_run, "onnx", ", ".join(written) or "no perceptron or LSTM in the candidate")

@@ -1,4 +1,4 @@
-"""promote: log the run in MLflow, register the challenger and move the alias; the only writer of the registry."""
+"""Log the run in MLflow, register the challenger and move the alias; the only writer of the registry."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ OUTCOME_FILE = "outcome.json"
 def promote(
     settings: Settings, tables: StageResult, split: StageResult, comparison: StageResult, run_name: str
 ) -> ReleaseResult:
-    """Log the run in MLflow, register the challenger, and promote it if the comparison says so; writes outcome.json.
+    """Log the run in MLflow, register the challenger, and promote it if the comparison decides so; write outcome.json.
 
-    May be called again for the same run: it has one model version, whatever went wrong in between.
+    A repeated call for the same run is safe: it registers one model version only.
 
     Raises:
-        DataError: there is no comparison.json.
+        DataError: comparison.json does not exist.
         TrackingError: the registry does not answer.
         TrainingError: with ``release.onnx`` a graph predicts something else than its model.
     """
@@ -57,7 +57,7 @@ def _promote(
     registry = ModelRegistry(uri, registered_name(settings))
     code = code_state()
     restore = data_version(settings, content["data_version"], tables, split)
-    jobs = [model["key"] for model in content["models"] if model["model"] != ENSEMBLE]  # that is not a job
+    jobs = [model["key"] for model in content["models"] if model["model"] != ENSEMBLE]  # the ensemble is not a job
     tags = {
         "source": content["source"],
         "label": content["label"],
@@ -82,7 +82,7 @@ def _promote(
             rows = labelled_rows(tables.path, cells, settings.data.soh_reference)
             log_onnx(settings, content, rows, mlflow_run, uri)
         version = _register(settings, registry, content, decision, tags, mlflow_run, uri)
-    else:  # an earlier attempt of this run came as far as this
+    else:  # an earlier attempt of this run registered the version
         decision, figures = Decision(version.tags["promoted"] == "True", version.tags["reason"]), None
     if decision.promote:
         registry.promote(version, decision.reason)

@@ -1,4 +1,4 @@
-"""Remaining useful life of every cell: its measured usage, the estimates of the champion, and reference cells."""
+"""Forecast the remaining useful life of every cell from its usage, SOH estimates and reference cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model in service on every cell as it is now: SOH with its interval, flags, use left; a table and a plot."""
+"""Score every cell with the champion: SOH with its interval, flags, remaining life; a table and a plot."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _METADATA_COLUMNS = (
 
 @dataclass(frozen=True)
 class ScoringResult:
-    """What scoring left.
+    """Result of a scoring run.
 
     Args:
         folder: table ``scores.parquet``, summary ``scores.json`` and plot ``fade.png``.
-        message: one line for people.
-        summary: what ``scores.json`` holds.
+        message: the result in one line.
+        summary: content of ``scores.json``.
     """
 
     folder: Path
@@ -57,13 +57,13 @@ class ScoringResult:
 
 
 def score(settings: Settings, tables: StageResult, folder: Path, log: Callable[[str], None] = print) -> ScoringResult:
-    """Ask the champion for the newest check-ups of every cell and write down what it says.
+    """Predict the newest check-ups of every cell with the champion, and write table, summary and plot.
 
     The table has a row for each newest check-up, with the versions of data and model and the time in every row.
 
     Raises:
-        DataError: no model serves yet.
-        ChampionScoringError: it gives no answer: a measured column it needs is missing, its package cannot be loaded.
+        DataError: there is no champion yet.
+        ChampionScoringError: a required column is missing, or the package of the champion cannot be loaded.
         TrackingError: the registry does not answer.
     """
     uri = tracking_uri(settings)
@@ -96,15 +96,15 @@ def score(settings: Settings, tables: StageResult, folder: Path, log: Callable[[
     }
     scores = _newest(rows, predictions, settings.score).assign(**stamp)
     summary = _summary(scores, champion, settings, tables)
-    with whole_folder(folder) as part:
-        scores.to_parquet(part / SCORES_FILE, index=False)
-        write_json(part / SUMMARY_FILE, summary)
-        draw_scores(rows, scores, summary, part / FIGURE_FILE)
+    with whole_folder(folder) as tmp:
+        scores.to_parquet(tmp / SCORES_FILE, index=False)
+        write_json(tmp / SUMMARY_FILE, summary)
+        draw_scores(rows, scores, summary, tmp / FIGURE_FILE)
     return ScoringResult(folder, summary["message"], summary)
 
 
 def _with_intervals(predictions: pd.DataFrame, log: Callable[[str], None]) -> pd.DataFrame:
-    """What the model says of each row; where it has no intervals it is said so, and the columns stay empty."""
+    """Return the predictions of each row; without intervals their columns stay empty, and a line is logged."""
     renamed = predictions.rename(columns={"soh": "prediction"})
     if "soh_lower" in renamed:
         return renamed[["prediction", "soh_lower", "soh_upper", "in_distribution", "outside"]]
@@ -114,7 +114,7 @@ def _with_intervals(predictions: pd.DataFrame, log: Callable[[str], None]) -> pd
 
 
 def _newest(rows: pd.DataFrame, predictions: PackagePredictions, settings: ScoreSettings) -> pd.DataFrame:
-    """A line for each newest check-up of each cell."""
+    """Return a row for each newest check-up of each cell."""
     newest = rows.groupby("cell_id").tail(settings.newest)
     table = newest[[*_METADATA_COLUMNS, "usage"]].assign(
         soh=newest["prediction"],
@@ -125,7 +125,7 @@ def _newest(rows: pd.DataFrame, predictions: PackagePredictions, settings: Score
         soh_measured=newest["soh"],
         seen_in_training=newest["cell_id"].isin(set(predictions.metadata.get(SEEN_CELLS, ()))),
     )
-    least = np.fmin(table["soh"] - settings.near, table["soh_lower"])  # fmin: a missing interval plays no part
+    least = np.fmin(table["soh"] - settings.near, table["soh_lower"])  # fmin ignores a missing interval
     table["at_end_of_life"] = table["soh"] <= settings.end_of_life
     table["near_end_of_life"] = least <= settings.end_of_life
     left = forecast_cells(rows, settings)
@@ -140,10 +140,10 @@ def _summary(scores: pd.DataFrame, champion: Version, settings: Settings, tables
     at, near = newest[newest["at_end_of_life"]], newest[newest["near_end_of_life"] & ~newest["at_end_of_life"]]
     label = str(quality.get("label", settings.data.source))
     end = f"{settings.score.end_of_life:.0%}"
-    known = "not known whether they are like those of training" if unknown else f"{len(out)} out of distribution"
+    domain_text = "not known whether they are like those of training" if unknown else f"{len(out)} out of distribution"
     message = (
         f"score: {len(newest)} cells of {label} by {champion.name} version {champion.number}: "
-        f"{len(at)} at {end} SOH or below, {len(near)} near it, {known}"
+        f"{len(at)} at {end} SOH or below, {len(near)} near it, {domain_text}"
     )
     trained_on = champion.tags.get("data_version", "")
     return {

@@ -1,4 +1,4 @@
-"""A fitted model becomes a candidate: calibrated, written down, and asked about cells it has not seen."""
+"""Turn a fitted model into a candidate: calibrate, save, and predict validation and test cells."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Candidate = TypeVar("Candidate", Pipeline, WeightedEnsemble)
 def run_record(
     runs: Path | str, run_id: str, metadata: Mapping[str, Any], cut_off: bool = False
 ) -> Iterator[LocalTracker]:
-    """A candidate's own run record: settings, curves for TensorBoard, status."""
+    """Open the run record of a candidate: settings, curves for TensorBoard, status."""
     tracker = LocalTracker(runs)
-    if cut_off:  # while training: it goes on, and so does its record
+    if cut_off:  # an interrupted training resumes, and so does its record
         tracker.resume_run(run_id)
     else:
         tracker.start_run(run_id, metadata, run_id=run_id)
     try:
         yield tracker
-    except BaseException:  # Ctrl-C too: a record left open would pass for a run that is still going
+    except BaseException:  # Ctrl-C too: an open record looks like a running job
         tracker.end_run("FAILED")
         raise
     tracker.end_run()
@@ -52,59 +52,61 @@ def calibrated(
     settings: UncertaintySettings,
     calibration_rows: pd.DataFrame | None = None,
 ) -> Candidate:
-    """Intervals from the validation cells, which no weight was fitted to, and the training cells' range of values.
+    """Return the model with conformal intervals from the validation cells and the training domain.
+
+    No weight is fitted to the validation cells.
 
     Args:
-        model: fitted.
-        rows: labelled rows with the part of the split they are in.
-        reference: what SOH is relative to.
-        settings: coverage of the intervals, width of the range.
-        calibration_rows: cell_id, soh and prediction of validation check-ups; by default the model's own estimates.
+        model: fitted model.
+        rows: labelled rows with their subset.
+        reference: capacity that SOH is relative to.
+        settings: coverage of the intervals, margins of the training domain.
+        calibration_rows: cell_id, soh and prediction of validation check-ups; by default predictions of the model.
     """
     if calibration_rows is None:
         val = rows[rows["subset"] == "val"]
         calibration_rows = drop_reference_checkup(val.assign(prediction=model.predict(val)), reference)
-    seen = TrainingDomain.of(
+    domain = TrainingDomain.of(
         rows[rows["subset"] == "train"], model.raw_columns, settings.range_quantile, settings.range_margin
     )
     conformal = Conformal.conformalize(
         calibration_rows["soh"], calibration_rows["prediction"], calibration_rows["cell_id"], settings.coverage
     )
-    return replace(model, conformal=conformal, training_domain=seen)
+    return replace(model, conformal=conformal, training_domain=domain)
 
 
 def write_candidate(
     model: Pipeline | WeightedEnsemble, rows: pd.DataFrame, folder: Path, reference: str, history: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write the model into its run folder and predict validation and test cells with what was written.
+    """Save the model in its run folder, load it again, and predict validation and test cells with it.
 
-    What serves later is what is scored here.
+    The scored model is thus the saved one.
 
     Args:
-        model: calibrated.
-        rows: labelled rows with the part of the split they are in.
-        folder: of the run.
-        reference: what SOH is relative to.
-        history: what its fitting went through.
+        model: calibrated model.
+        rows: labelled rows with their subset.
+        folder: folder of the run.
+        reference: capacity that SOH is relative to.
+        history: training history, such as losses by epoch.
 
     Returns:
-        What a report says of a candidate before the test cells are looked at.
+        The fields of the candidate in a report, without scores on test cells.
     """
-    with whole_folder(folder / PIPELINE_FOLDER) as home:
-        model.save(home)
+    with whole_folder(folder / PIPELINE_FOLDER) as tmp:
+        model.save(tmp)
     write_json(folder / HISTORY_FILE, history)
-    served = load_predictor(folder / PIPELINE_FOLDER)
-    judged = rows[rows["subset"].isin(["val", "test"])]
-    estimates = served.predict_interval(judged, details=True).rename(columns={"soh": "prediction"})
-    predictions = judged[["cell_id", "checkup_index", "subset", "soh"]].join(estimates)
+    loaded = load_predictor(folder / PIPELINE_FOLDER)
+    predicted_rows = rows[rows["subset"].isin(["val", "test"])]
+    estimates = loaded.predict_interval(predicted_rows, details=True).rename(columns={"soh": "prediction"})
+    predictions = predicted_rows[["cell_id", "checkup_index", "subset", "soh"]].join(estimates)
     predictions.to_parquet(folder / PREDICTIONS_FILE, index=False)
     validation = predictions[predictions["subset"] == "val"]
     counted = drop_reference_checkup(validation, reference)
     errors = per_cell_errors(counted["cell_id"], counted["soh"], counted["prediction"])
     return {
-        "model": served.model_name,
+        "model": loaded.model_name,
         "val": compute_metrics(validation["soh"].to_numpy(), validation["prediction"].to_numpy()),
         "val_mean_cell_mape": errors.mean_mape,
-        "conformal": served.conformal.to_json() if served.conformal else None,
+        "conformal": loaded.conformal.to_json() if loaded.conformal else None,
         "n_train_rows": int((rows["subset"] == "train").sum()),
     }

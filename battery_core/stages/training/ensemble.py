@@ -1,4 +1,4 @@
-"""ensemble: one more candidate, the weighted mean of the trained models, and the list of candidates to evaluate."""
+"""Build the weighted ensemble of the trained models, and list the candidates to evaluate."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from battery_core.settings import Settings
 
 CANDIDATES_FILE = "candidates.json"
-KERNEL_RIDGE = "kernel_ridge"  # quick to fit anew: it has a closed form
+KERNEL_RIDGE = "kernel_ridge"  # fast to refit: the solution has a closed form
 
 
 def ensemble(
@@ -47,16 +47,16 @@ def ensemble(
     results: Sequence[Mapping[str, Any]],
     folder: Path,
 ) -> StageResult:
-    """Build the weighted ensemble where it errs no more than the best model, and list the candidates of the run.
+    """Build the weighted ensemble unless a single model is significantly better, and list the candidates of the run.
 
     Args:
-        settings: of the run.
-        tables, split: what the models were trained on.
-        results: of the training jobs.
-        folder: of the run's reports; candidates.json is written there.
+        settings: settings of the run.
+        tables, split: training data of the models.
+        results: results of the training jobs.
+        folder: report folder of the run, for candidates.json.
 
     Raises:
-        TrainingError: no training job left a result.
+        TrainingError: no training job has a result.
     """
     if not results:
         raise TrainingError("ensemble: no training job left a result - see the failed jobs above")
@@ -80,66 +80,68 @@ def ensemble(
 def build_ensemble(
     settings: Settings, rows: pd.DataFrame, results: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """Build the weighted ensemble of trained models; one that is there for exactly these models is not built again.
+    """Build the weighted ensemble of trained models, or reuse the one of exactly these models.
 
     Args:
-        settings: of the run.
-        rows: labelled rows with the part of the split they are in.
-        results: of the training jobs.
+        settings: settings of the run.
+        rows: labelled rows with their subset.
+        results: results of the training jobs.
 
     Returns:
-        A result like that of a training job, or None where there is nothing to mix, or where one model alone errs less
-        on the validation cells than the mean does, by more than chance.
+        A result like that of a training job; None for fewer than two weighted models, or if a single model is
+        significantly better than the ensemble on the validation cells.
     """
     runs, reference = settings.folder("artifacts") / "runs", settings.data.soh_reference
-    said = {result["run_id"]: pd.read_parquet(runs / result["run_id"] / PREDICTIONS_FILE) for result in results}
-    calibration_rows = {run: drop_reference_checkup(p[p["subset"] == "val"], reference) for run, p in said.items()}
+    predictions = {result["run_id"]: pd.read_parquet(runs / result["run_id"] / PREDICTIONS_FILE) for result in results}
+    calibration_rows = {
+        run: drop_reference_checkup(p[p["subset"] == "val"], reference) for run, p in predictions.items()
+    }
     first = next(iter(calibration_rows.values()))
     cells, estimates = first["cell_id"].tolist(), {run: p["prediction"] for run, p in calibration_rows.items()}
-    given = settings.ensemble
-    weights = weights_by_error(first["soh"], cells, estimates, given.min_weight)
-    if not given.enabled or len(weights) < 2 or _one_is_better(first, estimates, weights, given.confidence):
+    options = settings.ensemble
+    weights = weights_by_error(first["soh"], cells, estimates, options.min_weight)
+    if not options.enabled or len(weights) < 2 or _is_one_better(first, estimates, weights, options.confidence):
         return None
     keys = {result["run_id"]: result["key"] for result in results}
     key = stage_key(
-        {keys[run]: share for run, share in weights.items()},
-        sorted(keys.values()),  # those left out need not be where another cell is left out, and so are in the intervals
-        given.model_dump(mode="json"),
+        {keys[run]: weight for run, weight in weights.items()},
+        sorted(keys.values()),  # a model without weight here may have one in a fold of leave_cell_out_mean
+        options.model_dump(mode="json"),
         settings.uncertainty.model_dump(mode="json"),
         code_version(build_ensemble),
     )
     folder = runs / f"{settings.data.source}-{NAME}-{key[:10]}"
-    standing: dict[str, Any] | None = read_json(folder / RESULT_FILE)
-    if standing is not None and standing["key"] == key:
-        return {**standing, "reused": True}
-    unseen = first.assign(prediction=leave_cell_out_mean(first["soh"], cells, estimates, given.min_weight))
+    finished: dict[str, Any] | None = read_json(folder / RESULT_FILE)
+    if finished is not None and finished["key"] == key:
+        return {**finished, "reused": True}
+    unseen = first.assign(prediction=leave_cell_out_mean(first["soh"], cells, estimates, options.min_weight))
     kernel_ridge = next((result["run_id"] for result in results if result["model"] == KERNEL_RIDGE), None)
-    result = _make(settings, rows, weights, unseen, folder, kernel_ridge if given.compare_cells else None)
+    result = _make(settings, rows, weights, unseen, folder, kernel_ridge if options.compare_cells else None)
     names = {result["run_id"]: result["model"] for result in results}
-    result |= {"parts": {names[run]: share for run, share in weights.items()}, "key": key, "run_id": folder.name}
+    result |= {"parts": {names[run]: weight for run, weight in weights.items()}, "key": key, "run_id": folder.name}
     made = TrainingResult.model_validate(result)
     made.write(folder / RESULT_FILE)
     return made.to_json()
 
 
-def _one_is_better(
+def _is_one_better(
     calibration_rows: pd.DataFrame,
     estimates: Mapping[str, pd.Series[float]],
     weights: Mapping[str, float],
     confidence: float,
 ) -> bool:
-    """Whether some model errs less on the validation cells than the mean of all, by more than chance.
+    """Return whether a single model has a significantly lower error than the ensemble on the validation cells.
 
-    Training was stopped on these cells, so that single models look better there than they are; the mean less so.
+    Early stopping used these cells, so that errors of single models are too low there; the ensemble is less biased.
     """
-    mean = sum(share * estimates[run] for run, share in weights.items())
+    mean = sum(weight * estimates[run] for run, weight in weights.items())
     errors = {
-        run: per_cell_errors(calibration_rows["cell_id"], calibration_rows["soh"], said).mape
-        for run, said in {**estimates, NAME: mean}.items()
+        run: per_cell_errors(calibration_rows["cell_id"], calibration_rows["soh"], prediction).mape
+        for run, prediction in {**estimates, NAME: mean}.items()
     }
-    theirs = errors.pop(NAME)
-    known = [ours for ours in errors.values() if np.isfinite(ours).all()]
-    return any(paired_gain(ours, theirs).p_value <= 1 - confidence for ours in known)
+    ensemble_errors = errors.pop(NAME)
+    finite = [model_errors for model_errors in errors.values() if np.isfinite(model_errors).all()]
+    return any(paired_gain(model_errors, ensemble_errors).p_value <= 1 - confidence for model_errors in finite)
 
 
 def _make(
@@ -150,31 +152,40 @@ def _make(
     folder: Path,
     kernel_ridge: str | None,
 ) -> dict[str, Any]:
-    """Calibrate the mean, write it down and say what it does on validation and test cells.
+    """Calibrate and save the ensemble, and predict validation and test cells with it.
 
-    ``unseen`` has what it says of cells that did not tell its shares: what the intervals are calibrated on. ``kernel``
-    is the run whose model says how hard these cells are among all that it was not tested on; None: not asked.
+    Args:
+        settings: settings of the run.
+        rows: labelled rows with their subset.
+        weights: weight of each run.
+        unseen: validation rows, each predicted with weights from the other cells; they calibrate the intervals.
+        folder: run folder of the ensemble.
+        kernel_ridge: run whose model measures the difficulty of the calibration cells; None for no correction.
     """
     started, reference = time.perf_counter(), settings.data.soh_reference
-    parts = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in weights)
-    facts = {**parts[0].metadata, "run_id": folder.name, "parts": dict(weights)}
-    mix = calibrated(
-        WeightedEnsemble(parts, tuple(weights.values()), facts), rows, reference, settings.uncertainty, unseen
+    members = tuple(Pipeline.load(folder.parent / run / PIPELINE_FOLDER) for run in weights)
+    metadata = {**members[0].metadata, "run_id": folder.name, "parts": dict(weights)}
+    model = calibrated(
+        WeightedEnsemble(members, tuple(weights.values()), metadata), rows, reference, settings.uncertainty, unseen
     )
-    if kernel_ridge is not None and mix.conformal is not None:
-        factor = _for_the_draw(Pipeline.load(folder.parent / kernel_ridge / PIPELINE_FOLDER), rows, unseen, settings)
-        mix = replace(mix, conformal=mix.conformal.corrected(factor))
+    if kernel_ridge is not None and model.conformal is not None:
+        factor = _correction_factor(
+            Pipeline.load(folder.parent / kernel_ridge / PIPELINE_FOLDER), rows, unseen, settings
+        )
+        model = replace(model, conformal=model.conformal.corrected(factor))
     with run_record(folder.parent, folder.name, {"model": NAME, "parts": dict(weights)}):
-        told = write_candidate(mix, rows, folder, reference, {})
-    return told | {
-        "features": sorted({name for part in parts for name in part.feature_names}),
+        scores = write_candidate(model, rows, folder, reference, {})
+    return scores | {
+        "features": sorted({name for member in members for name in member.feature_names}),
         "seconds": round(time.perf_counter() - started, 3),
     }
 
 
-def _for_the_draw(kernel_ridge: Pipeline, rows: pd.DataFrame, calibrating: pd.DataFrame, settings: Settings) -> float:
-    """What the intervals are multiplied by: the calibration cells may be easy or hard ones among all but the test."""
-    told = rows[rows["subset"].isin(["train", "val"])]
-    scores = drop_reference_checkup(out_of_fold_scores(kernel_ridge, told), settings.data.soh_reference)
-    cells = set(calibrating["cell_id"].astype(str))
+def _correction_factor(
+    kernel_ridge: Pipeline, rows: pd.DataFrame, calibration_rows: pd.DataFrame, settings: Settings
+) -> float:
+    """Return the factor of the interval widths, for calibration cells that are easier or harder than the others."""
+    fit_rows = rows[rows["subset"].isin(["train", "val"])]
+    scores = drop_reference_checkup(out_of_fold_scores(kernel_ridge, fit_rows), settings.data.soh_reference)
+    cells = set(calibration_rows["cell_id"].astype(str))
     return calibration_correction(scores["score"], scores["cell_id"], cells, settings.uncertainty.coverage)

@@ -1,4 +1,4 @@
-"""The training jobs of a run: a spec for each model, with everything its result depends on."""
+"""Build the training jobs of a run: a spec for each model, with everything its result depends on."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from battery_core.stages.training.train import train
 
 
 def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> list[JobSpec]:
-    """A spec for each model the settings name; sections a model does not read play no part in its key."""
+    """Return a spec for each model of the settings; only sections that a model reads are in its key."""
     everything = settings.model_dump(mode="json")
-    del everything["features"]["history_sets"]  # it is in the sets of the models that are told of it
+    del everything["features"]["history_sets"]  # already in the feature sets of models with history features
     single = {name: value for name, value in everything["features"].items() if not name.startswith("history_")}
     code = code_version(train)
     data = {"source": settings.data.source, "soh_reference": settings.data.soh_reference}
@@ -26,8 +26,8 @@ def job_specs(settings: Settings, tables: StageResult, split: StageResult) -> li
 
     def features(name: str) -> dict[str, Any]:
         spec = model_spec(name)
-        kept = everything["features"] if spec.takes_sequences else single
-        return kept | {"sets": list(feature_names(settings.features, source, spec.takes_history_features))}
+        section = everything["features"] if spec.takes_sequences else single
+        return section | {"sets": list(feature_names(settings.features, source, spec.takes_history_features))}
 
     return [
         JobSpec(

@@ -1,4 +1,4 @@
-"""One training job: tables and split to a pipeline, its history and its predictions for validation and test cells."""
+"""Run one training job: write the pipeline, its history and its predictions for validation and test cells."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from battery_core.uncertainty.settings import UncertaintySettings
 
 
 def train(spec: JobSpec) -> dict[str, Any]:
-    """Fit one model on the training cells and write its run folder; what serves later is what is scored here.
+    """Fit one model on the training cells and write its run folder; scores come from the saved model.
 
     Raises:
         TrainingError: the training ended without usable weights.
