@@ -85,7 +85,7 @@ def _export(pipeline: Pipeline, rows: pd.DataFrame, folder: Path, weight: float)
     if not worst <= _TOLERANCE:
         raise TrainingError(
             f"ONNX of '{pipeline.model_name}': expected the SOH of the model on all {len(rows)} test rows to "
-            f"{_TOLERANCE:g}, found a difference of {worst:.2g} - leave release.onnx off until that is mended"
+            f"{_TOLERANCE:g}, found a difference of {worst:.2g} - leave release.onnx off until that is fixed"
         )
     contract = _contract(pipeline, inputs, weight) | {"checked": {"rows": len(rows), "largest_difference": worst}}
     (folder / CONTRACT_FILE).write_text(json.dumps(contract, indent=2) + "\n")

@@ -75,7 +75,7 @@ def _named(version: Version) -> str:
 
 def _describe_change(changes: dict[str, Any] | None) -> str:
     if changes is None:
-        return "what is new in the data cannot be told, its tables are not in the version store"
+        return "the changes of the data are unknown, its tables are not in the version store"
     return describe_changes(changes) or "the check-ups are the same"
 
 

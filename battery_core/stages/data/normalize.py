@@ -171,8 +171,8 @@ def _write_issues(folder: Path, source: Source, outcome: _Outcome, settings: Dat
     quality.check_share(outcome.rows_read, outcome.rows_quarantined, issues, settings.max_quarantine_share)
     if not outcome.cells:
         raise DataError(
-            f"normalize: every row of all {len(outcome.keys)} cell(s) is quarantined: no cell is left - mend the raw "
-            "files; the findings name row and reason"
+            f"normalize: every row of all {len(outcome.keys)} cell(s) is quarantined: no cell is left - fix the raw "
+            "files; the issues name row and reason"
         )
     with (folder / "issues.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
