@@ -19,7 +19,7 @@ from battery_core.predictors.pipeline import Pipeline
 from battery_core.predictors.weighted_ensemble import ENSEMBLE_FILE, WeightedEnsemble, load_predictor
 from battery_core.stages.labelled_rows import labelled_rows
 from battery_core.stages.training.candidate import PIPELINE_FOLDER, PREDICTIONS_FILE
-from battery_core.stages.training.ensemble import _one_is_better, build_ensemble
+from battery_core.stages.training.ensemble import _is_one_better, build_ensemble
 from battery_core.stages.training.job_specs import job_specs
 from battery_core.stages.training.train import train
 
@@ -132,9 +132,9 @@ def test_a_model_with_a_gap_is_never_surely_better(gap: float) -> None:
     cells, soh = np.repeat([f"c{i}" for i in range(8)], 3), np.linspace(0.8, 1.0, 24)
     rows = pd.DataFrame({"cell_id": cells, "soh": soh})
     exact, off = pd.Series(soh), pd.Series(soh * 1.01)
-    assert _one_is_better(rows, {"exact": exact, "off": off}, {"off": 1.0}, 0.95)
+    assert _is_one_better(rows, {"exact": exact, "off": off}, {"off": 1.0}, 0.95)
     with_gap = {"exact": exact.where(rows.index != 4, gap), "off": off}
-    assert not _one_is_better(rows, with_gap, {"off": 1.0}, 0.95)
+    assert not _is_one_better(rows, with_gap, {"off": 1.0}, 0.95)
 
 
 def test_shares_are_the_best_for_independent_errors() -> None:
