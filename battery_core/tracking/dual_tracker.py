@@ -21,7 +21,7 @@ class DualTracker(LocalTracker):
     """Record a run in a local folder with TensorBoard curves, and send it to MLflow in the background and at the end.
 
     MLflow is only imported when something is sent. A store that fails or hangs costs at most ``mlflow_timeout_s`` at
-    the end of the run; the local record is whole, and one command, which the warning names, sends it later.
+    the end of the run. The local record is complete; the warning names the command that sends it later.
 
     Args:
         local_base_dir: folder of runs; checkpoints go to ``<local_base_dir>/<run_id>/checkpoints``.
@@ -101,8 +101,8 @@ class DualTracker(LocalTracker):
         except TrackingError as err:
             self._failed = True
             logger.warning("%s", err)
-        # Broad: this is a thread, where what nobody catches is a traceback in the middle of a training and a send that
-        # is never named again; the record in the local folder is whole whatever MLflow and what it is built on raise.
+        # Broad: an uncaught error in this thread would print a traceback during training, and the failed send would
+        # not be reported. The local record is complete, whatever MLflow or its dependencies raise.
         except Exception as err:  # noqa: BLE001
             self._failed = True
             logger.warning(

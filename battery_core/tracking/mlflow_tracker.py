@@ -41,7 +41,7 @@ def send_run(run_dir: Path | str, tracking_uri: str, experiment: str = "soh-trai
         Id of the run in MLflow.
 
     Raises:
-        TrackingError: the folder holds no run, or MLflow does not answer; the local run stays whole.
+        TrackingError: the folder holds no run, or MLflow does not answer; the local run stays intact.
     """
     folder = Path(run_dir)
     about = read_json(folder / RUN_FILE)

@@ -9,7 +9,7 @@ from battery_core.base_settings import SectionSettings, setting
 
 
 class TrainerSettings(SectionSettings):
-    """How a SOH model is trained.
+    """Set how a SOH model is trained.
 
     Example:
         >>> TrainerSettings(epochs=5).batch_size

@@ -23,13 +23,13 @@ _FRESH = 0.05  # fade at which the scale has doubled: a fresh cell's error is no
 class Conformal:
     """Compute split-conformal intervals of SOH: symmetric, wider for cells with more fade.
 
-    The score of a check-up is ``|SOH - prediction| / fade_scale(prediction)``. Check-ups of one cell err together, so
-    cells are what is exchangeable: each calibration cell weighs the same, however many check-ups it has, and a
-    quantile of the pooled scores is taken. The quantile at ``coverage`` itself holds too few check-ups of a new cell
-    when cells are few; so the level is raised until the cells, each left out in turn, are held by the quantile of the
-    others to ``coverage``. With C cells a check-up of a new, exchangeable cell is covered at least with probability
-    ``coverage * C / (C + 1)`` whatever the errors look like (``guaranteed``), and about with ``coverage``. Both hold
-    over the drawing of cells; a single cell may be covered less.
+    The score of a check-up is ``|SOH - prediction| / fade_scale(prediction)``. Errors within one
+    cell are correlated, so cells are the exchangeable units. Each calibration cell has the same weight, for any number
+    of check-ups, and the interval is a quantile of the pooled scores. With few cells, the quantile at ``coverage``
+    covers too few check-ups of a new cell. The level is therefore raised until left-out cells reach ``coverage`` under
+    the quantile of the other cells. With C cells, a check-up of a new, exchangeable cell is covered with probability
+    ``coverage * C / (C + 1)`` at least, for any error distribution (``guaranteed``), and about ``coverage`` in
+    practice. Both hold on average over draws of cells; a single cell may have less coverage.
 
     Args:
         coverage: the share of check-ups that the interval is meant to hold.

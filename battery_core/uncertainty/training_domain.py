@@ -19,9 +19,9 @@ _NOT_MEASURED = ("cell_id", "checkup_index")
 class TrainingDomain:
     """Store the range of each measured column over the training check-ups, and the operating conditions.
 
-    The range goes from a low to a high quantile of the training rows, so that a few bad readings do not widen it, and
-    a margin further on either side. A chamber's temperature is known within 5 degC of one that training cells had: what
-    lies between two of them was never seen. A missing value is outside too where training always had one.
+    The range lies between a low and a high quantile of the training rows, plus a margin on either side. Quantiles keep
+    a few bad readings from widening it. A chamber temperature is inside within 5 degC of a training set-point; values
+    between two set-points are outside. A missing value is outside where training has no gaps.
 
     Args:
         limits: low and high of each measured column.

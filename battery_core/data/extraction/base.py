@@ -66,7 +66,7 @@ class Measurement(ABC):
     def measure(self, curves: Mapping[str, HalfCycle], settings: ExtractionSettings) -> dict[str, float]:
         """Return the columns that can be measured; ``curves`` has ``charge``, ``discharge``, both or none.
 
-        Nothing may be taken from the whole discharge: it is the label.
+        A measurement must not use the complete discharge: its charge is the label.
         """
 
 

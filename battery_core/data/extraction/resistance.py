@@ -18,9 +18,9 @@ _ROUNDING_S = 1e-6  # of times counted from far away: a sample just at the delay
 class StepResistance(Measurement):
     """Extract the median dV/dI from the last sample at rest to the first one ``step_delay_s`` later or more, in ohm.
 
-    Only steps larger than ``step_min_per_h`` count, that are read no later than ``step_max_delay_s`` (a cycler that
-    writes every 10 s gives a 10 s resistance), and only while the half cycle has passed less than ``step_max_charge``
-    of the nominal capacity: how many steps a whole discharge has would tell its length, which is the label.
+    A step counts if it is larger than ``step_min_per_h`` and read no later than ``step_max_delay_s`` (a sample every
+    10 s yields a 10 s resistance). The half cycle must have passed less than ``step_max_charge`` of the nominal
+    capacity: the number of steps in a complete discharge would reveal its length, which is the label.
     """
 
     name = "resistance"

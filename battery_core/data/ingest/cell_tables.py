@@ -1,4 +1,4 @@
-"""The tables of each cell: cells are read and checked together, but no check of a cell looks at another."""
+"""The tables of each cell: cells are read in batches and checked independently."""
 
 from __future__ import annotations
 

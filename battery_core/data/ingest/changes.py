@@ -29,7 +29,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: Any) -> Manifest | None:
-        """Return the manifest; None where the content is not whole, or has digests of an earlier kind."""
+        """Return the manifest; None where the content is incomplete, or has digests of an earlier format."""
         if (
             not isinstance(content, dict)
             or content.get("digests") != _DIGESTS

@@ -43,9 +43,9 @@ def make_split(
 ) -> CellSplit:
     """Divide the cells, or extend an earlier division of the same settings; test cells stay fixed.
 
-    With ``previous`` known cells keep their part, also those that are not there now. New cells go to training, but
-    where a condition is held out a new cell of that condition stays unused: training on it would tell the model what
-    the test asks.
+    With ``previous``, cells of the earlier split keep their subset, also those that are missing now. New cells go to
+    training. Where a condition is held out, a new cell of that condition stays unused: training on it would leak the
+    test condition.
 
     Raises:
         SplitError: fewer than three cells, or the strategy cannot find its cells.

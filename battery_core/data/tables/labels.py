@@ -51,12 +51,12 @@ def fractions(capacity: Any, codes: Any, names: Any, references: Mapping[Any, fl
         >>> fractions(np.array([4.0, 1.0]), np.array([0, 1]), ["A", "B"], {"A": 5.0, "B": 2.0}, "nominal").tolist()
         [0.8, 0.5]
     """
-    known = [references.get(name, np.nan) for name in names]
-    whole = np.append(np.array(known, dtype=float), np.nan)[codes]  # a row without a cell has code -1
-    if not (whole > 0).all():
-        cell = [*names, None][codes[np.argmin(whole > 0)]]
+    cell_references = [references.get(name, np.nan) for name in names]
+    divisor = np.append(np.array(cell_references, dtype=float), np.nan)[codes]  # a row without a cell has code -1
+    if not (divisor > 0).all():
+        cell = [*names, None][codes[np.argmin(divisor > 0)]]
         raise DataError(
             f"cell '{cell}': no positive {reference} capacity to divide by - "
             "state nominal_capacity_Ah in the cells table or choose the other data.soh_reference"
         )
-    return capacity / whole
+    return capacity / divisor

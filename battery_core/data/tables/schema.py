@@ -36,7 +36,7 @@ def check_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """Validate the table of cells.
 
     Raises:
-        DataError: the first thing that is wrong, and how many more there are.
+        DataError: the first violation, and the number of further ones.
     """
     return check_table("cells", cells, cells_schema())
 
@@ -47,10 +47,10 @@ def check_checkups(checkups: pd.DataFrame, extra: Iterable[str] = (), rows: Cell
     Args:
         checkups: the table.
         extra: the source's own columns.
-        rows: its numbers, where they are at hand: their ranges are known.
+        rows: its numeric arrays, if available; they have ranges.
 
     Raises:
-        DataError: the first thing that is wrong, and how many more there are.
+        DataError: the first violation, and the number of further ones.
     """
     return check_table("checkups", checkups, checkups_schema(tuple(extra)), rows)
 
@@ -59,7 +59,7 @@ def check_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """Validate the table of time series (charge current is positive).
 
     Raises:
-        DataError: the first thing that is wrong, and how many more there are.
+        DataError: the first violation, and the number of further ones.
     """
     return check_table("curves", curves, curves_schema())
 

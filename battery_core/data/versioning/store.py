@@ -38,8 +38,8 @@ class VersionStore:
         """Store the current content of a file or folder; existing objects are not copied again.
 
         Args:
-            path: what to keep.
-            version: its content version, where that is known already.
+            path: the file or folder to store.
+            version: its content version, if already computed.
 
         Returns:
             The content version.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @FEATURES.register("charge")
 class ChargeFeatures(FeatureSet):
-    """The 16 statistics as they were measured, and the cell's cycle number.
+    """Use the 16 statistics as measured, and the cell's cycle number.
 
     The cycle number is raw: divided by the cell's last cycle it would be the fraction of life, which no deployed model
     has. A statistic that is label-equivalent for a source (``CC Q`` of MIT) is left out there.

@@ -18,10 +18,10 @@ DVA_PEAKS = (
 
 @FEATURES.register("dva")
 class DVAFeatures(MeasuredFeatures):
-    """Position and height of both peaks, their distance and the valley between, in the charge before the discharge.
+    """Use position and height of both peaks, their distance and the valley, in the charge before the discharge.
 
-    Peaks that move together are lithium lost; peaks that come closer are active material lost. The charge of the whole
-    curve, and a position as a share of it, are the capacity itself and never among them.
+    A common shift of the peaks indicates loss of lithium; a smaller distance indicates loss of active material. The
+    charge of the whole curve, and positions relative to it, reveal the capacity and are excluded.
     """
 
     name = "dva"

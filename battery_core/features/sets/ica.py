@@ -10,10 +10,10 @@ PEAK = ("ica_peak_voltage_V", "ica_peak_height_Ah_per_V", "ica_peak_width_V", "i
 
 @FEATURES.register("ica")
 class ICAFeatures(MeasuredFeatures):
-    """Voltage, height, width and area of the peak, measured in the charge before the check-up's discharge.
+    """Use voltage, height, width and area of the peak, measured in the charge before the check-up's discharge.
 
-    A peak that sinks is lost material, one that moves is resistance or a shift between the electrodes. The area of the
-    whole charge curve is the capacity itself and never among them.
+    A lower peak indicates loss of active material; a shift indicates resistance or slippage of the electrodes. The area
+    of the whole charge curve is the capacity itself and is excluded.
     """
 
     name = "ica"

@@ -15,7 +15,7 @@ from battery_core.errors import DataError, SettingsError
 from battery_core.models.base import check_features, read_metadata, write_metadata
 
 WEIGHTS_FILE = "model.pt"
-#: Rows in one forward pass without gradient: so few that what a layer gives stays in the cache.
+#: Rows in one forward pass without gradient; few enough that layer outputs stay in the processor cache.
 _CHUNK = 1024
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
@@ -26,7 +26,7 @@ class TorchModel(nn.Module, ABC):
     Args:
         input_dim: features F.
         n_members: K networks trained at once; network i has the initial weights of a single model made after
-            ``torch.manual_seed(seed + i)``, with ``seed`` the one last set.
+            ``torch.manual_seed(seed + i)``, where ``seed`` is the last seed set.
         hyperparameters: the other arguments of the subclass, JSON values.
 
     Raises:

@@ -33,7 +33,7 @@ class BatchedMLP(nn.Module):
         """Return the estimates of all members."""
         if x.ndim == 2:
             x = x.expand(self.n_members, *x.shape)  # (B, F) -> (K, B, F)
-        # (K, B, F) -> (K, F, B): gradients of weights then come in their layout, not turned
+        # (K, B, F) -> (K, F, B): weight gradients then have the layout of the weights, not its transpose
         out: Tensor = self.layers(x.transpose(1, 2))
         return out.transpose(1, 2)
 

@@ -12,7 +12,7 @@ from battery_core.training.losses.registry import LossRegistry
 
 
 class LossSettings(SectionSettings):
-    """Which loss is minimised, and its parameters (each loss takes those of its constructor).
+    """Set the loss to minimise, and its parameters (each loss uses those of its constructor).
 
     Example:
         >>> LossSettings(name="huber", delta=0.5).delta

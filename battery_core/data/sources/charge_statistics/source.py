@@ -58,7 +58,7 @@ class ChargeStatistics(Source):
         """Return the cells by name, one CSV file each.
 
         Raises:
-            DataError: there is no CSV file, a name says nothing, or two files are for one cell.
+            DataError: there is no CSV file, a name cannot be parsed, or two files belong to one cell.
         """
         cells: dict[str, CellFiles] = {}
         start = len(os.path.join(raw_dir, ""))

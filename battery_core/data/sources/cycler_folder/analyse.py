@@ -44,7 +44,7 @@ def analyse_cell(metadata: CellMetadata, files: Sequence[Path], settings: Cycler
     """Read, check and join the files of a cell, and find its half cycles and check-ups.
 
     Raises:
-        DataError: a file cannot be read, or its columns cannot be what they say.
+        DataError: a file cannot be read, or its columns are implausible.
     """
     where = f"cell '{metadata.cell_id}', source '{SOURCE}'"
     exports = [read_export(file, settings, where) for file in files]

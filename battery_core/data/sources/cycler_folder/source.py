@@ -34,8 +34,8 @@ _TRIES = 3
 class CyclerFolder(Source):
     """Read your own cycler exports, laid out as docs/your-own-data.md describes.
 
-    The raw folder has a sub-folder a cell: ``cell.json`` with its row of the cells table, and a copy of its files. So a
-    new file, or a new row in the table, touches no other cell.
+    The raw folder has one sub-folder per cell: ``cell.json`` with its row of the cells table, and a copy of its files.
+    A new file, or a new row in the table, therefore changes no other cell.
     """
 
     name = "cycler_folder"
@@ -48,7 +48,7 @@ class CyclerFolder(Source):
     def origin_key(self, settings: DataSettings) -> str:
         """Return the digest of names, sizes and dates of the cells' files, and of the table of cells.
 
-        An edit that keeps a file's size and date to the nanosecond is not seen.
+        An edit that keeps a file's size and date to the nanosecond is not detected.
         """
         folder = checked_folder(settings.cycler)
         digest = hashlib.sha256((folder / cells_table(folder)).read_bytes())

@@ -28,7 +28,7 @@ def read_tables(metadata: CellMetadata, files: Sequence[Path], settings: DataSet
     A check-up whose discharge has a hole is quarantined: its capacity would be too small.
 
     Raises:
-        DataError: a file cannot be read, or its columns cannot be what they say.
+        DataError: a file cannot be read, or its columns are implausible.
     """
     analysis = analyse_cell(metadata, files, settings.cycler)
     return as_tables(analysis, settings)

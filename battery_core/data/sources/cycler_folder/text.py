@@ -32,7 +32,7 @@ class Layout:
     """Describe the format of a text table.
 
     Args:
-        headers: header of every column, as it stands there.
+        headers: header of every column, as in the file.
         positions: wanted column -> its position.
         unit_row: unit of each column from a second header row; empty where there is none.
         first_row: number of lines above the data.
@@ -113,7 +113,7 @@ def find_layout(
     """Find the first line with every required column, for any separator; return None where there is none.
 
     Raises:
-        DataError: a wanted header stands there twice, or rows have more fields than the header.
+        DataError: a required header occurs twice, or rows have more fields than the header.
     """
     text, encoding, is_gzip = head
     lines = text.splitlines()

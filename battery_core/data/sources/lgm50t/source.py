@@ -30,8 +30,8 @@ class LGM50TSource(Source):
     label = "LG M50T cells of five ageing experiments (40 cells, measured)"
     columns: ClassVar[Mapping[str, Role]] = COLUMNS
     # one test cell of each of the 15 conditions (experiment and temperature), which all have a training cell too. No
-    # temperature is held out: on full cycles 25 degC ages least, so a model of 10 and 40 degC is off by 3 to 7 points
-    # there before it has learned anything, which says more of the plan than of the model
+    # temperature is held out: on full cycles 25 degC ages least, so a model trained on 10 and 40 degC has an error of
+    # 3 to 7 points there, which depends on the test plan more than on the model
     default_split: ClassVar[Mapping[str, Any]] = {"strategy": "random", "test_share": 0.375}
 
     def __init__(self, patience: Patience = PATIENT) -> None:

@@ -11,8 +11,8 @@ from battery_core.data.sources.nasa_pcoe.mat_file import MatRecord
 from battery_core.data.tables.issues import Action, Issue
 
 LABEL_CUTOFF_V = 2.7
-"""The recorded capacity is the charge until the voltage first falls below this, in every cell, whatever its own
-cut-off; the files do not say so, integrating the current does: it agrees to five digits."""
+"""The recorded capacity is the charge until the voltage first falls below this value, in every cell, whatever its own
+cut-off. The files do not document it; the integral of the current agrees to five digits."""
 FULL_V = 4.05
 """A charged cell of these plans rests at 4.09 V or more when its discharge begins (charge to 4.2 V)."""
 TOLERANCE = 0.01
