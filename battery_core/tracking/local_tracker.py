@@ -107,13 +107,13 @@ class LocalTracker(Tracker):
         Raises:
             TrackingError: a setting has another value already: what a run was made with does not change.
         """
-        known = self._needs_run()._about["params"]
+        logged = self._needs_run()._about["params"]
         for name, value in _flat(params).items():
-            if known.get(name, value) != value:
+            if logged.get(name, value) != value:
                 raise TrackingError(
-                    f"param '{name}' of the run is {known[name]!r}, not {value!r}: log it under another name"
+                    f"param '{name}' of the run is {logged[name]!r}, not {value!r}: log it under another name"
                 )
-            known[name] = value
+            logged[name] = value
         self._write()
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:

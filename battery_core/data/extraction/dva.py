@@ -119,9 +119,9 @@ def _constant_current(half: HalfCycle, tolerance: float) -> slice:
     passed = np.cumsum((np.gradient(half.time_s) * current)[order])
     level = current[order][int(np.searchsorted(passed, passed[-1] / 2.0))]
     is_level = np.abs(current - level) <= tolerance * level
-    at = np.flatnonzero(is_level)
-    whole = slice(int(at[0]), int(at[-1]) + 1)
-    return whole if is_level[whole].mean() >= _MOSTLY else slice(0, 0)
+    samples = np.flatnonzero(is_level)
+    span = slice(int(samples[0]), int(samples[-1]) + 1)
+    return span if is_level[span].mean() >= _MOSTLY else slice(0, 0)
 
 
 def _mean_between(edges: Array, at: Array, values: Array) -> Array:

@@ -108,9 +108,9 @@ def _parameters(pybamm: ModuleType) -> Any:
 
 def inputs(plan: CellPlan, start: CellState, temperature_degC: float) -> dict[str, float]:
     """Return the inputs of one solve: cell, temperature and initial state."""
-    own = ("sei_rate", "plating_rate", "lam_rate", "electrode_width", "contact_ohm")
+    cell_parameters = ("sei_rate", "plating_rate", "lam_rate", "electrode_width", "contact_ohm")
     return {
-        **{name: float(getattr(plan, name)) for name in own},
+        **{name: float(getattr(plan, name)) for name in cell_parameters},
         **{f"start {field}": float(getattr(start, field)) for field in CELL_VARIABLES},
         "temperature_K": convert(temperature_degC, "degC", "K"),
     }

@@ -55,11 +55,11 @@ def main(argv: Sequence[str]) -> int:
     remote = Remote(Path(root), place, endpoint_url=endpoint_url, region=region)
     reasons = _Reasons()
     logging.getLogger().addHandler(reasons)
-    left = copy(way, remote, versions)
-    if left:
+    failed = copy(way, remote, versions)
+    if failed:
         why = reasons.seen[0] if reasons.seen else "they are not there"
-        print(f"{len(left)} file(s) could not be copied, such as {left[0]}: {why}", file=sys.stderr)
-    return _INCOMPLETE if left else 0
+        print(f"{len(failed)} file(s) could not be copied, such as {failed[0]}: {why}", file=sys.stderr)
+    return _INCOMPLETE if failed else 0
 
 
 if __name__ == "__main__":

@@ -41,17 +41,22 @@ def read_files(
         [[cell[name] for name in CELL_COLUMNS] for cell in cells], columns=_CELL_COLUMNS, dtype=object
     )
     out: npt.NDArray[np.bool_] = is_bad.any(axis=0)
-    whole = SourceTables(metadata, rows, rows_read=len(rows))
+    tables = SourceTables(metadata, rows, rows_read=len(rows))
     if out.any():
-        bare = [name for name, mine in zip(names, np.split(out, np.cumsum(counts)[:-1]), strict=True) if mine.all()]
-        whole = SourceTables(
+        is_out = np.split(out, np.cumsum(counts)[:-1])
+        bare = [name for name, of_cell in zip(names, is_out, strict=True) if of_cell.all()]
+            name
+            for name, is_cell_bad in zip(names, np.split(out, np.cumsum(counts)[:-1]), strict=True)
+            if is_cell_bad.all()
+        ]
+        tables = SourceTables(
             cells=metadata[~metadata["cell_id"].isin(bare)].reset_index(drop=True),
             checkups=rows[~out].reset_index(drop=True),
             issues=[*_non_finite(rows, is_bad), *map(_no_checkup, bare)],
             rows_read=len(rows),
             quarantined=rows[out].reset_index(drop=True),
         )
-    return BatchTables(whole, tuple(counts), (None,) * len(cells))
+    return BatchTables(tables, tuple(counts), (None,) * len(cells))
 
 
 def _table(names: Sequence[str], counts: Sequence[int], columns: pa.Table) -> tuple[pd.DataFrame, Any]:

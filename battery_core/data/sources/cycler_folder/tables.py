@@ -98,11 +98,11 @@ def _mean(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
 
 def _cycle_count(analysis: CellAnalysis) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return the cycles before each check-up: the cycler's number, or the count of earlier discharges."""
-    at = np.array([c.discharge.start for c in analysis.checkups], dtype=int)
+    starts = np.array([c.discharge.start for c in analysis.checkups], dtype=int)
     discharges = np.array([half.start for half in analysis.halves if half.kind == "discharge"], dtype=int)
-    counted = np.searchsorted(discharges, at).astype(float)
+    counted = np.searchsorted(discharges, starts).astype(float)
     recorded = analysis.record.cycle
-    return recorded[at] if recorded is not None and len(np.unique(recorded[at])) == len(at) else counted
+    return recorded[starts] if recorded is not None and len(np.unique(recorded[starts])) == len(starts) else counted
 
 
 def _curves(analysis: CellAnalysis) -> pd.DataFrame:

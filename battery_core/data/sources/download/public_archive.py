@@ -37,10 +37,10 @@ def csv_files(folder: Path) -> list[Path]:
 
 def folder_digest(folder: Path) -> str:
     """Return one sha256 over the names and contents of a folder's CSV files."""
-    whole = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in csv_files(folder):
-        whole.update(f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
-    return whole.hexdigest()
+        digest.update(f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
+    return digest.hexdigest()
 
 
 def find_folder(root: Path, folder: str, source: str) -> Path:

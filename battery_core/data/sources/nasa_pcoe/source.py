@@ -48,10 +48,10 @@ class NasaPcoe(Source):
 
     def origin_key(self, settings: DataSettings) -> str:
         """Return the digest of the files on disk."""
-        whole = hashlib.sha256()
+        digest = hashlib.sha256()
         for path in _mat_files(_folder(settings.reference_root)):
-            whole.update(f"{file_sha256(path)}  {path.name}\n".encode())
-        return whole.hexdigest()
+            digest.update(f"{file_sha256(path)}  {path.name}\n".encode())
+        return digest.hexdigest()
 
     def fetch(self, raw_dir: Path, settings: DataSettings) -> None:
         """Copy the MAT files from ``data.reference_root``."""
@@ -90,6 +90,6 @@ def _mat_files(folder: Path) -> list[Path]:
             f"source 'nasa_pcoe': no .mat file in '{folder}'; expected one a cell, as B0025.mat - point "
             f"data.reference_root at the folder that holds '{FOLDER}/'"
         )
-    if strange := [path.name for path in files if not _FILE.fullmatch(path.name)]:
-        raise DataError(f"source 'nasa_pcoe': '{strange[0]}' is not named B and four digits, as B0025.mat - rename it")
+    if misnamed := [path.name for path in files if not _FILE.fullmatch(path.name)]:
+        raise DataError(f"source 'nasa_pcoe': '{misnamed[0]}' is not named B and four digits, as B0025.mat - rename it")
     return files

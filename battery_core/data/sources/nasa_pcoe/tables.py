@@ -143,11 +143,11 @@ def _temperatures(records: Sequence[MatRecord]) -> tuple[float, float]:
     highest = [np.nan]
     for record in records:
         time, temperature = record.series["time_s"], record.series["temperature_degC"]
-        known = np.isfinite(temperature)
-        if known.sum() > 1:
-            total += float(np.trapezoid(temperature[known], time[known]))
-            seconds += float(time[known][-1] - time[known][0])
-            highest.append(float(temperature[known].max()))
+        is_measured = np.isfinite(temperature)
+        if is_measured.sum() > 1:
+            total += float(np.trapezoid(temperature[is_measured], time[is_measured]))
+            seconds += float(time[is_measured][-1] - time[is_measured][0])
+            highest.append(float(temperature[is_measured].max()))
     return (total / seconds if seconds else np.nan), float(np.fmax.reduce(highest))
 
 
