@@ -45,10 +45,6 @@ def read_files(
     if out.any():
         is_out = np.split(out, np.cumsum(counts)[:-1])
         bare = [name for name, of_cell in zip(names, is_out, strict=True) if of_cell.all()]
-            name
-            for name, is_cell_bad in zip(names, np.split(out, np.cumsum(counts)[:-1]), strict=True)
-            if is_cell_bad.all()
-        ]
         tables = SourceTables(
             cells=metadata[~metadata["cell_id"].isin(bare)].reset_index(drop=True),
             checkups=rows[~out].reset_index(drop=True),
