@@ -53,9 +53,7 @@ def select_challenger(settings: Settings, evaluation: StageResult) -> StageResul
     return _logged(selecting.select(evaluation))
 
 
-@task(
-    name="report", task_run_name="report {settings.data.source}", tags=["evaluation"], timeout_seconds=1800, **OPTIONS
-)
+@task(name="report", task_run_name="report {settings.data.source}", tags=["evaluation"], **OPTIONS)
 def report(settings: Settings, tables: StageResult, split: StageResult, selection: StageResult) -> StageResult:
     """Draw the figures, write the page, and publish both on the run page."""
     page = _logged(reporting.report(settings, tables, split, selection))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 TRAIN = ("python", "flows/train.py")
 TASKS = (
     "fetch", "normalize", "split", "snapshot", "data-changes", "open-registry", *["train"] * 6,
-    "ensemble", "evaluate", "select", "report", "compare", "promote",
+    "build-ensemble", "evaluate", "select", "report", "compare", "promote",
 )  # fmt: skip
 ALL_COMPLETED = ["COMPLETED"] * len(TASKS)
 
