@@ -109,11 +109,11 @@ print(json.dumps(rows))
 TRAINS, READS, RELEASES = "train", "normalize", "release"
 ADD = ("from __future__", "VALUE = 1\nfrom __future__")
 EDITS = [
-    ("stages/training/train.py", '"""One training job', '"""A training job', set()),
+    ("stages/training/train.py", '"""Run one', '"""Execute one', set()),
     ("stages/training/train.py", "import time\n", "# why\n\n\nimport time  # for the report\n", set()),
     ("models/mlp.py", '"""', '"""Words. ', set()),
-    ("training/fitting.py", '"""A fitted model', '"""The fitted model', set()),
-    ("data/registries.py", '"""How cells', '"""In what way cells', set()),
+    ("training/fitting.py", '"""Fit any', '"""Train any', set()),
+    ("data/registries.py", '"""Registries of', '"""Tables of', set()),
     ("stages/training/candidate.py", *ADD, {TRAINS, RELEASES}),
     ("evaluation/metrics/per_cell.py", *ADD, {TRAINS, RELEASES}),
     ("models/mlp.py", *ADD, {TRAINS, RELEASES}),

@@ -169,7 +169,7 @@ def test_its_data_can_be_restored_and_what_is_new_is_in_its_report(
     report = read_json(second.result.report / "report.json")
     assert report["news"]["since"] == "models:/soh-simulated/1"
     assert report["news"]["changes"]["new_cells"] == []
-    assert second.said("news:", "the check-ups are the same")
+    assert second.said("data changes:", "the check-ups are the same")
 
 
 def test_with_nothing_new_it_is_not_trained(run: Run, second: FlowRun, project: Path) -> None:
